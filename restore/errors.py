@@ -1,0 +1,76 @@
+"""Every error that the package raises on purpose.
+
+The tree::
+
+    RestoreError
+    ├── ConfigError          a value in a config, an override or an option is wrong       (exit code 2)
+    ├── ImageError           a picture cannot be read, is damaged, or cannot be written
+    │   └── ImageTooLarge    the header promises more pixels than are allowed
+    ├── ArrayError           an array or tensor has the wrong shape, type or value range
+    ├── DataError            a dataset, a folder of pairs or a dataset card is not as it should be
+    ├── CheckpointError      a file of weights is damaged, foreign or does not fit its network
+    │   ├── UnsafeCheckpoint the file wants to run code
+    │   └── TensorMismatch   names the tensors that are missing, left over or of another shape
+    └── MissingResource      something optional is not installed or not downloaded; says which command gets it
+
+Messages name the value that was given, the values that are accepted, and what to do next.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArrayError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "ImageError",
+    "ImageTooLarge",
+    "MissingResource",
+    "RestoreError",
+    "TensorMismatch",
+    "UnsafeCheckpoint",
+]
+
+
+class RestoreError(Exception):
+    """Base of all errors raised on purpose; its message is one line that a user can act on."""
+
+    exit_code = 1
+
+
+class ConfigError(RestoreError):
+    """A value in a config, an override or an option is wrong."""
+
+    exit_code = 2
+
+
+class ImageError(RestoreError):
+    """A picture cannot be read, is damaged, or cannot be written."""
+
+
+class ImageTooLarge(ImageError):
+    """The header of a picture promises more pixels than are allowed."""
+
+
+class ArrayError(RestoreError):
+    """An array or tensor has the wrong shape, type or value range."""
+
+
+class DataError(RestoreError):
+    """A dataset, a folder of pairs or a dataset card is not as it should be."""
+
+
+class CheckpointError(RestoreError):
+    """A file of weights is damaged, foreign, or does not fit its network."""
+
+
+class UnsafeCheckpoint(CheckpointError):
+    """A file of weights wants to run code; it was not loaded."""
+
+
+class TensorMismatch(CheckpointError):
+    """Tensors of a checkpoint are missing, left over, or of another shape than the network's."""
+
+
+class MissingResource(RestoreError):
+    """Something optional is not installed or not downloaded; the message names the command that gets it."""
