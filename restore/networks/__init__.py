@@ -1,0 +1,15 @@
+"""Networks: `(x_t, noise level, condition) -> prediction`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from restore.networks.efficient_unet import EfficientUNet, EfficientUNetSpec
+from restore.networks.encoder import Encoder, EncoderSpec
+from restore.networks.unet import UNet, UNetSpec
+
+__all__ = ["EfficientUNet", "EfficientUNetSpec", "Encoder", "EncoderSpec", "NetworkSpec", "UNet", "UNetSpec"]
+
+NetworkSpec = Annotated[EfficientUNetSpec | UNetSpec, Field(discriminator="kind")]

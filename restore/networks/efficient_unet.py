@@ -1,0 +1,169 @@
+"""The default network: a compact conditional U-Net that runs well on a CPU and takes pictures of any size.
+
+Palette-style channel concatenation of the condition and x_t, a pixel-unshuffle stem, dense 3x3 convolutions only, and
+normalisation over the channels of each pixel, so that a picture's size changes nothing. The noise level and a
+degradation label modulate every block. A thumbnail of the whole picture tells a small patch about its surroundings
+(the colour of the haze, say); its last layer starts at zero, so that a network without it is the same network.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from restore.contracts import Condition
+from restore.schema import Spec
+
+__all__ = ["EfficientUNet", "EfficientUNetSpec"]
+
+
+class EfficientUNetSpec(Spec):
+    """The hyper-parameters of `EfficientUNet`.
+
+    Attributes:
+        condition_channels: channels of the degraded picture.
+        channels: width of each level; each level halves the resolution.
+        blocks: residual blocks of each level on the way down (and again on the way up, except for the last level).
+        stem: the factor of the pixel-unshuffle in front.
+        labels: number of degradation labels, 0 = unknown included.
+        embedding: width of the modulation vector.
+        context: width of the thumbnail's features; 0 leaves the global context out.
+    """
+
+    kind: Literal["efficient_unet"] = "efficient_unet"
+    condition_channels: int = Field(3, ge=1)
+    channels: tuple[int, ...] = Field((32, 64, 128, 192), min_length=1)
+    blocks: tuple[int, ...] = Field((2, 2, 3, 4), min_length=1)
+    stem: int = Field(2, ge=1, le=8)
+    labels: int = Field(7, ge=1)
+    embedding: int = Field(192, ge=8, multiple_of=2)
+    context: int = Field(96, ge=0)
+
+    @property
+    def multiple(self) -> int:
+        """Both sides of an input must be multiples of this."""
+        return self.stem * 2 ** (len(self.channels) - 1)
+
+    def build(self) -> EfficientUNet:
+        """Return the network with fresh weights."""
+        return EfficientUNet(self)
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Return x, (B, C, H, W), normalised over the channels of each pixel; a free view where x is channels-last."""
+    return F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],)).permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """A residual block: normalise, modulate, convolve, SiLU, convolve."""
+
+    def __init__(self, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(embedding, 2 * channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Return the block's output, same shape as x, (B, C, H, W)."""
+        scale, shift = self.modulation(embedding)[..., None, None].chunk(2, dim=1)
+        h = torch.addcmul(shift, pixel_norm(x), 1 + scale)
+        return x + self.conv2(F.silu(self.conv1(h), inplace=not torch.is_grad_enabled()))
+
+
+class Context(nn.Module):
+    """Features of a thumbnail: its mean, its maximum, and what it shows where the patch is."""
+
+    def __init__(self, width: int, embedding: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, width // 2, 3, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, stride=2, padding=1),
+            nn.SiLU(),
+        )
+        self.out = nn.Linear(3 * width, embedding)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, thumbnail: Tensor, box: Tensor | None) -> Tensor:
+        """Return (B, E) from the (B, 3, S, S) thumbnail and the (B, 4) place of the patch in it."""
+        f = self.features(thumbnail)
+        if box is None:
+            here = f.mean((2, 3))
+        else:
+            centre = (box[:, :2] + box[:, 2:]).flip(1) - 1  # rows, columns in [0, 1] -> x, y in [-1, 1]
+            here = F.grid_sample(f, centre[:, None, None].to(f), align_corners=False, padding_mode="border")[..., 0, 0]
+        return self.out(torch.cat([f.mean((2, 3)), f.amax((2, 3)), here], dim=1))
+
+
+class EfficientUNet(nn.Module):
+    """The network of this module; `forward` obeys `restore.contracts.Network`."""
+
+    def __init__(self, spec: EfficientUNetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        width, e = spec.channels[0], spec.embedding
+        self.stem = nn.Conv2d((3 + spec.condition_channels) * spec.stem**2, width, 3, padding=1)
+        self.label = nn.Embedding(spec.labels, e)
+        self.level = nn.Sequential(nn.Linear(e, e), nn.SiLU(), nn.Linear(e, e))
+        self.context = Context(spec.context, e) if spec.context else None
+        self.down = nn.ModuleList()
+        self.up = nn.ModuleList()
+        self.shrink = nn.ModuleList()
+        self.grow = nn.ModuleList()
+        for i, (c, n) in enumerate(zip(spec.channels, spec.blocks, strict=True)):
+            self.down.append(nn.ModuleList(Block(c, e) for _ in range(n)))
+            if i + 1 < len(spec.channels):
+                self.shrink.append(nn.Conv2d(c, spec.channels[i + 1], 2, stride=2))
+                self.grow.append(nn.Conv2d(spec.channels[i + 1], 4 * c, 1))
+                self.up.append(nn.ModuleList(Block(c, e) for _ in range(n)))
+        self.head = nn.Conv2d(width, 3 * spec.stem**2, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        nn.init.normal_(self.label.weight, std=0.02)
+        half = e // 2
+        frequencies = torch.exp(torch.linspace(0, math.log(1000.0), half))
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def embed(self, value: Tensor, condition: Condition) -> Tensor:
+        """Return the (B, E) modulation vector of noise level (about [0, 1]), label and context."""
+        dtype = self.label.weight.dtype
+        angle = value.float()[:, None] * self.frequencies.float()
+        features = torch.cat([angle.sin(), angle.cos()], dim=1).to(dtype)
+        label = torch.zeros_like(value, dtype=torch.int64) if condition.label is None else condition.label
+        embedding = self.level(features) + self.label(label)
+        if self.context is not None and condition.context is not None:
+            embedding = embedding + self.context(condition.context, condition.box)
+        return F.silu(embedding)
+
+    def forward(self, x_t: Tensor, value: Tensor, condition: Condition) -> Tensor:
+        """Return the prediction, (B, 3, H, W); H and W are multiples of `spec.multiple`."""
+        embedding = self.embed(value, condition)
+        x = torch.cat([condition.image, x_t], dim=1)
+        if self.spec.stem > 1:
+            x = F.pixel_unshuffle(x, self.spec.stem)
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        skips = []
+        for i, blocks in enumerate(self.down):
+            for block in blocks:
+                x = block(x, embedding)
+            if i < len(self.shrink):
+                skips.append(x)
+                x = self.shrink[i](x)
+        for grow, blocks in zip(reversed(self.grow), reversed(self.up), strict=True):
+            x = F.pixel_shuffle(grow(x), 2) + skips.pop()
+            for block in blocks:
+                x = block(x, embedding)
+        x = self.head(pixel_norm(x))
+        return F.pixel_shuffle(x, self.spec.stem) if self.spec.stem > 1 else x

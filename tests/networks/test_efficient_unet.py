@@ -1,0 +1,118 @@
+"""The default network: any size, channels-last, and what each input may and may not change."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from restore.contracts import Condition
+from restore.networks import EfficientUNet, EfficientUNetSpec
+
+SPEC = EfficientUNetSpec(channels=(8, 16, 24), blocks=(1, 2, 1), embedding=16, context=8)
+
+
+@pytest.fixture(scope="module")
+def network() -> EfficientUNet:
+    torch.manual_seed(0)
+    network = SPEC.build().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return network.requires_grad_(False)
+
+
+def inputs(batch: int, height: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor, Condition]:
+    g = torch.Generator().manual_seed(seed)
+    image, x_t = torch.randn(2, batch, 3, height, width, generator=g)
+    context = torch.randn(batch, 3, 32, 32, generator=g)
+    box = torch.tensor([[0.0, 0.0, 0.5, 0.5]]).repeat(batch, 1)
+    return x_t, torch.rand(batch, generator=g), Condition(image, torch.ones(batch, dtype=torch.int64), context, box)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 5), st.integers(1, 5))
+def test_any_multiple_of_its_stride_goes_in_and_comes_out(rows: int, columns: int) -> None:
+    network = SPEC.build().eval()
+    x_t, value, condition = inputs(1, rows * SPEC.multiple, columns * SPEC.multiple)
+    assert network(x_t, value, condition).shape == x_t.shape
+
+
+def test_fresh_weights_answer_nothing() -> None:
+    """A fresh residual network leaves the picture as it is: training starts from harmless."""
+    x_t, value, condition = inputs(2, 16, 16)
+    assert SPEC.build()(x_t, value, condition).abs().max() == 0
+
+
+def test_pictures_of_a_batch_do_not_see_each_other(network: EfficientUNet) -> None:
+    x_t, value, condition = inputs(3, 16, 24)
+    alone = torch.cat(
+        [network(x_t[i : i + 1], value[i : i + 1], condition.select(slice(i, i + 1))) for i in range(3)]
+    )
+    torch.testing.assert_close(network(x_t, value, condition), alone, rtol=1e-5, atol=1e-5)
+
+
+def test_moving_the_picture_moves_the_answer(network: EfficientUNet) -> None:
+    """Normalisation per pixel: what is far from the border does not know where it is, or how large the picture is."""
+    x_t, value, condition = inputs(1, 256, 256)
+    whole = network(x_t, value, condition)
+    part = condition.map(image=condition.image[..., 64:, 32:])
+    inner = network(x_t[..., 64:, 32:], value, part)
+    torch.testing.assert_close(whole[..., 64 + 64 : -64, 32 + 64 : -64], inner[..., 64:-64, 64:-64], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("what", ["level", "label", "context", "box", "image", "x_t"])
+def test_everything_that_goes_in_matters(network: EfficientUNet, what: str) -> None:
+    x_t, value, condition = inputs(1, 16, 16)
+    before = network(x_t, value, condition)
+    if what == "level":
+        value = value + 0.1
+    elif what == "label":
+        condition = condition.map(label=torch.tensor([2]))
+    elif what == "context":
+        condition = condition.map(context=condition.context.flip(1))
+    elif what == "box":
+        condition = condition.map(box=torch.tensor([[0.5, 0.5, 1.0, 1.0]]))
+    elif what == "image":
+        condition = condition.map(image=-condition.image)
+    else:
+        x_t = -x_t
+    assert (network(x_t, value, condition) - before).abs().max() > 1e-4
+
+
+def test_without_context_it_is_the_network_that_was_trained_without() -> None:
+    """The context's last layer starts at zero, so adding it to trained weights changes nothing."""
+    torch.manual_seed(1)
+    network = SPEC.build().eval()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if not name.startswith("context."):
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    x_t, value, condition = inputs(1, 16, 16)
+    assert torch.equal(network(x_t, value, condition), network(x_t, value, condition.map(context=None, box=None)))
+
+
+def test_no_label_is_the_label_unknown(network: EfficientUNet) -> None:
+    x_t, value, condition = inputs(2, 16, 16)
+    unknown = condition.map(label=torch.zeros(2, dtype=torch.int64))
+    assert torch.equal(network(x_t, value, condition.map(label=None)), network(x_t, value, unknown))
+
+
+def test_bfloat16_is_the_same_function(network: EfficientUNet) -> None:
+    x_t, value, condition = inputs(1, 32, 32)
+    half = SPEC.build().eval()
+    half.load_state_dict(network.state_dict())
+    half = half.to(torch.bfloat16)
+    got = half(x_t.bfloat16(), value, condition.to(dtype=torch.bfloat16)).float()
+    want = network(x_t, value, condition)
+    assert (got - want).abs().mean() < 0.02 * want.abs().mean() + 0.01
+
+
+def test_gradients_reach_every_parameter(network: EfficientUNet) -> None:
+    live = SPEC.build()
+    live.load_state_dict(network.state_dict())
+    live(*inputs(2, 16, 16)).square().mean().backward()
+    silent = [n for n, p in live.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
+    assert silent == []
