@@ -1,0 +1,77 @@
+"""Haze and fog: light lost and airlight gained on the way from the scene, after the atmospheric scattering model."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from restore.degradations.fields import per_pixel, scatter, smooth_field
+from restore.degradations.random import PositiveRange, Random, Range
+from restore.schema import Spec
+
+__all__ = ["Haze", "Medium"]
+
+
+class Medium(NamedTuple):
+    """What the air does.
+
+    Attributes:
+        transmission: (B, 3, H, W) in (0, 1].
+        airlight: (B, 3) in [0, 1].
+    """
+
+    transmission: Tensor
+    airlight: Tensor
+
+
+class Haze(Spec):
+    """Haze `I = J t + A (1 - t)` with `t = exp(-beta d)` over a random smooth depth d whose mean is one.
+
+    The severity s sets the transmission at the mean depth to `1 - s (1 - transmission)`, so s = 0 is clear air.
+
+    Attributes:
+        transmission: at the mean depth and severity 1.
+        airlight: brightness of the air.
+        tint: standard deviation of the airlight's colour per channel.
+        relief: how far the depth departs from a constant; 0 is a flat scene.
+    """
+
+    kind: Literal["haze"] = "haze"
+    transmission: PositiveRange = (0.15, 0.4)
+    airlight: Range = (0.55, 1.0)
+    tint: float = Field(default=0.025, ge=0.0, le=0.3)
+    relief: Range = (0.2, 1.0)
+
+    def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
+        """Return `clean` (B, 3, H, W) in [0, 1] behind haze; severity 0 leaves it as it is."""
+        strength = random.severity(severity)
+        return scatter(clean, *self.medium(random, strength, *clean.shape[-2:])).clamp_(0.0, 1.0)
+
+    def medium(self, random: Random, strength: Tensor, height: int, width: int) -> Medium:
+        """Return transmission and airlight for a (B, height, width) batch at severities `strength` (B,)."""
+        depth = self._depth(random, height, width)
+        level = 1.0 - strength * (1.0 - random.within(self.transmission))
+        beta = -level.log()
+        # Short wavelengths scatter a little more: distant things turn bluish.
+        colour = 1.0 + random.uniform(0.0, 0.12)[:, None] * torch.tensor([-1.0, 0.0, 1.0], device=random.device)
+        colour = torch.where((self.tint > 0.0) & random.chance(0.5)[:, None], colour, 1.0)
+        transmission = (per_pixel(-beta[:, None] * colour) * depth[:, None]).exp_()
+        air = random.within(self.airlight)[:, None] * (1.0 + self.tint * random.normal((3,)))
+        return Medium(transmission, air.clamp(0.0, 1.0))
+
+    def _depth(self, random: Random, height: int, width: int) -> Tensor:
+        """Return (B, H, W) depths with mean about one: a receding ground, hills, and things with outlines before it."""
+        rows = 1.0 - 2.0 * (torch.arange(height, device=random.device) + 0.5) / height
+        slope = random.normal() * 0.5 + 0.6
+        ground = slope[:, None, None] * rows[:, None]
+        hills = 0.35 * smooth_field(random, 2, height, width) + 0.2 * smooth_field(random, 5, height, width)
+        sharpness = random.log_within((2.0, 40.0))[:, None, None]
+        things = torch.sigmoid(sharpness * (smooth_field(random, 4, height, width) + random.normal()[:, None, None]))
+        raw = ground + hills + random.uniform(0.0, 1.0)[:, None, None] * things
+        depth = (0.9 * raw).exp()
+        depth = depth / depth.mean((1, 2), keepdim=True)
+        relief = random.within(self.relief)[:, None, None]
+        return (1.0 - relief) + relief * depth

@@ -1,0 +1,131 @@
+"""Rain: layers of falling streaks between the camera and the scene."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from restore.degradations.fields import Canvas, blend, scatter, size_factor, smooth_field, smoothstep
+from restore.degradations.random import CountRange, PositiveRange, Random, Range
+from restore.schema import Spec
+
+__all__ = ["Rain", "Streaks"]
+
+
+class Streaks(NamedTuple):
+    """Falling streaks, ready to be laid over a picture.
+
+    Attributes:
+        amount: (B, H, W) in [0, 1], how much of a streak is at a pixel.
+        colour: (B, 3), the light of a streak.
+        keep: (B, 3), the blending law (see `blend`).
+    """
+
+    amount: Tensor
+    colour: Tensor
+    keep: Tensor
+
+
+class Rain(Spec):
+    """Rain streaks in one to four layers, sparse to accumulated, added, screened or opaque.
+
+    A streak is the motion blur of a drop during the exposure (Garg and Nayar 2007). A layer has one direction, length
+    and width; several layers give near and far rain, and crossing directions in gusts. Every range below is for
+    severity 1 on a picture of 256 pixels.
+
+    Attributes:
+        layers: fewest and most layers.
+        length: of a streak in pixels.
+        width: of a streak in pixels, at half its height.
+        coverage: of the picture by each layer's streaks; above 1 they overlap.
+        opacity: of the layers at the heaviest.
+        brightness: of the streaks' light.
+        slant: usual standard deviation of the direction from the vertical, in degrees.
+        veil: the most that the transmission drops for accumulated rain.
+    """
+
+    kind: Literal["rain"] = "rain"
+    layers: CountRange = (1, 4)
+    length: PositiveRange = (8.0, 150.0)
+    width: PositiveRange = (0.95, 5.5)
+    coverage: PositiveRange = (0.06, 4.0)
+    opacity: Range = (0.35, 1.0)
+    brightness: Range = (0.6, 1.0)
+    slant: float = Field(default=16.0, ge=0.0, le=60.0)
+    veil: float = Field(default=0.2, ge=0.0, le=1.0)
+
+    def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
+        """Return `clean` (B, 3, H, W) in [0, 1] in the rain; severity 0 leaves it as it is."""
+        strength = random.severity(severity)
+        streaks = self.streaks(random, strength, *clean.shape[-2:])
+        veil = strength * random.uniform(0.0, self.veil) * random.chance(0.35)
+        dim = strength * random.uniform(0.0, 0.15) * random.chance(0.2)
+        airlight = random.uniform(0.55, 0.95)[:, None].expand(-1, 3)
+        scene = scatter(clean, (1.0 - veil)[:, None, None], airlight).mul_((1.0 - dim)[:, None, None, None])
+        return blend(scene, *streaks).clamp_(0.0, 1.0)
+
+    def streaks(self, random: Random, strength: Tensor, height: int, width: int) -> Streaks:
+        """Return the streaks of a (B, height, width) batch at severities `strength` (B,)."""
+        canvas = Canvas(height, width, random.device)
+        # A severity is shared between "fewer streaks" and "fainter streaks", so that both sorts of light rain occur.
+        shared = random.uniform()
+        share, fade = strength ** (1.0 - shared), strength**shared
+        spectrum = self._layers(random, canvas, share)
+        texture = self._levels(random, canvas.paint(spectrum))
+        opacity = random.within(self.opacity) * fade
+        patchy = random.chance(0.35)[:, None, None]
+        gusts = smoothstep(smooth_field(random, 3, height, width), -1.2, 0.8)
+        amount = texture.clamp_(max=1.0).mul_(torch.where(patchy, gusts, 1.0).mul_(opacity[:, None, None]))
+        tint = random.normal((3,)) * (0.02 * random.chance(0.5))[:, None]
+        colour = (random.within(self.brightness)[:, None] * (1.0 + tint)).clamp(0.0, 1.0)
+        law = random.choice((0.45, 0.3, 0.25))[:, None]
+        keep = torch.where(law == 0, torch.zeros_like(colour), torch.where(law == 1, colour, torch.ones_like(colour)))
+        return Streaks(amount, colour, keep)
+
+    @staticmethod
+    def _levels(random: Random, texture: Tensor) -> Tensor:
+        """Return the texture with, for some samples, its dark end cut and its contrast raised: crisp streaks."""
+        crisp = random.chance(0.45)
+        floor = torch.where(crisp, random.uniform(0.0, 0.3), 0.0)
+        gain = torch.where(crisp, random.log_within((1.3, 5.0)), 1.0)
+        return texture.sub_(floor[:, None, None]).clamp_(min=0.0).mul_(gain[:, None, None])
+
+    def _layers(self, random: Random, canvas: Canvas, share: Tensor) -> Tensor:
+        """Return the summed spectrum of all layers; transforms are linear, so one inverse serves them all."""
+        most = self.layers[1]
+        count = self.layers[0] + random.choice((1.0,) * (most - self.layers[0] + 1))
+        scale = size_factor(random, *canvas.picture)
+        upright = random.normal() * math.radians(self.slant)
+        steep = random.uniform(-1.0, 1.0) * math.radians(60.0)
+        direction = torch.where(random.chance(0.15), steep, upright).clamp(-math.radians(60.0), math.radians(60.0))
+        spread = random.log_within((0.02, 0.3))
+        angle = direction[:, None] + spread[:, None] * random.normal((most,))
+        length = (random.log_within(self.length) * scale)[:, None] * random.uniform(0.6, 1.4, (most,))
+        # The exponent favours thin streaks, which are what most rain is.
+        width = self.width[0] * (self.width[1] / self.width[0]) ** random.uniform(shape=(most,)) ** 1.5
+        sigma = width / 2.355 * scale[:, None] ** 0.5
+        # Near streaks are both long and wide: a wide short streak would be a flake.
+        length = torch.maximum(length, sigma * random.log_within((8.0, 20.0), (most,)))
+        coverage = random.log_within(self.coverage, (most,))
+        density = coverage / (length * sigma * 2.5 + 1.0)
+        evenness = random.uniform(0.35, 0.95, (most,))
+        height = random.uniform(0.4, 1.0, (most,))
+        # The mean of the texture is known beforehand. Where it would be a white wall, streaks get fainter, as they do
+        # when many are averaged during an exposure.
+        mean = (coverage * evenness * height * (count[:, None] > torch.arange(most, device=random.device))).sum(1)
+        height = height * (random.uniform(0.2, 0.65) / mean).clamp(max=1.0)[:, None]
+        total = canvas.blank(len(random))
+        for layer in range(most):
+            active = (count > layer).nonzero()[:, 0]
+            if len(active) == 0:
+                break
+            part = random.subset(active.tolist())
+            points = canvas.impulses(part, density[active, layer], share[active], evenness[active, layer])
+            kernel = canvas.motion(angle[active, layer], length[active, layer], sigma[active, layer])
+            kernel *= height[active, layer, None, None]
+            total.index_add_(0, active, points.mul_(kernel))
+        return total
