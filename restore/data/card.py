@@ -1,0 +1,311 @@
+"""Dataset cards: what a benchmark is, in which folders it is handed around, and what is known to be wrong with it.
+
+A card is a YAML file in `datasets/`; it holds facts, not code. What could not be established is `unknown`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from restore.resources import card_path, list_cards
+from restore.schema import Spec, parse, read_yaml
+
+__all__ = [
+    "CleanSplit",
+    "Count",
+    "DatasetCard",
+    "FolderSplit",
+    "JoinedSplit",
+    "Layout",
+    "Leak",
+    "ListSplit",
+    "Pairing",
+    "Paper",
+    "Protocol",
+    "RegexNames",
+    "ReportedScore",
+    "SameNames",
+    "SplitFacts",
+    "SplitLayout",
+    "SuffixNames",
+    "load_card",
+    "load_cards",
+]
+
+Count = Annotated[int, Field(ge=1)] | Literal["unknown"]
+RelativePath = Annotated[str, Field(min_length=1)]
+Task = Literal[
+    "weather", "super-resolution", "inpainting", "colorization", "compression", "any"
+]  # the task that the literature uses the set for; any other may be made from its clean pictures
+Degradation = Literal["snow", "rain", "haze", "raindrop", "low-light", "downsampling", "jpeg", "gray", "mask", "none"]
+
+
+def _inside(path: str) -> str:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in path:
+        raise ValueError(f"{path!r} must be a relative path with forward slashes that stays inside the root")
+    return path
+
+
+class Paper(Spec):
+    """Where a set was published."""
+
+    citation: str
+    year: int = Field(ge=1990, le=2100)
+    url: str = Field(pattern=r"^(https?://.+|unknown)$")
+
+
+class SameNames(Spec):
+    """Input and target have the same name; their suffixes may differ."""
+
+    rule: Literal["same-name"] = "same-name"
+
+    def target_of(self, name: str) -> str | None:
+        """Return the name of the target that belongs to the input `name` (both without suffix)."""
+        return name
+
+
+class SuffixNames(Spec):
+    """The end of the input's stem is replaced: `0_rain` to `0_clean`.
+
+    >>> SuffixNames(input="_rain", target="_clean").target_of("a/0_rain")
+    'a/0_clean'
+    """
+
+    rule: Literal["suffix"] = "suffix"
+    input: str = ""
+    target: str = ""
+
+    def target_of(self, name: str) -> str | None:
+        """Return the name of the target, or None if `name` does not end as the rule says."""
+        if not name.endswith(self.input):
+            return None
+        return name[: len(name) - len(self.input)] + self.target
+
+
+class RegexNames(Spec):
+    r"""The whole name of the input is matched and the target's name made from its groups.
+
+    >>> RegexNames(pattern=r"(im_\d+)_s\d+_a\d+", target=r"\1").target_of("im_0001_s80_a04")
+    'im_0001'
+    """
+
+    rule: Literal["regex"] = "regex"
+    pattern: str
+    target: str
+
+    @model_validator(mode="after")
+    def _compiles(self) -> RegexNames:
+        try:
+            compiled = re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"pattern {self.pattern!r} is not a regular expression: {error}") from None
+        used = [int(group) for group in re.findall(r"\\(\d+)", self.target)]
+        if max(used, default=0) > compiled.groups:
+            raise ValueError(f"target {self.target!r} names a group that pattern {self.pattern!r} does not have")
+        return self
+
+    def target_of(self, name: str) -> str | None:
+        """Return the name of the target, or None if `name` does not match."""
+        match = re.fullmatch(self.pattern, name)
+        return match.expand(self.target) if match else None
+
+
+Pairing = Annotated[SameNames | SuffixNames | RegexNames, Field(discriminator="rule")]
+
+
+class FolderSplit(Spec):
+    """Inputs and targets in two folders, or in one folder told apart by a glob (`*_hazy.*`)."""
+
+    kind: Literal["folders"] = "folders"
+    input: RelativePath
+    target: RelativePath
+    pairing: Pairing = SameNames()
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> FolderSplit:
+        _inside(self.input), _inside(self.target)
+        return self
+
+
+class ListSplit(Spec):
+    """A text file that names the inputs, one a line; the target's path follows from the input's.
+
+    A line with two paths names input and target. Otherwise each folder called `replace[0]` becomes `replace[1]`, and
+    `pairing` maps the stem. Paths are relative to the folder of the list file; a leading slash is ignored.
+    """
+
+    kind: Literal["list"] = "list"
+    list: RelativePath
+    replace: tuple[str, str] = ("input", "gt")
+    pairing: Pairing = SameNames()
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> ListSplit:
+        _inside(self.list)
+        return self
+
+
+class CleanSplit(Spec):
+    """Clean pictures only: a folder, a glob, or a list file of names below a folder. A degradation makes the inputs."""
+
+    kind: Literal["clean"] = "clean"
+    target: RelativePath
+    list: RelativePath | None = None
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> CleanSplit:
+        _inside(self.target), _inside(self.list or ".")
+        return self
+
+
+class JoinedSplit(Spec):
+    """Both pictures side by side in one file; they must be taken apart before use (`restore.data.pairs.unjoin`)."""
+
+    kind: Literal["joined"] = "joined"
+    files: RelativePath
+    first: Literal["input", "target"]
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> JoinedSplit:
+        _inside(self.files)
+        return self
+
+
+SplitLayout = Annotated[FolderSplit | ListSplit | CleanSplit | JoinedSplit, Field(discriminator="kind")]
+
+
+class Layout(Spec):
+    """One of the folder structures in which the set is in circulation."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    source: str = ""
+    splits: dict[str, SplitLayout] = Field(min_length=1)
+
+
+class SplitFacts(Spec):
+    """What a split should hold: pairs (or pictures, for clean sets) and distinct targets."""
+
+    count: Count
+    targets: Count = "unknown"
+    note: str = ""
+
+
+class Protocol(Spec):
+    """How the literature scores the set; `id` is a name of `restore evaluate --protocol`."""
+
+    id: Literal["weatherdiff", "native", "rgb", "histoformer", "t3", "irsde-crop4", "sr", "unknown"]
+    split: str | None = None
+    note: str = ""
+
+
+class Leak(Spec):
+    """Pictures that must not be trained on, or are there twice.
+
+    Attributes:
+        kind: `leak` (training against test) or `duplicate` (within or between sets of one purpose).
+        text: what is known, and where from.
+        split: the split to leave pictures out of; None if the leak is between this set and another one.
+        against: the splits or cards (`card` or `card/split`) that hold the same pictures.
+        pattern: regular expression that the names (without suffix) of the pictures in question match, if known.
+    """
+
+    kind: Literal["leak", "duplicate"] = "leak"
+    text: str
+    split: str | None = None
+    against: tuple[str, ...] = ()
+    pattern: str | None = None
+
+    @model_validator(mode="after")
+    def _compiles(self) -> Leak:
+        try:
+            re.compile(self.pattern or "")
+        except re.error as error:
+            raise ValueError(f"pattern {self.pattern!r} is not a regular expression: {error}") from None
+        return self
+
+    def names(self, name: str) -> bool:
+        """Return whether the picture `name` (path without suffix) is one of those that leak."""
+        return self.pattern is not None and re.search(self.pattern, PurePosixPath(name).name) is not None
+
+
+class ReportedScore(Spec):
+    """A score as its paper printed it; never to be shown beside re-run scores without that mark."""
+
+    method: str
+    split: str
+    metrics: dict[Literal["psnr", "ssim", "lpips"], float] = Field(min_length=1)
+    condition: str = ""
+    source: str
+
+
+class DatasetCard(Spec):
+    """Everything that is known of one benchmark; see `datasets/README.md` for how to write one."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    summary: str
+    task: Task
+    degradations: tuple[Degradation, ...] = ("none",)
+    paper: Paper | Literal["unknown", "none"]
+    homepages: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = ()
+    licence: str
+    licence_note: str = ""
+    layouts: tuple[Layout, ...] = ()
+    splits: dict[str, SplitFacts] = Field(min_length=1)
+    default_split: str
+    protocol: Protocol
+    leaks: tuple[Leak, ...] = ()
+    reported: tuple[ReportedScore, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DatasetCard:
+        named = [("default_split", self.default_split), ("protocol.split", self.protocol.split)]
+        named += [(f"layouts.{layout.name}", split) for layout in self.layouts for split in layout.splits]
+        named += [("leaks", leak.split) for leak in self.leaks]
+        named += [("reported", score.split) for score in self.reported]
+        for where, split in named:
+            if split is not None and split not in self.splits:
+                raise ValueError(f"{where} names the split {split!r}; the splits are {', '.join(self.splits)}")
+        names = [layout.name for layout in self.layouts]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two layouts have the same name: {', '.join(names)}")
+        return self
+
+    @property
+    def paired(self) -> bool:
+        """Whether the set holds degraded pictures too, and not clean ones only."""
+        kinds = {split.kind for layout in self.layouts for split in layout.splits.values()}
+        return not kinds or kinds != {"clean"}
+
+    def leaked(self, name: str, split: str) -> Leak | None:
+        """Return the leak because of which the picture `name` should be left out of `split`, if there is one."""
+        for leak in self.leaks:
+            if leak.kind == "leak" and leak.split == split and leak.names(name):
+                return leak
+        return None
+
+
+def load_card(name: str | Path) -> DatasetCard:
+    """Return the card of that name, or the one in that YAML file.
+
+    Raises:
+        ConfigError: there is no such card, or the file is not a valid one.
+    """
+    text = str(name)
+    path = Path(text) if text.endswith((".yaml", ".yml")) else card_path(text)
+    return parse(DatasetCard, read_yaml(path), str(path))
+
+
+def load_cards() -> dict[str, DatasetCard]:
+    """Return all cards that ship with the package, by name.
+
+    Raises:
+        ConfigError: one of them is not valid.
+    """
+    return {name: load_card(name) for name in list_cards()}

@@ -1,0 +1,86 @@
+"""Files of a data set: which are pictures, in which order they come, and how a list of them is read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from restore.errors import DataError
+
+__all__ = ["PICTURE_SUFFIXES", "list_pictures", "natural_key", "read_list", "walk"]
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key by which 2 comes before 10.
+
+    >>> sorted(["10.png", "2.png", "1.png"], key=natural_key)
+    ['1.png', '2.png', '10.png']
+    """
+    parts = re.split(r"(\d+)", text)
+    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part)
+
+
+def walk(folder: Path, glob: str | None = None) -> Iterator[Path]:
+    """Yield the pictures below a folder (those that match `glob`, if given), sorted, without hidden files."""
+    for base, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        inside = Path(base).relative_to(folder)
+        for name in sorted(names):
+            if name.startswith(".") or PurePosixPath(name).suffix.lower() not in PICTURE_SUFFIXES:
+                continue
+            relative = (inside / name).as_posix()
+            if glob is None or (relative.count("/") == glob.count("/") and fnmatchcase(relative, glob)):
+                yield Path(base) / name
+
+
+def list_pictures(root: Path | str) -> list[Path]:
+    """Return all picture files under `root`, by suffix, sorted by their path below it.
+
+    Raises:
+        DataError: `root` is no folder or holds no pictures.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder of pictures")
+    paths = sorted(walk(root), key=lambda path: path.relative_to(root).as_posix())
+    if not paths:
+        raise DataError(f"{root} holds no pictures (looked for {', '.join(sorted(PICTURE_SUFFIXES))})")
+    return paths
+
+
+def read_list(path: Path | str) -> tuple[list[tuple[str, ...]], list[str]]:
+    r"""Return (lines as one or two clean relative paths each, lines that are refused).
+
+    CRLF, blank lines, comments (`#`), a byte-order mark, a leading `/` or `./` and backslashes are accepted; a line
+    that climbs out by `..`, names a drive, or holds more than two paths is refused.
+
+    Raises:
+        DataError: the file cannot be read as text.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the list file {path}: {error}") from None
+    entries, refused = [], []
+    for line in text.splitlines():
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        cleaned = line.replace("\\", "/")
+        paths = [PurePosixPath(part.lstrip("/")) for part in _columns(cleaned)]
+        if len(paths) > 2 or any(".." in part.parts or ":" in str(part) for part in paths):
+            refused.append(line)
+        else:
+            entries.append(tuple(part.as_posix() for part in paths))
+    return entries, refused
+
+
+def _columns(line: str) -> list[str]:
+    """Return the paths of a line; names may hold spaces, so only a suffix followed by white space ends a column."""
+    kinds = "|".join(suffix[1:] for suffix in sorted(PICTURE_SUFFIXES))
+    return re.findall(rf"(?i)\S.*?\.(?:{kinds})(?=\s|$)", line) or [line]

@@ -1,0 +1,350 @@
+"""Training pictures by index: the same regions for a seed, whatever the number of processes or threads.
+
+A sample is a pure function of (seed, step, index in the global batch). Nothing is shuffled, no state advances, so a run
+that resumes at step 1000 asks for step 1000, and eight processes of batch 4 see what one process of batch 32 sees.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from restore.data.files import list_pictures
+from restore.errors import ConfigError, DataError, ImageError, RestoreError
+from restore.images import read
+
+__all__ = ["Draws", "PairStore", "PictureStore", "ahead", "decode", "list_pictures"]
+
+Augment = Literal["none", "horizontal", "dihedral"]
+
+log = logging.getLogger("restore.data")
+
+_MASK = (1 << 64) - 1
+
+
+class Draws:
+    """Random integers that depend on the key only (SplitMix64, Steele et al. 2014): no state shared with anything.
+
+    >>> Draws(7, 3, 0).below(1000) == Draws(7, 3, 0).below(1000)
+    True
+    """
+
+    def __init__(self, *key: int):
+        self._state = 0
+        for part in key:
+            self._state = self._mix((self._state + 0x9E3779B97F4A7C15) ^ (part & _MASK))
+
+    @staticmethod
+    def _mix(word: int) -> int:
+        word &= _MASK
+        word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _MASK
+        return word ^ (word >> 31)
+
+    def below(self, bound: int) -> int:
+        """Return the next integer, uniform in 0 .. bound - 1 (bias under 2**-32 for the bounds of pictures)."""
+        self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK
+        return (self._mix(self._state) * bound) >> 64
+
+
+def decode(path: Path) -> Tensor:
+    """Return the picture as uint8 (3, H, W).
+
+    Raises:
+        ImageError: the file cannot be decoded; the message names it.
+    """
+    return read(path).pixels.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+class _Store:
+    """Groups of aligned pictures, decoded to one uint8 tensor (3k, H, W) each, kept within a memory budget."""
+
+    def __init__(
+        self,
+        groups: Sequence[tuple[Path, ...]],
+        *,
+        memory_mb: float = 2048,
+        corrupt_limit: float = 0.1,
+        device: torch.device | str = "cpu",
+    ):
+        if not groups:
+            raise DataError("no training pictures were given")
+        if not 0 <= corrupt_limit <= 1:
+            raise ConfigError(f"corrupt_limit must lie in [0, 1], got {corrupt_limit}")
+        self.groups = [tuple(Path(path) for path in group) for group in groups]
+        self.device = torch.device(device)
+        self.corrupt: dict[Path, str] = {}
+        self._bad: set[int] = set()
+        # A single bad file never stops a run that tolerates any, however small the set.
+        self._allowed = max(1, int(corrupt_limit * len(self.groups))) if corrupt_limit > 0 else 0
+        self._budget = int(memory_mb * 2**20)
+        self._held = 0
+        self._cache: OrderedDict[int, Tensor] = OrderedDict()
+        self._lock = threading.RLock()
+        self.in_memory = self._fits()
+        if self.in_memory:
+            for index in range(len(self.groups)):
+                self._load(index)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def report(self) -> str:
+        """Return one line: how many pictures, how they are kept, and which files were skipped and why."""
+        kept = f"{len(self)} pictures, " + ("decoded once into memory" if self.in_memory else "streamed from disk")
+        if not self.corrupt:
+            return kept
+        named = "; ".join(f"{path}: {reason}" for path, reason in self.corrupt.items())
+        return f"{kept}; {len(self.corrupt)} skipped: {named}"
+
+    def _fits(self) -> bool:
+        total = 0
+        for group in self.groups:
+            try:
+                with Image.open(group[0]) as image:
+                    total += image.width * image.height * 3 * len(group)
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                continue
+            if total > self._budget:
+                return False
+        return True
+
+    def _load(self, index: int) -> Tensor | None:
+        """Return the group's tensor, or None if it is damaged; remembers both."""
+        with self._lock:
+            if index in self._bad:
+                return None
+            if index in self._cache:
+                self._cache.move_to_end(index)
+                return self._cache[index]
+        try:
+            value = self._decode_group(self.groups[index]).to(self.device)
+        except RestoreError as error:
+            self._reject(index, error)
+            return None
+        with self._lock:
+            if index not in self._cache:
+                self._cache[index] = value
+                self._held += value.nbytes
+            while self._held > self._budget and len(self._cache) > 1:
+                _, oldest = self._cache.popitem(last=False)
+                self._held -= oldest.nbytes
+        return value
+
+    def _decode_group(self, group: tuple[Path, ...]) -> Tensor:
+        pictures = []
+        for path in group:
+            try:
+                pictures.append(decode(path))
+            except RestoreError as error:
+                raise _Damaged(path, str(error)) from None
+        sizes = [tuple(picture.shape[-2:]) for picture in pictures]
+        if len(set(sizes)) > 1:
+            shown = " and ".join(f"{width}x{height}" for height, width in sizes)
+            raise _Damaged(group[0], f"the sizes of input and target differ: {shown}")
+        return torch.cat(pictures)
+
+    def _reject(self, index: int, error: RestoreError) -> None:
+        path, reason = (
+            (error.path, error.reason) if isinstance(error, _Damaged) else (self.groups[index][0], str(error))
+        )
+        with self._lock:
+            if index in self._bad:
+                return
+            self._bad.add(index)
+            self.corrupt[path] = reason
+            count = len(self._bad)
+        log.warning("skipped %s: %s", path, reason)
+        if count > self._allowed or count == len(self.groups):
+            named = ", ".join(str(name) for name in list(self.corrupt)[:5])
+            raise DataError(
+                f"{count} of {len(self.groups)} training pictures are damaged, more than the {self._allowed} that are "
+                f"allowed: {named}{', ...' if count > 5 else ''}; repair or remove them, or raise corrupt_limit"
+            )
+
+    def _pick(self, draws: Draws) -> Tensor:
+        index = draws.below(len(self.groups))
+        for offset in range(len(self.groups)):
+            value = self._load((index + offset) % len(self.groups))
+            if value is not None:
+                return value
+        raise DataError("every training picture is damaged")
+
+    def _regions(self, step: int, batch: int, size: int, seed: int, rank: int, world: int, augment: Augment) -> Tensor:
+        if batch % world or not 0 <= rank < world:
+            raise ConfigError(f"a global batch of {batch} cannot be divided among {world} processes (this is {rank})")
+        local = batch // world
+        samples = []
+        for index in range(rank * local, (rank + 1) * local):
+            draws = Draws(seed, step, index)
+            samples.append(_region(self._pick(draws), size, draws, augment))
+        return torch.stack(samples)
+
+
+class _Damaged(ImageError):
+    """A damaged file of a group, with its path kept apart from the reason."""
+
+    def __init__(self, path: Path, reason: str):
+        super().__init__(reason)
+        self.path, self.reason = path, reason
+
+
+class PictureStore(_Store):
+    """Clean pictures to cut training regions from: in memory when they fit the budget, else streamed with a cache.
+
+    Args:
+        paths: the files; a file that cannot be decoded is skipped and named in `corrupt` (path to reason).
+        memory_mb: how much decoded data may be held; a set that fits is decoded at once.
+        corrupt_limit: share of damaged files past which the run stops with a DataError (one file is always forgiven,
+            unless the limit is 0).
+        device: where the decoded pictures are kept.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        memory_mb: float = 2048,
+        corrupt_limit: float = 0.1,
+        device: torch.device | str = "cpu",
+    ):
+        super().__init__([(path,) for path in paths], memory_mb=memory_mb, corrupt_limit=corrupt_limit, device=device)
+
+    def regions(
+        self,
+        step: int,
+        batch: int,
+        size: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        augment: Augment = "horizontal",
+    ) -> Tensor:
+        """Return uint8 (batch / world, 3, size, size): this process's share of the global batch of `step`.
+
+        A picture smaller than `size` is continued by reflection. A damaged file is replaced by the next good one.
+
+        Raises:
+            ConfigError: the batch cannot be divided by `world`.
+            DataError: more files are damaged than allowed.
+        """
+        return self._regions(step, batch, size, seed, rank, world, augment)
+
+
+class PairStore(_Store):
+    """Pairs of equal size to cut training regions from; a pair of unequal sizes counts as damaged.
+
+    Args:
+        pairs: (input, target) files.
+        memory_mb: see `PictureStore`.
+        corrupt_limit: see `PictureStore`.
+        device: see `PictureStore`.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[Path, Path]],
+        *,
+        memory_mb: float = 2048,
+        corrupt_limit: float = 0.1,
+        device: torch.device | str = "cpu",
+    ):
+        super().__init__(list(pairs), memory_mb=memory_mb, corrupt_limit=corrupt_limit, device=device)
+
+    def regions(
+        self,
+        step: int,
+        batch: int,
+        size: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        augment: Augment = "horizontal",
+    ) -> tuple[Tensor, Tensor]:
+        """Return (input, target), each uint8 (batch / world, 3, size, size), cut and flipped alike.
+
+        Raises:
+            ConfigError: the batch cannot be divided by `world`.
+            DataError: more pairs are damaged than allowed.
+        """
+        stacked = self._regions(step, batch, size, seed, rank, world, augment)
+        return stacked[:, :3], stacked[:, 3:]
+
+
+def _region(picture: Tensor, size: int, draws: Draws, augment: Augment) -> Tensor:
+    rows = _span(picture.shape[-2], size, draws)
+    columns = _span(picture.shape[-1], size, draws)
+    # Draws are taken whatever the setting, so that switching flips off keeps the same crops.
+    flips = draws.below(8)
+    region = _cut(_cut(picture, -2, rows), -1, columns)
+    if augment != "none" and flips & 1:
+        region = region.flip(-1)
+    if augment == "dihedral":
+        region = region.rot90(flips >> 1, (-2, -1))
+    return region
+
+
+def _span(length: int, size: int, draws: Draws) -> slice | Tensor:
+    room = length - size
+    start = draws.below(max(room, 0) + 1)
+    if room >= 0:
+        return slice(start, start + size)
+    # A triangular wave of period 2 (length - 1) reflects a side of any length, without repeating its edge.
+    period = max(2 * (length - 1), 1)
+    wave = torch.arange(size) % period
+    return torch.minimum(wave, period - wave).clamp(max=length - 1)
+
+
+def _cut(picture: Tensor, dim: int, span: slice | Tensor) -> Tensor:
+    if isinstance(span, slice):
+        return picture.narrow(dim, span.start, span.stop - span.start)
+    return picture.index_select(dim, span.to(picture.device))
+
+
+def ahead(
+    store: PictureStore | PairStore,
+    *,
+    start: int,
+    stop: int,
+    batch: int,
+    size: int,
+    seed: int,
+    rank: int = 0,
+    world: int = 1,
+    augment: Augment = "horizontal",
+    workers: int = 2,
+) -> Iterator[Tensor | tuple[Tensor, Tensor]]:
+    """Yield `store.regions` of the steps start .. stop - 1 in order, cut by threads while the caller computes.
+
+    The result is the same for any number of workers; 0 workers cut in the caller's thread.
+    """
+
+    def cut(step: int) -> Tensor | tuple[Tensor, Tensor]:
+        return store.regions(step, batch, size, seed, rank=rank, world=world, augment=augment)
+
+    if workers <= 0:
+        yield from map(cut, range(start, stop))
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="restore-data") as pool:
+        pending = [pool.submit(cut, step) for step in range(start, min(start + 2 * workers, stop))]
+        try:
+            for step in range(start, stop):
+                following = step + 2 * workers
+                result = pending.pop(0).result()
+                if following < stop:
+                    pending.append(pool.submit(cut, following))
+                yield result
+        finally:
+            for future in pending:
+                future.cancel()

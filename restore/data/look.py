@@ -1,0 +1,188 @@
+"""One look at one file: is it a picture, of what kind, and which other pictures does it resemble."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from restore.errors import ImageError
+from restore.images import Picture, read
+
+__all__ = ["Look", "distance", "look", "look_all", "near_matches"]
+
+ORIENTATION = 274
+THUMB = 16
+NEAR_BITS = 7  # eight bands of eight bits: two hashes that differ in at most seven bits agree in one whole band
+NEAR_CORRELATION = 0.95
+_FORMATS = {
+    "PNG": {".png"},
+    "JPEG": {".jpg", ".jpeg"},
+    "MPO": {".jpg", ".jpeg"},
+    "BMP": {".bmp"},
+    "TIFF": {".tif", ".tiff"},
+    "WEBP": {".webp"},
+    "PPM": {".ppm", ".pgm"},
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a file turned out to be.
+
+    Attributes:
+        path: the file.
+        problem: (kind, text) if it is no usable picture; the fields below are then empty.
+        width: in pixels.
+        height: in pixels.
+        mode: Pillow's mode, with `;16` added where it hides that there are 16 bits.
+        format: Pillow's name of the format.
+        gray: whether the file stores grey values only.
+        orientation: EXIF orientation, 1 if there is none; sizes are those of the upright picture.
+        digest: of the pixels, so that a picture saved again without loss has the same one.
+        spread: standard deviation of the grey values, 0..255; 0 is a picture of one colour.
+        hash: 64-bit difference hash.
+        mirrored: the same of the picture flipped left to right.
+        thumb: 16x16 grey values with mean 0 and norm 1.
+    """
+
+    path: Path
+    problem: tuple[str, str] | None = None
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    format: str = ""
+    gray: bool = False
+    orientation: int = 1
+    digest: str = ""
+    spread: float = 0.0
+    hash: int = 0
+    mirrored: int = 0
+    thumb: np.ndarray | None = None
+
+    @property
+    def usual_suffix(self) -> bool:
+        """Whether the name's suffix is one of the format's."""
+        return self.path.suffix.lower() in _FORMATS.get(self.format, {self.path.suffix.lower()})
+
+
+def look(path: Path) -> Look:
+    """Return what the file is; a file that is no picture gets a `problem` and raises nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _look(path)
+
+
+def look_all(paths: Sequence[Path], workers: int = 2) -> dict[Path, Look]:
+    """Return the look of each file, made by threads."""
+    unique = list(dict.fromkeys(paths))
+    # The filter is one for the whole process: set around the threads, not in each of them.
+    with warnings.catch_warnings(), ThreadPoolExecutor(max(workers, 1), thread_name_prefix="restore-look") as pool:
+        warnings.simplefilter("ignore")
+        return dict(zip(unique, pool.map(_look, unique), strict=True))
+
+
+def _look(path: Path) -> Look:
+    try:
+        with path.open("rb") as file:
+            head = file.read(256)
+    except OSError as error:
+        return Look(path, ("unreadable-file", error.strerror or str(error)))
+    problem = _not_a_picture(head)
+    if problem:
+        return Look(path, problem)
+    try:
+        with Image.open(path) as image:
+            orientation = int(image.getexif().get(ORIENTATION, 1))
+    except UnidentifiedImageError:
+        return Look(path, ("not-a-picture", "no known picture format"))
+    except Exception:
+        # A header so damaged that Pillow trips over it: `read` says what is wrong, in one line.
+        orientation = 1
+    try:
+        return _measure(path, read(path), orientation)
+    except ImageError as error:
+        return Look(path, ("undecodable", str(error)))
+
+
+def _not_a_picture(head: bytes) -> tuple[str, str] | None:
+    if not head:
+        return "empty-file", "0 bytes"
+    if head.startswith(b"version https://git-lfs"):
+        return "lfs-pointer", "a git-lfs pointer: run `git lfs pull` where it came from"
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml", b"<svg")):
+        return "not-a-picture", "a web page or XML: a download link that answered with an error?"
+    return None
+
+
+def _measure(path: Path, picture: Picture, orientation: int) -> Look:
+    values = picture.pixels.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    pixels = np.ascontiguousarray(values.permute(1, 2, 0).numpy())
+    digest = hashlib.blake2b(f"{picture.width}x{picture.height}".encode() + pixels.tobytes(), digest_size=16)
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    thumb = cv2.resize(gray, (THUMB, THUMB), interpolation=cv2.INTER_AREA).astype(np.float32)
+    thumb -= thumb.mean()
+    norm = float(np.linalg.norm(thumb))
+    return Look(
+        path,
+        width=picture.width,
+        height=picture.height,
+        mode=picture.mode + (f";{picture.depth}" if picture.mode in {"RGB", "L"} and picture.depth != 8 else ""),
+        format=picture.format or "",
+        gray=picture.gray,
+        orientation=orientation,
+        digest=digest.hexdigest(),
+        spread=float(gray.std()),
+        hash=_difference_hash(gray),
+        mirrored=_difference_hash(gray[:, ::-1]),
+        thumb=(thumb / norm if norm > 0 else thumb).reshape(-1),
+    )
+
+
+def _difference_hash(gray: np.ndarray) -> int:
+    """Return 64 bits: whether each of 8x8 cells is darker than its right neighbour."""
+    small = cv2.resize(np.ascontiguousarray(gray), (9, 8), interpolation=cv2.INTER_AREA)
+    return int.from_bytes(np.packbits(small[:, :-1] < small[:, 1:]).tobytes(), "big")
+
+
+def distance(one: int, other: int) -> int:
+    """Return in how many of the 64 bits two hashes differ."""
+    return (one ^ other).bit_count()
+
+
+def near_matches(queries: Sequence[Look], pool: Sequence[Look]) -> list[tuple[Look, Look]]:
+    """Return the (query, pool) pairs that show the same scene: scaled, saved again, brightened or mirrored.
+
+    Candidates agree in a whole byte of the difference hash; they count when at most seven bits differ and the
+    thumbnails correlate by 0.95. Pictures of one colour match nothing. Pairs of the same file are left out.
+    """
+    buckets: dict[tuple[int, int], list[Look]] = {}
+    for entry in pool:
+        if entry.problem is None and entry.spread > 2:
+            for band in range(8):
+                buckets.setdefault((band, entry.hash >> (8 * band) & 255), []).append(entry)
+    found: dict[tuple[Path, Path], tuple[Look, Look]] = {}
+    for query in queries:
+        if query.problem is not None or query.spread <= 2:
+            continue
+        for code, flip in ((query.hash, False), (query.mirrored, True)):
+            candidates = {
+                entry.path: entry for band in range(8) for entry in buckets.get((band, code >> (8 * band) & 255), ())
+            }
+            for entry in candidates.values():
+                if entry.path != query.path and distance(code, entry.hash) <= NEAR_BITS and _alike(query, entry, flip):
+                    found.setdefault((query.path, entry.path), (query, entry))
+    return list(found.values())
+
+
+def _alike(one: Look, other: Look, flip: bool) -> bool:
+    first = one.thumb.reshape(THUMB, THUMB)[:, ::-1].reshape(-1) if flip else one.thumb
+    return float(first @ other.thumb) >= NEAR_CORRELATION
