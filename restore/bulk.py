@@ -1,0 +1,171 @@
+"""Many pictures, one after the other: what goes where, and what became of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from restore import images
+from restore.errors import ConfigError, ImageError, RestoreError
+from restore.images import Picture
+from restore.restorer import Posterior, Restorer
+
+__all__ = ["Job", "OnExists", "Options", "Outcome", "plan_jobs", "restore_files"]
+
+OnExists = Literal["skip", "overwrite", "error"]
+
+UNCERTAINTY_FULL_SCALE = 0.25  # a standard deviation of a quarter of the range is shown as white
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to restore, and where the result goes."""
+
+    source: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """How each picture is restored; see `restore.restorer.Restorer.posterior`.
+
+    Attributes:
+        on_exists: what happens where there is an output already.
+        compare: also write the picture before and after, side by side.
+        uncertainty: also write the map of the samples' standard deviation.
+    """
+
+    task: str | None = None
+    steps: int | None = None
+    samples: int = 1
+    seed: int = 0
+    on_exists: OnExists = "error"
+    compare: bool = False
+    uncertainty: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        status: `restored`, `skipped` (the output was there) or `failed`.
+        written: every file that was written.
+        reason: why it failed or was skipped.
+        seconds: wall time, reading and writing included.
+        width: of the picture, 0 where it could not be read.
+        height: of the picture.
+    """
+
+    job: Job
+    status: Literal["restored", "skipped", "failed"]
+    written: tuple[Path, ...] = ()
+    reason: str = ""
+    seconds: float = 0.0
+    width: int = 0
+    height: int = 0
+
+
+def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = False) -> list[Job]:
+    """Return the jobs for some inputs (files, folders, globs), in natural order.
+
+    One file may be given one output file. Otherwise `output` is a folder; each result keeps its name, and its place
+    below the folder that it came from. A format that can be read but not written becomes PNG.
+
+    Raises:
+        ImageError: an input is not there.
+        ConfigError: several inputs for one output file, or two inputs that would write the same file.
+    """
+    sources = images.list_images(inputs, recursive=recursive)
+    if output.suffix.lower() in images.WRITABLE and not output.is_dir():
+        if len(sources) == 1:
+            return [Job(sources[0], output)]
+        raise ConfigError(f"{len(sources)} pictures cannot all go to {output}: give a folder as the output")
+    roots = [Path(item) for item in inputs if Path(item).is_dir()]
+    jobs: dict[Path, Job] = {}
+    for source in sources:
+        root = next((root for root in roots if root in source.parents), source.parent)
+        target = output / source.relative_to(root)
+        if target.suffix.lower() not in images.WRITABLE:
+            target = target.with_suffix(".png")
+        if target in jobs:
+            raise ConfigError(f"{jobs[target].source} and {source} would both be written to {target}; restore them apart")
+        jobs[target] = Job(source, target)
+    return list(jobs.values())
+
+
+def restore_files(
+    restorer: Restorer,
+    jobs: Sequence[Job],
+    options: Options,
+    on_start: Callable[[Job, int], None] | None = None,
+    on_batch: Callable[[int], None] | None = None,
+) -> Iterator[Outcome]:
+    """Yield the outcome of each job; one that fails does not stop the others.
+
+    Args:
+        restorer: the model.
+        jobs: what to do.
+        options: how.
+        on_start: called with each job and the number of tiles that its picture takes.
+        on_batch: called with the number of tiles done after each evaluation of the network.
+    """
+    for job in jobs:
+        start = time.perf_counter()
+        try:
+            outcome = _restore_file(restorer, job, options, on_start, on_batch)
+        except RestoreError as error:
+            outcome = Outcome(job, "failed", reason=str(error))
+        except MemoryError:
+            outcome = Outcome(job, "failed", reason=f"{job.source}: out of memory; try a smaller --patch")
+        yield Outcome(**{**outcome.__dict__, "seconds": time.perf_counter() - start})
+
+
+def _restore_file(
+    restorer: Restorer,
+    job: Job,
+    options: Options,
+    on_start: Callable[[Job, int], None] | None,
+    on_batch: Callable[[int], None] | None,
+) -> Outcome:
+    if job.output.exists() and options.on_exists != "overwrite":
+        if options.on_exists == "skip":
+            return Outcome(job, "skipped", reason=f"{job.output} is there already")
+        raise ImageError(f"{job.output} is there already; pass --on-exists overwrite or skip")
+    picture = images.read(job.source)
+    height, width = picture.pixels.shape[-2:]
+    if on_start:
+        on_start(job, restorer.evaluations(height, width, options.steps, options.samples))
+    posterior = restorer.posterior(
+        picture.pixels,
+        task=options.task,
+        steps=options.steps,
+        samples=options.samples,
+        seed=options.seed,
+        on_batch=on_batch,
+    )
+    written = _write(picture, posterior, job, options)
+    return Outcome(job, "restored", written, width=width, height=height)
+
+
+def _write(picture: Picture, posterior: Posterior, job: Job, options: Options) -> tuple[Path, ...]:
+    restored = picture.with_pixels(posterior.mean)
+    images.write(restored, job.output, overwrite=options.on_exists == "overwrite")
+    written = [job.output]
+    if options.compare:
+        path = job.output.with_name(f"{job.output.stem}.compare.png")
+        sheet = images.side_by_side([picture, restored], ["before", "after"])
+        images.write(images.to_picture(sheet), path, overwrite=True)
+        written.append(path)
+    if options.uncertainty and posterior.deviation is not None:
+        path = job.output.with_name(f"{job.output.stem}.uncertainty.png")
+        # pixels span [-1, 1], so a deviation is halved to be a share of the range
+        shade = (posterior.deviation.mean(0, keepdim=True) / 2 / UNCERTAINTY_FULL_SCALE).clamp_(0, 1)
+        images.write(images.Picture(torch.cat([shade] * 3) * 2 - 1, gray=True), path, overwrite=True)
+        written.append(path)
+    return tuple(written)

@@ -1,0 +1,73 @@
+"""The command line: `restore run | demo | train | evaluate | models | data | plan | env`.
+
+Results go to stdout, progress and explanations to stderr. Exit codes: 0 all good, 1 failed, 2 a usage or config error,
+3 some files failed, 130 and 143 on Ctrl-C and SIGTERM.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from typing import NoReturn
+
+import typer
+
+from restore.cli import data, environment, models, running, training
+from restore.errors import RestoreError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="restore",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Restore photographs degraded by rain, snow, haze or raindrops; train and evaluate such models.\n\n"
+    "Example:  restore run photo.jpg -o restored.png",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(running.run)
+app.command("demo")(running.demo)
+app.command("train")(training.train)
+#EV app.command("evaluate")(evaluation.evaluate)
+#EV app.command("metrics")(evaluation.metrics)
+app.command("env")(environment.env)
+app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("restore"))
+        raise typer.Exit
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise SystemExit(143)
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    """Print our own warnings as one line; other packages' are of no use to someone who restores a photograph."""
+    if type(message).__module__.startswith("restore."):
+        typer.echo(f"warning: {message}", err=True)
+
+
+def main() -> None:
+    """Run the command line; every error raised on purpose becomes one line and an exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        app()
+    except RestoreError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,161 @@
+"""`restore data list | verify | preview | synthesize | manifest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restore.cli.console import bar, print_json, table
+from restore.errors import ConfigError
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Look at, check and make data.", rich_markup_mode=None)
+
+Card = Annotated[str, typer.Argument(help="A dataset card (`restore data list`).")]
+Root = Annotated[Path, typer.Option(help="The folder that holds the set.")]
+Split = Annotated[str | None, typer.Option(help="train, test, ...; by default the one that papers score.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+@app.command("list")
+def list_cards(as_json: AsJson = False) -> None:
+    """List the dataset cards.
+
+    Example:
+
+      restore data list
+    """
+    from restore.data.card import load_cards
+
+    cards = list(load_cards().values())
+    if as_json:
+        print_json([card.model_dump(mode="json") for card in cards])
+    else:
+        rows = [[card.name, ", ".join(card.splits), card.licence, card.title] for card in cards]
+        typer.echo(table(["card", "splits", "licence", "what it is"], rows))
+
+
+@app.command("verify")
+def verify(
+    card: Card,
+    root: Root,
+    split: Split = None,
+    against: Annotated[
+        list[str] | None, typer.Option(metavar="CARD=DIR", help="Also look for pictures shared with another set.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a folder against its card: names, counts, sizes, damage, duplicates, leaks. Exit code 1 if it is wrong.
+
+    Example:
+
+      restore data verify rain100l --root data/Rain100L --against bsd100=data/BSD100
+    """
+    from restore.data.card import load_card
+    from restore.data.doctor import verify as check
+    from restore.data.pairs import find_pairs
+
+    others = []
+    for item in against or []:
+        name, sign, folder = item.partition("=")
+        if not sign:
+            raise ConfigError(f"--against {item!r} is not of the form CARD=DIR")
+        others.append(find_pairs(load_card(name), Path(folder)))
+    report = check(load_card(card), root, split, against=others)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        typer.echo("\n".join(report.lines()))
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command("preview")
+def preview(
+    card: Annotated[str | None, typer.Argument(help="A dataset card, or a photograph with --degradation.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The folder that holds the set.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The contact sheet.")] = Path("sheet.png"),
+    split: Split = None,
+    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 12,
+    degradation: Annotated[str | None, typer.Option(help="Show this degradation of a photograph instead.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Write a contact sheet of a set, or of a degradation at rising severities.
+
+    Examples:
+
+      restore data preview rain100l --root data/Rain100L -o sheet.png
+
+      restore data preview photo.jpg --degradation snow -o snow.png
+    """
+    from restore import images
+
+    if card is None:
+        raise ConfigError("name a dataset card, or a photograph with --degradation")
+    if degradation is not None:
+        from restore.synthesize import severities
+
+        sheet = severities(images.read(card), degradation, count, seed)
+    else:
+        from restore.data.card import load_card
+        from restore.data.pairs import find_pairs
+        from restore.data.preview import preview as contact
+
+        if root is None:
+            raise ConfigError("--root is missing: the folder that holds the set")
+        sheet = images.to_picture(contact(find_pairs(load_card(card), root, split), count=count))
+    images.write(sheet, output, overwrite=True)
+    typer.echo(f"wrote {output}")
+
+
+@app.command("synthesize")
+def synthesize(
+    clean: Annotated[Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of clean photographs.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="New folder for `input/` and `target/`.")],
+    degradation: Annotated[str, typer.Option(help="rain, snow, haze, rain+haze, raindrop or clean.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
+    severity: Annotated[float | None, typer.Option(help="0 to 1; by default each picture draws its own.")] = None,
+) -> None:
+    """Make pairs from clean photographs, reproducibly, with a manifest.
+
+    Example:
+
+      restore data synthesize photographs/ pairs/ --degradation snow --seed 0 --severity 0.7
+    """
+    from restore.synthesize import synthesize as make
+
+    done, failed = 0, 0
+    with bar(None, "synthesizing", "picture") as progress:
+        for pair in make(clean, output, degradation, seed=seed, severity=severity):
+            progress.update(1)
+            done += not pair.error
+            if pair.error:
+                failed += 1
+                typer.echo(f"failed: {pair.error}", err=True)
+    typer.echo(f"wrote {done} pairs to {output} (input, target, manifest.json)")
+    if failed:
+        raise typer.Exit(3 if done else 1)
+
+
+@app.command("manifest")
+def manifest(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to take checksums of.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it there instead of to stdout.")] = None,
+) -> None:
+    """Print the sha256 of every file of a folder, and one of the whole, so that a result can name its data.
+
+    Example:
+
+      restore data manifest data/Rain100L -o rain100l.sha256
+    """
+    from restore.data.manifest import make_manifest
+
+    made = make_manifest(root)
+    if output is None:
+        typer.echo(made.text(), nl=False)
+    else:
+        output.write_text(made.text(), encoding="utf-8")
+        typer.echo(f"wrote {output}: {made.digest}")

@@ -1,0 +1,47 @@
+"""`restore env`."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from restore.cli.console import print_json, table
+
+__all__ = ["env"]
+
+PACKAGES = ("restore", "torch", "torchvision", "kornia", "scikit-image", "opencv-python", "lpips", "timm", "Pillow")
+
+
+def env(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
+    """Show what this machine offers: versions, devices, and the type in which models run here.
+
+    Example:
+
+      restore env --json
+    """
+    import torch
+
+    from restore import resources
+    from restore.restorer import fast_dtype, pick_device
+
+    device = pick_device("auto")
+    facts: dict[str, str] = {"python": platform.python_version(), "system": platform.platform()}
+    for package in PACKAGES:
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            facts[package] = "not installed"
+    facts |= {
+        "threads": str(torch.get_num_threads()),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "dtype": str(fast_dtype(device)).removeprefix("torch."),
+        "models": ", ".join(resources.list_weights()) or "none",
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        typer.echo(table(["what", "value"], list(facts.items())))

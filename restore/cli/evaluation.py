@@ -1,0 +1,301 @@
+"""`restore evaluate` and `restore metrics`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from restore.cli.console import bar, open_model, print_json, table
+from restore.errors import ConfigError, MissingResource
+
+if TYPE_CHECKING:
+    from restore.evaluate import Case, Digests, Method, Plan, Record
+    from restore.evaluate.pictures import Pictures
+    from restore.report import Result
+
+__all__ = ["evaluate", "metrics"]
+
+PICTURES, MODEL, SCORES, RESULTS = "Pictures", "Model", "Scores", "Results"
+
+
+def evaluate(
+    card: Annotated[str | None, typer.Argument(metavar="[CARD]", help="A dataset card by name, with --root.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the card's data set.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the card; the one that papers score by default.")] = None,
+    inputs: Annotated[Path | None, typer.Option("--input", help="Folder of degraded pictures.")] = None,
+    target: Annotated[Path | None, typer.Option(help="Folder of ground truths with the same names.")] = None,
+    clean: Annotated[Path | None, typer.Option(help="Folder of clean pictures that --degradation is put on.")] = None,
+    degradation: Annotated[
+        list[str] | None, typer.Option(help="rain, snow, haze, rain+haze, raindrop or clean; several with commas.")
+    ] = None,
+    severity: Annotated[float | None, typer.Option(help="Of the degradation, 0 to 1; random by default.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pictures.")] = None,
+    restored: Annotated[
+        list[str] | None, typer.Option(help="Score this folder of finished outputs; several with commas.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Models, by name or checkpoint file. [weather]")
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", "-t", help="Tasks; by default the first, or for a made degradation told and blind."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Score the mean of so many restorations.")] = 1,
+    seed: Annotated[list[str] | None, typer.Option(help="Seeds of made weather and of the sampler. [0]")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="How scores are taken. [the card's, else native,rgb]")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="More metrics, see `restore metrics`. [lpips_alex where its weights are]")
+    ] = None,
+    scale: Annotated[int | None, typer.Option(min=1, help="Factor of super-resolution, for the protocol sr.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write the scores of every picture to this file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the whole report to this folder.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the evaluation in the --report folder.")] = False,
+) -> None:
+    """Score a model, or finished outputs, on pictures whose ground truth is known.
+
+    Examples:
+
+      restore evaluate --input rainy/ --target clean/ --task derain --report out/
+
+      restore evaluate --clean photographs/ --degradation rain,snow,haze --seed 0
+
+      restore evaluate kodak24 --root data/Kodak24 --degradation rain --model weather,mine.safetensors
+
+      restore evaluate --restored outputs/ --target clean/ --protocol native,weatherdiff
+    """
+    import torch
+
+    from restore.evaluate import Digests, Journal, Plan
+
+    if resume and report is None:
+        raise ConfigError("--resume continues the evaluation in a report folder: pass --report")
+    folders = [Path(folder) for folder in _listed(restored)]
+    pictures = _pictures(card, root, split, inputs, target, clean, _listed(degradation), severity, folders).first(limit)
+    protocols, names, notes = _scoring(_listed(protocol) or pictures.protocols, _listed(metric))
+    digests = Digests()
+    models = _listed(model) or ([] if folders else ["weather"])
+    jobs, place = _jobs(pictures.cases, models, folders, _listed(task), steps, samples, device, dtype, digests)
+    plan = Plan(jobs, protocols, names, _seeds(_listed(seed)), scale, place, digests)
+    journal = Journal(None if report is None else report / "journal.jsonl", resume)
+    if place.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(place)
+    records, stopped = _work(plan, journal)
+    result = _result(pictures, plan, records, [*pictures.notes, *notes], place)
+    _present(result, as_json, csv, report, plan)
+    raise typer.Exit(stopped or _exit_code(records))
+
+
+def metrics(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
+    """List the metrics and protocols: which end is better, which range, what for, and where they come from.
+
+    Example:
+
+      restore metrics
+    """
+    from restore.metrics import METRICS, PROTOCOLS
+
+    if as_json:
+        kinds = {"metrics": METRICS, "protocols": PROTOCOLS}
+        print_json({kind: {k: v.model_dump(mode="json") for k, v in known.items()} for kind, known in kinds.items()})
+        return
+    rows = [[m.name, f"{m.direction} is better", m.range, m.unit or "-", m.description] for m in METRICS.values()]
+    typer.echo(table(["metric", "direction", "range", "unit", "what it is"], rows))
+    typer.echo("\nReferences")
+    for metric in METRICS.values():
+        typer.echo(f"  {metric.name}: {metric.reference}")
+    typer.echo("")
+    typer.echo(table(["protocol", "what it is"], [[p.name, p.description] for p in PROTOCOLS.values()]))
+
+
+def _listed(values: Sequence[str] | None) -> list[str]:
+    """Return what was given by repeating an option, by commas, or both, each once."""
+    parts = [part.strip() for value in values or () for part in value.split(",")]
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def _seeds(values: Sequence[str]) -> tuple[int, ...]:
+    if not all(value.isdecimal() for value in values):
+        raise ConfigError(f"--seed takes whole numbers from 0 on, got {', '.join(values)}")
+    return tuple(int(value) for value in values) or (0,)
+
+
+def _pictures(
+    card: str | None,
+    root: Path | None,
+    split: str | None,
+    inputs: Path | None,
+    target: Path | None,
+    clean: Path | None,
+    degradations: list[str],
+    severity: float | None,
+    restored: list[Path],
+) -> Pictures:
+    """Return the pictures of exactly one of the forms of use.
+
+    Raises:
+        ConfigError: none or several are asked for, or an option is missing or does not belong.
+    """
+    from restore.evaluate import pictures
+
+    forms = [card is not None, clean is not None, target is not None]
+    if sum(forms) != 1:
+        raise ConfigError(
+            "name the pictures in one way: --input DIR --target DIR, --restored DIR --target DIR, "
+            "--clean DIR --degradation KIND, or a dataset card with --root DIR"
+        )
+    if (root is not None) != (card is not None) or (split is not None and card is None):
+        raise ConfigError("a dataset card and --root belong together, and --split to them")
+    if inputs is not None and target is None:
+        raise ConfigError("--input needs --target, the folder of ground truths")
+    if target is not None and degradations:
+        raise ConfigError("--degradation is put on clean pictures: pass --clean instead of --target")
+    if card is not None and root is not None:
+        return pictures.from_card(card, root, split, degradations, severity)
+    if clean is not None:
+        return pictures.from_clean(clean, degradations, severity)
+    assert target is not None
+    if inputs is not None:
+        return pictures.from_folders(inputs, target)
+    if not restored:
+        raise ConfigError("--target needs --input (pictures to restore) or --restored (finished outputs)")
+    return pictures.from_outputs(restored[0], target)
+
+
+def _scoring(protocols: Sequence[str], asked: list[str]) -> tuple[list, tuple[str, ...], list[str]]:  # type: ignore[type-arg]
+    """Return protocols, metrics beside theirs, and notes on what is absent.
+
+    Raises:
+        ConfigError: an unknown protocol or metric.
+        MissingResource: a metric that was asked for by name has no weights.
+    """
+    from restore.metrics import get_metric, get_protocol, lpips_trunk
+
+    chosen = [get_protocol(name) for name in protocols]
+    for name in asked:
+        if get_metric(name).per == "set":
+            raise ConfigError(f"{name} compares two sets of pictures, not single ones")
+    nets = {"lpips_alex": "alex", "lpips_vgg": "vgg"}
+    for name in asked:
+        if name in nets:
+            lpips_trunk(nets[name])  # type: ignore[arg-type]
+    if asked:
+        return chosen, tuple(asked), []
+    try:
+        lpips_trunk("alex")
+    except MissingResource as missing:
+        return chosen, (), [f"LPIPS is absent: {missing}"]
+    return chosen, ("lpips_alex",), []
+
+
+def _jobs(
+    cases: Sequence[Case],
+    models: list[str],
+    folders: list[Path],
+    tasks: list[str],
+    steps: int | None,
+    samples: int,
+    device: str,
+    dtype: str,
+    digests: Digests,
+):  # type: ignore[no-untyped-def]
+    """Return each case with its methods, and the device of the scores."""
+    from restore.evaluate import ModelMethod, OutputFolder, tasks_for
+    from restore.restorer import find_weights, pick_device
+
+    methods: dict[tuple[str, str], Method] = {}
+    restorers = {}
+    for given in models:
+        restorer = open_model(given, device, dtype)
+        name = restorer.recipe.name
+        name = name if name not in restorers else f"{name} ({Path(given).stem})"
+        restorers[name if name not in restorers else given] = (restorer, digests(find_weights(given)))
+    outputs = [OutputFolder(folder, digests) for folder in folders]
+
+    def method(name: str, task: str) -> Method:
+        restorer, sha256 = restorers[name]
+        return methods.setdefault((name, task), ModelMethod(name, task, restorer, sha256, steps, samples))
+
+    def ways(label: str | None) -> list[Method]:
+        asked = [
+            (name, task) for name, (restorer, _) in restorers.items() for task in tasks_for(restorer, label, tasks)
+        ]
+        return [*(method(name, task) for name, task in asked), *outputs]
+
+    by_label = {label: ways(label) for label in dict.fromkeys(case.label for case in cases)}
+    return [(case, by_label[case.label]) for case in cases], pick_device(device)
+
+
+def _work(plan: Plan, journal) -> tuple[list[Record], int]:  # type: ignore[no-untyped-def]
+    """Return the records, and the exit code of the signal that stopped the work, 0 if none did."""
+    from restore.evaluate import evaluate as run
+
+    records: list[Record] = []
+    with bar(len(plan), "evaluating", "picture") as progress:
+        try:
+            for record in run(plan, journal.done):
+                journal.add(record)
+                records.append(record)
+                progress.update(1)
+                progress.set_postfix_str(f"{record.data} {record.name}"[-30:])
+                if record.failed:
+                    progress.write(f"failed: {record.data}/{record.name}: {record.failure}", file=sys.stderr)
+        except KeyboardInterrupt:
+            return records, 130
+        except SystemExit as stop:
+            return records, int(stop.code or 0) if isinstance(stop.code, int) else 143
+    return records, 0
+
+
+def _result(pictures: Pictures, plan: Plan, records: list[Record], notes: list[str], place) -> Result:  # type: ignore[no-untyped-def]
+    from restore.evaluate import Provenance
+    from restore.report import Result
+
+    provenance = Provenance.gather(plan, records, pictures.facts, place)
+    return Result(pictures.title, records, len(plan), provenance, notes, pictures.card, pictures.split)
+
+
+def _present(result: Result, as_json: bool, csv: Path | None, report: Path | None, plan: Plan) -> None:
+    """Print the table, or everything as JSON, and write what was asked for."""
+    from restore.report import comparison_table, csv_text, plain, reported_table, summary_table, write_atomically
+
+    if csv is not None:
+        write_atomically(csv, csv_text(result))
+    if report is not None:
+        from restore.report import write_report
+
+        write_report(result, report, plan)
+    if as_json:
+        print_json(result.to_json())
+        return
+    if result.rows:
+        typer.echo(plain(*summary_table(result)))
+    if result.comparisons:
+        typer.echo("\nPaired comparison on the same pictures")
+        typer.echo(plain(*comparison_table(result)))
+    if result.reported:
+        typer.echo("\nFrom papers, as reported, not measured here")
+        typer.echo(plain(*reported_table(result)))
+    for note in result.notes:
+        typer.echo(f"note: {note}", err=True)
+    if not result.complete:
+        typer.echo(f"partial: {len(result.records)} of {result.expected} restorations were done", err=True)
+    if report is not None:
+        typer.echo(f"wrote {report / 'index.html'}")
+
+
+def _exit_code(records: Sequence[Record]) -> int:
+    failed = sum(record.failed for record in records)
+    if not failed:
+        return 0
+    typer.echo(f"{failed} of {len(records)} restorations failed", err=True)
+    return 1 if failed == len(records) else 3

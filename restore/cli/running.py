@@ -1,0 +1,158 @@
+"""`restore run` and `restore demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from restore.cli.console import bar, open_model, print_json, table
+from restore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from restore.bulk import Outcome
+
+__all__ = ["demo", "run"]
+
+Model = Annotated[str, typer.Option("--model", "-m", help="A name from `restore models list`, or a checkpoint file.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes CUDA where there is one.")]
+Dtype = Annotated[str, typer.Option(help="auto, fp32 or bf16; auto takes what the hardware runs fastest.")]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        "-t",
+        help="What to remove: derain, desnow, dehaze, raindrop, or weather (find out by itself, the default). "
+        "Saying it gives better pictures.",
+    ),
+]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Sampling steps: 1 is fastest and closest on average, more are sharper.")
+]
+Patch = Annotated[int | None, typer.Option(min=16, help="Side of a tile in pixels; smaller needs less memory.")]
+Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that neighbouring tiles share.")]
+
+
+def run(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders or globs.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A picture for one input, else a folder.")],
+    model: Model = "weather",
+    task: Task = None,
+    steps: Steps = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Restore this many times and take the mean: smoother, and closer on average.")
+    ] = 1,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also write where the samples differ (needs --samples 2 or more).")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same picture.")] = 0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    patch: Patch = None,
+    overlap: Overlap = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Also write before and after side by side.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders, too.")] = False,
+    on_exists: Annotated[str, typer.Option(help="Where there is an output already: skip, overwrite or error.")] = (
+        "error"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Restore pictures of any size; each comes back in its own size, depth and colours.
+
+    Examples:
+
+      restore run rainy.jpg -o clear.png --task derain --compare
+
+      restore run holiday/ -o holiday-restored/ --on-exists skip
+
+      restore run '*.png' -o out --steps 4 --samples 4 --uncertainty
+    """
+    from typing import cast, get_args
+
+    from restore.bulk import OnExists, Options, plan_jobs
+
+    if on_exists not in get_args(OnExists):
+        raise ConfigError(f"unknown --on-exists {on_exists!r}; choose {', '.join(get_args(OnExists))}")
+    if uncertainty and samples < 2:
+        raise ConfigError("--uncertainty needs several samples to compare: pass --samples 2 or more")
+    jobs = plan_jobs(inputs, output, recursive)
+    options = Options(task, steps, samples, seed, cast(OnExists, on_exists), compare, uncertainty)
+    restorer = open_model(model, device, dtype, patch, overlap)
+    restorer.recipe.label(task or next(iter(restorer.recipe.tasks)))  # an unknown task is told before any work
+    outcomes = _restore(restorer, jobs, options)
+    if as_json:
+        print_json([_document(outcome) for outcome in outcomes])
+    _finish(outcomes, quiet=as_json)
+
+
+def _restore(restorer, jobs, options) -> list[Outcome]:  # type: ignore[no-untyped-def]
+    """Return the outcomes, with a bar over the tiles of all pictures, and a line for each picture."""
+    from restore.bulk import restore_files
+
+    outcomes = []
+    with bar(0, "restoring", "tile") as progress:
+
+        def begin(job, tiles: int) -> None:  # type: ignore[no-untyped-def]
+            progress.total += tiles
+            progress.set_postfix_str(f"{len(outcomes) + 1}/{len(jobs)} {job.source.name}"[:40])
+
+        for outcome in restore_files(restorer, jobs, options, begin, progress.update):
+            outcomes.append(outcome)
+            if outcome.status == "failed":
+                progress.write(f"failed: {outcome.reason}", file=__import__("sys").stderr)
+    return outcomes
+
+
+def _document(outcome: Outcome) -> dict[str, object]:
+    return {
+        "input": str(outcome.job.source),
+        "output": str(outcome.job.output),
+        "status": outcome.status,
+        "written": [str(path) for path in outcome.written],
+        "reason": outcome.reason,
+        "seconds": round(outcome.seconds, 3),
+        "width": outcome.width,
+        "height": outcome.height,
+    }
+
+
+def _finish(outcomes: list[Outcome], quiet: bool) -> None:
+    """Print a line for each picture that was written, and leave with an honest exit code."""
+    for outcome in outcomes:
+        if outcome.status == "restored" and not quiet:
+            size = f"{outcome.width}x{outcome.height}"
+            typer.echo(f"{outcome.job.source} -> {', '.join(map(str, outcome.written))}  {size}, {outcome.seconds:.1f} s")
+        elif outcome.status == "skipped":
+            typer.echo(f"skipped: {outcome.reason}", err=True)
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    if failed:
+        typer.echo(f"{failed} of {len(outcomes)} pictures failed", err=True)
+        raise typer.Exit(1 if failed == len(outcomes) else 3)
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")] = Path("demo"),
+    model: Model = "weather",
+    steps: Steps = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other weather.")] = 0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Put weather on photographs that scikit-image ships, restore them, and show what it gained.
+
+    Example:
+
+      restore demo -o demo/
+    """
+    from restore.demo import run_demo
+
+    restorer = open_model(model, device, dtype)
+    with bar(None, "demo", "picture") as progress:
+        result = run_demo(restorer, output, steps=steps, seed=seed, on_picture=progress.update)
+    header = ["picture", "weather", "PSNR before", "after", "SSIM before", "after"]
+    rows = [
+        [r.picture, r.weather, *(round(x, 2) for x in r.psnr), *(round(x, 4) for x in r.ssim)] for r in result.rows
+    ]
+    typer.echo(table(header, rows))
+    typer.echo(f"wrote {result.sheet} (clean, degraded, restored) and {len(result.rows)} restored pictures beside it")

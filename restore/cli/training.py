@@ -1,0 +1,60 @@
+"""`restore train`."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated
+
+import typer
+
+from restore.cli.console import bar, table
+
+__all__ = ["train"]
+
+
+def train(
+    config: Annotated[str, typer.Argument(help="A YAML file, or the name of a config that ships (weather).")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the output folder.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Train a model from clean photographs or from pairs; Ctrl-C saves first, --resume continues exactly.
+
+    Examples:
+
+      restore train weather 'data.folders=[photographs/]' output=runs/weather
+
+      restore train weather data='{kind: pairs, input: rainy/, target: clean/, label: rain}' output=runs/mine
+
+      restore train weather output=runs/weather --resume
+    """
+    from restore.config import load_train_config
+    from restore.train import Trainer
+
+    document = load_train_config(config, overrides or [])
+    trainer = Trainer(document, resume=resume, device=device)
+    stopped: list[int] = []
+    previous = {sign: signal.signal(sign, lambda number, _: stopped.append(number)) for sign in _SIGNALS}
+    try:
+        with bar(document.steps, "training", "step") as progress:
+            progress.update(trainer.step)
+            for done in trainer:
+                progress.update(1)
+                progress.set_postfix(loss=f"{done.loss:.4f}", rate=f"{done.rate:.1e}")
+                if done.validation:
+                    rows = [[name, round(b, 2), round(a, 2), round(a - b, 2)] for name, (b, a) in done.validation.items()]
+                    typer.echo(f"step {done.step}, PSNR in dB on held-out pictures")
+                    typer.echo(table(["degradation", "before", "after", "gain"], rows))
+                if stopped:
+                    break
+    finally:
+        for sign, handler in previous.items():
+            signal.signal(sign, handler)
+    if stopped:
+        trainer.save()
+        typer.echo(f"stopped and saved at step {trainer.step} of {document.steps}; --resume continues", err=True)
+        raise typer.Exit(128 + stopped[0])
+    typer.echo(f"done: {document.output / 'model.safetensors'} after {trainer.step} steps")
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -1,0 +1,286 @@
+"""`Restorer`: a model that restores pictures. The one straight path from a picture to the network and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from restore import checkpoints, images, resources
+from restore.config import ModelCard, Recipe
+from restore.contracts import Condition, Denoiser, Estimate, Level
+from restore.diffusion.denoiser import Clipped, NetworkDenoiser
+from restore.errors import ArrayError, ConfigError
+from restore.patches import Patched, Patches, batches
+from restore.sampling import SamplerSpec, SeededNoise, Step
+from restore.schema import parse, read_yaml
+
+__all__ = ["Observed", "Posterior", "Restorer", "fast_dtype", "find_weights", "is_file", "model_card", "pick_device", "seed_of"]
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device of a name: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:1`.
+
+    Raises:
+        ConfigError: the name is unknown, or there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"unknown device {name!r}; choose auto, cpu or cuda") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device {name!r} was asked for, but this torch finds no CUDA device; use cpu or auto")
+    if device.type not in {"cpu", "cuda"}:
+        raise ConfigError(f"unknown device {name!r}; choose auto, cpu or cuda")
+    return device
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """Return the type in which networks run fastest there: bfloat16 only where the hardware multiplies it."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float32
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+
+@dataclass
+class Restorer:
+    """A model, ready to restore.
+
+    Attributes:
+        recipe: everything about the model but its weights.
+        network: with its weights.
+        device: where it runs.
+        dtype: the type it runs in.
+        patches: how pictures are cut; the recipe's unless changed.
+    """
+
+    recipe: Recipe
+    network: nn.Module
+    device: torch.device | str = "cpu"
+    dtype: torch.dtype = torch.float32
+    patches: Patches | None = None
+
+    def __post_init__(self) -> None:
+        self.device = torch.device(self.device)
+        self.patches = self.patches or self.recipe.patches
+        self.network = self.network.to(self.device, self.dtype, memory_format=torch.channels_last).eval()
+        self.schedule = self.recipe.schedule.build()
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path = "weather", device: str = "auto", dtype: torch.dtype | None = None
+    ) -> Restorer:
+        """Return a model by the name of a shipped one, or from a checkpoint file.
+
+        Args:
+            model: a name (`restore models list`) or the path of a native checkpoint.
+            device: `auto`, `cpu` or `cuda`.
+            dtype: the type to run in; None takes the one that is fastest there.
+
+        Raises:
+            ConfigError: no shipped model has that name.
+            CheckpointError: the file is damaged or does not fit its network.
+        """
+        place = pick_device(device)
+        path = find_weights(model)
+        document = checkpoints.read_metadata(path)
+        recipe = parse(Recipe, document["recipe"], str(path))
+        network = recipe.network.build()
+        checkpoints.fill(network, checkpoints.load(path), str(path))
+        return cls(recipe, network, place, dtype or fast_dtype(place))
+
+    def denoiser(self, on_batch: Callable[[int], None] | None = None) -> Denoiser:
+        """Return the whole stack: clipping around patches around the network.
+
+        Args:
+            on_batch: called with the number of tiles after each evaluation of the network.
+        """
+        core: Denoiser = NetworkDenoiser(self.network, self.recipe.prediction, self.recipe.level_input, self.dtype)
+        if on_batch is not None:
+            core = Observed(core, on_batch)
+        assert self.patches is not None
+        return Clipped(Patched(core, self.patches))
+
+    @torch.no_grad()
+    def stream(
+        self,
+        degraded: Tensor,
+        *,
+        label: Tensor | int = 0,
+        seeds: Sequence[int] | None = None,
+        sampler: SamplerSpec | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> Iterator[Step]:
+        """Yield each step of the sampler for a batch of degraded pictures of one size.
+
+        Args:
+            degraded: (B, 3, H, W) in [-1, 1].
+            label: the degradation's label, one for all or (B,).
+            seeds: one per picture; 0, 1, 2, ... by default.
+            sampler: the recipe's by default.
+            on_batch: called with the number of tiles after each evaluation of the network.
+
+        Raises:
+            ArrayError: the batch has another shape.
+        """
+        if degraded.ndim != 4 or degraded.shape[1] != 3 or 0 in degraded.shape:
+            raise ArrayError(f"expected pictures of shape (B, 3, H, W), not {tuple(degraded.shape)}")
+        degraded = degraded.to(self.device, torch.float32)
+        if not isinstance(label, Tensor):
+            label = torch.full((len(degraded),), label, dtype=torch.int64)
+        noise = SeededNoise(range(len(degraded)) if seeds is None else seeds)
+        condition = Condition(degraded, label.to(self.device))
+        yield from (sampler or self.recipe.sampler)(self.denoiser(on_batch), condition, self.schedule, noise)
+
+    def restore(self, degraded: Tensor, **options: Any) -> Tensor:
+        """Return the restored batch, (B, 3, H, W) in [-1, 1]; the options are those of `stream`."""
+        x = None
+        for step in self.stream(degraded, **options):
+            x = step.x_t
+        assert x is not None
+        return x
+
+    @torch.no_grad()
+    def posterior(
+        self,
+        degraded: Tensor,
+        *,
+        task: str | None = None,
+        steps: int | None = None,
+        samples: int = 1,
+        seed: int = 0,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> Posterior:
+        """Return the mean, and the spread where there are several, of `samples` restorations of one picture.
+
+        Args:
+            degraded: (3, H, W) in [-1, 1].
+            task: one of the recipe's; its first by default.
+            steps: of the sampler; the recipe's by default.
+            samples: how many; held as a running mean, so that memory does not grow with them.
+            seed: of the first sample; the others' follow from it.
+            on_batch: see `stream`.
+
+        Raises:
+            ConfigError: an unknown task, or a number of steps or samples out of range.
+        """
+        if samples < 1:
+            raise ConfigError(f"samples must be at least 1, not {samples}")
+        label = self.recipe.label(task or next(iter(self.recipe.tasks)))
+        sampler = self.sampler(steps)
+        mean, square = None, None
+        for k in range(samples):
+            seeds = [seed if k == 0 else seed_of(seed, k)]
+            x = self.restore(degraded[None], label=label, seeds=seeds, sampler=sampler, on_batch=on_batch)[0].cpu()
+            if mean is None:
+                mean, square = x, (torch.zeros_like(x) if samples > 1 else None)
+                continue
+            assert square is not None
+            # Welford's update: exact for close samples, where a sum of squares cancels
+            delta = x - mean
+            mean += delta / (k + 1)
+            square += delta * (x - mean)
+        assert mean is not None
+        return Posterior(mean, None if square is None else (square / (samples - 1)).sqrt_())
+
+    def sampler(self, steps: int | None = None) -> SamplerSpec:
+        """Return the recipe's sampler, with another number of steps where one is given.
+
+        Raises:
+            ConfigError: the schedule has fewer levels than that.
+        """
+        if steps is None:
+            return self.recipe.sampler
+        if not 1 <= steps <= self.schedule.T:
+            raise ConfigError(f"steps must be between 1 and {self.schedule.T}, not {steps}")
+        return self.recipe.sampler.model_copy(update={"steps": steps})
+
+    def evaluations(self, height: int, width: int, steps: int | None = None, samples: int = 1) -> int:
+        """Return how many tiles the network will see for one picture of that size."""
+        assert self.patches is not None
+        return sum(batches(self.patches, height, width)) * self.sampler(steps).steps * samples
+
+    def __call__(self, image: Any, *, task: str | None = None, **options: Any) -> Any:
+        """Return the restored picture in the kind of what was given, and of exactly its size.
+
+        Args:
+            image: a path (gives a `Picture`, which has `save`), a `Picture`, a PIL image, a NumPy array (H, W),
+                (H, W, 3) or (H, W, 4), uint8, uint16 or float in [0, 1], or a tensor (3, H, W) or (B, 3, H, W).
+            task: one of the recipe's tasks; its first by default.
+            options: `steps`, `samples` and `seed`, as in `posterior`.
+
+        Raises:
+            ImageError: the file is not a picture, or is damaged.
+            ArrayError: the array has a shape, type or range that cannot be a picture's.
+        """
+        pictures, form = images.from_any(image)
+        restored = [self.posterior(picture.pixels, task=task, **options).mean for picture in pictures]
+        return form.to_same_kind([picture.with_pixels(x) for picture, x in zip(pictures, restored, strict=True)])
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What several samples say: (3, H, W) mean and standard deviation in the range [-1, 1] of pixels.
+
+    Attributes:
+        mean: the restored picture.
+        deviation: how far the samples scatter at each pixel; None for a single sample.
+    """
+
+    mean: Tensor
+    deviation: Tensor | None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A denoiser that tells how many tiles it has seen, for progress bars and for cancelling."""
+
+    denoiser: Denoiser
+    on_batch: Callable[[int], None]
+
+    def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+        """Return the estimate; see `Denoiser`."""
+        estimate = self.denoiser(x_t, level, condition)
+        self.on_batch(len(x_t))
+        return estimate
+
+
+def seed_of(*parts: int) -> int:
+    """Return a 63-bit seed that depends on all parts and nothing else."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]) >> 1
+
+
+def model_card(name: str) -> ModelCard:
+    """Return the card of a model by its name.
+
+    Raises:
+        ConfigError: there is no model of that name.
+    """
+    return parse(ModelCard, read_yaml(resources.config_path("models", name)), f"the card of model {name}")
+
+
+def is_file(model: str | Path) -> bool:
+    """Return whether a model is given by a file, not by a name: it has a suffix or a folder, or is there."""
+    path = Path(model)
+    return path.suffix in {".safetensors", ".pt", ".pth", ".tar", ".ckpt"} or len(path.parts) > 1 or path.is_file()
+
+
+def find_weights(model: str | Path) -> Path:
+    """Return the file of weights of a model, by name or path.
+
+    Raises:
+        ConfigError: there is neither a shipped model nor a file of that name.
+    """
+    if not is_file(model):
+        return resources.weights_path(model_card(str(model)).weights)
+    path = Path(model)
+    if not path.is_file():
+        raise ConfigError(f"no such file of weights: {path} (`restore models list` shows what ships)")
+    return path

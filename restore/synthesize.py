@@ -1,0 +1,108 @@
+"""Pairs on disk from clean photographs: reproducible, with a manifest that says how each was made."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+from restore import images
+from restore.data.loading import list_pictures
+from restore.degradations import Degradation, Mixture, Random
+from restore.errors import ConfigError, RestoreError
+from restore.restorer import seed_of
+
+__all__ = ["Synthesized", "degradation_named", "degrade_picture", "picture_seed", "severities", "synthesize"]
+
+
+@dataclass(frozen=True)
+class Synthesized:
+    """One pair that was written, or the reason why it was not."""
+
+    name: str
+    seed: int
+    error: str = ""
+
+
+def degradation_named(name: str) -> Degradation:
+    """Return the degradation of a label, with its usual ranges.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    parts: Mapping[str, Degradation] = Mixture().parts()
+    if name not in parts:
+        raise ConfigError(f"unknown degradation {name!r}; choose {', '.join(parts)}")
+    return parts[name]
+
+
+def picture_seed(seed: int, name: str) -> int:
+    """Return the seed of a picture's degradation: it depends on the name, not on the order or the neighbours."""
+    return seed_of(seed, crc32(name.encode()))
+
+
+def degrade_picture(pixels: Tensor, degradation: Degradation, seed: int, severity: float | None = None) -> Tensor:
+    """Return a degraded picture, (3, H, W) in [-1, 1] of the same, rounded to the 8-bit values that a file would hold."""
+    degraded = degradation(pixels[None].add(1).div_(2), Random([seed]), severity)[0]
+    return degraded.mul_(255).round_().div_(127.5).sub_(1)
+
+
+def synthesize(
+    clean: Path, output: Path, degradation: str, *, seed: int = 0, severity: float | None = None
+) -> Iterator[Synthesized]:
+    """Yield each pair of `output/input` and `output/target` (PNG, equal names) after it was written.
+
+    `output/manifest.json` is written at the end: degradation, seed, severity and each picture's own seed.
+
+    Args:
+        clean: folder of clean photographs.
+        output: a new or empty folder.
+        degradation: its label, as in `restore.degradations.LABELS`.
+        seed: the same seed makes the same pairs, whatever else is in the folder.
+        severity: 0 to 1; None draws one for each picture.
+
+    Raises:
+        ConfigError: an unknown degradation, a severity out of range, or an output folder that holds something.
+    """
+    spec = degradation_named(degradation)
+    if severity is not None and not 0 <= severity <= 1:
+        raise ConfigError(f"severity must be between 0 and 1, not {severity}")
+    if output.exists() and any(output.iterdir()):
+        raise ConfigError(f"{output} is not empty: synthesized pairs go to a new folder")
+    pictures = []
+    for path in list_pictures(clean):
+        name = path.relative_to(clean).with_suffix(".png").as_posix().replace("/", "_")
+        own = picture_seed(seed, name)
+        try:
+            picture = images.read(path)
+            degraded = degrade_picture(picture.pixels, spec, own, severity)
+            images.write(images.Picture(degraded), output / "input" / name)
+            images.write(images.Picture(picture.pixels), output / "target" / name)
+        except RestoreError as error:
+            yield Synthesized(name, own, str(error))
+            continue
+        pictures.append({"name": name, "source": str(path.relative_to(clean)), "seed": own})
+        yield Synthesized(name, own)
+    document = {"degradation": spec.model_dump(mode="json"), "seed": seed, "severity": severity, "pictures": pictures}
+    temporary = output / "manifest.json.part"
+    output.mkdir(parents=True, exist_ok=True)
+    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, output / "manifest.json")
+
+
+def severities(picture: images.Picture, degradation: str, count: int = 6, seed: int = 0) -> images.Picture:
+    """Return a strip of a photograph under one draw of a degradation, at `count` severities from 0 to 1.
+
+    Raises:
+        ConfigError: an unknown degradation.
+    """
+    spec = degradation_named(degradation)
+    levels = torch.linspace(0, 1, max(count, 2)).tolist()
+    shown = [degrade_picture(picture.pixels, spec, seed, severity) for severity in levels]
+    return images.Picture(torch.cat(shown, dim=-1))

@@ -1,0 +1,309 @@
+"""Training: a run is a generator of progress that can be interrupted, saved and resumed at any step.
+
+Every random number of a step follows from (seed, step, place in the global batch); the rest of a run's state is the
+network, its average, and the optimizer. A resumed run is therefore the same run, whatever interrupted it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from restore import checkpoints
+from restore.config import CleanFolders, PairedFolders, Recipe, Stage, TrainConfig
+from restore.contracts import Condition
+from restore.data.loading import PairStore, PictureStore, list_pictures
+from restore.degradations import LABELS, Random
+from restore.errors import CheckpointError, ConfigError
+from restore.patches import thumbnail
+from restore.restorer import Restorer, seed_of
+
+__all__ = ["Progress", "Trainer"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run tells after each step.
+
+    Attributes:
+        step: steps done.
+        steps: steps of the whole run.
+        loss: of this step's global batch.
+        rate: the learning rate it was made with.
+        seconds: wall time of the step.
+        validation: PSNR in dB before and after restoration by label, at the steps where pictures were looked at.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    rate: float
+    seconds: float
+    validation: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+class Sampler:
+    """The pictures of a step: degraded and clean patches, with the thumbnail and the place of each.
+
+    Args:
+        config: the run.
+        device: where degradations are made.
+        rank: this process.
+        world: number of processes that share a batch.
+    """
+
+    def __init__(self, config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1) -> None:
+        self.config, self.device, self.rank, self.world = config, device, rank, world
+        held = config.validation.pictures
+        if isinstance(config.data, CleanFolders):
+            paths = [path for folder in config.data.folders for path in list_pictures(folder)]
+            every = max(1, len(paths) // max(held, 1))
+            self.held_out = paths[::every][:held] if len(paths) > held else []
+            kept = [path for path in paths if path not in set(self.held_out)]
+            self.clean, self.pairs = PictureStore(kept), None
+        else:
+            from restore.data.pairs import folder_pairs
+
+            found = [(pair.input, pair.target) for pair in folder_pairs(config.data.input, config.data.target)]
+            self.held_out = found[:held] if len(found) > held else []
+            self.clean, self.pairs = None, PairStore(found[len(self.held_out) :])
+
+    def __call__(self, step: int) -> tuple[Tensor, Condition]:
+        """Return x0, (B, 3, p, p) in [-1, 1], and its condition, for a step counted from 0."""
+        stage = self.config.stage(step)
+        if stage.regions % self.world:
+            raise ConfigError(f"{stage.regions} regions cannot be shared by {self.world} processes")
+        local = range(self.rank * stage.regions // self.world, (self.rank + 1) * stage.regions // self.world)
+        where = (step, stage.regions, self.config.region, self.config.seed)
+        seeds = [seed_of(self.config.seed, step, index) for index in local]
+        if isinstance(self.config.data, PairedFolders):
+            assert self.pairs is not None
+            degraded, clean = (
+                x.to(self.device, torch.float32).div_(255)
+                for x in self.pairs.regions(*where, rank=self.rank, world=self.world)
+            )
+            label = torch.full((len(local),), LABELS.index(self.config.data.label), device=self.device)
+        else:
+            assert self.clean is not None
+            clean = self.clean.regions(*where, rank=self.rank, world=self.world)
+            clean = clean.to(self.device, torch.float32).div_(255)
+            degraded, label = self.config.data.degradation.sample(clean, Random(seeds, self.device))
+        return self.cut(clean.mul_(2).sub_(1), degraded * 2 - 1, label, seeds, stage)
+
+    def cut(
+        self, clean: Tensor, degraded: Tensor, label: Tensor, seeds: list[int], stage: Stage
+    ) -> tuple[Tensor, Condition]:
+        """Return patches of the regions; their labels are dropped with the configured probability."""
+        n, p, side = stage.patches, stage.patch, self.config.region
+        x0, image, boxes, keep = [], [], [], []
+        for i, seed in enumerate(seeds):
+            draws = np.random.default_rng((seed, 1))
+            corners = draws.integers(0, side - p + 1, size=(n, 2))
+            keep += list(draws.random(n) >= self.config.label_drop)
+            for y, x in corners:
+                x0.append(clean[i, :, y : y + p, x : x + p])
+                image.append(degraded[i, :, y : y + p, x : x + p])
+                boxes.append((y / side, x / side, (y + p) / side, (x + p) / side))
+        size = self.config.model.patches.context
+        context = thumbnail(degraded, size).repeat_interleave(n, 0) if size else None
+        told = label.repeat_interleave(n) * torch.tensor(np.array(keep), device=self.device)
+        box = torch.tensor(np.array(boxes), dtype=torch.float32, device=self.device)
+        return torch.stack(x0), Condition(torch.stack(image), told, context, box if size else None)
+
+
+class Trainer:
+    """One training run.
+
+    Args:
+        config: what to train, on what, and how.
+        resume: continue from the last checkpoint in `config.output`; a fresh folder is a fresh start.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        ConfigError: the folder holds a run already and `resume` is off.
+        CheckpointError: the checkpoint belongs to another network.
+    """
+
+    def __init__(self, config: TrainConfig, resume: bool = False, device: str = "auto") -> None:
+        from accelerate import Accelerator
+        from timm.optim import create_optimizer_v2
+        from timm.scheduler.cosine_lr import CosineLRScheduler
+        from timm.utils.model_ema import ModelEmaV3
+
+        self.config = config
+        cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+        self.accelerator = Accelerator(mixed_precision=self._precision(cpu), cpu=cpu)
+        self.device = self.accelerator.device
+        self.last = config.output / "last.pt"
+        if self.last.exists() and not resume:
+            raise ConfigError(f"{config.output} holds a run already: pass --resume to continue it, or another output")
+        torch.manual_seed(config.seed)
+        network = config.model.network.build().to(memory_format=torch.channels_last)
+        if config.start_from:
+            network.load_state_dict(Restorer.from_pretrained(config.start_from, device="cpu").network.state_dict())
+        optimizer = create_optimizer_v2(
+            network, opt=config.optimizer.name, lr=config.optimizer.rate, weight_decay=config.optimizer.weight_decay
+        )
+        self.rates = CosineLRScheduler(
+            optimizer,
+            t_initial=config.steps,
+            lr_min=config.optimizer.final_rate,
+            warmup_t=min(config.optimizer.warmup, config.steps - 1),
+            warmup_lr_init=config.optimizer.final_rate,
+            t_in_epochs=False,
+        )
+        self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
+        self.ema = ModelEmaV3(self.accelerator.unwrap_model(self.network), decay=config.ema, use_warmup=True)
+        self.problem = config.model.problem()
+        self.sampler = Sampler(config, self.device, self.accelerator.process_index, self.accelerator.num_processes)
+        self.step = 0
+        if resume and self.last.exists():
+            self._load()
+
+    def _precision(self, cpu: bool) -> str:
+        if self.config.precision == "auto":
+            from restore.restorer import fast_dtype
+
+            return "bf16" if fast_dtype(torch.device("cpu" if cpu else "cuda")) is torch.bfloat16 else "no"
+        return "bf16" if self.config.precision == "bf16" else "no"
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Yield progress after each step until the run is done; stop iterating at any time and call `save`."""
+        self.network.train()
+        while self.step < self.config.steps:
+            start = time.perf_counter()
+            self.rates.step_update(self.step)
+            rate = self.optimizer.param_groups[0]["lr"]
+            loss = self._update(*self.sampler(self.step))
+            self.step += 1
+            value = float(self.accelerator.gather(loss).mean())
+            if not math.isfinite(value):
+                raise CheckpointError(f"the loss is {value} at step {self.step}; lower optimizer.rate and resume")
+            last = self.step == self.config.steps
+            scores = self.validate() if last or self.step % self.config.validation.every == 0 else {}
+            if last or self.step % self.config.save_every == 0:
+                self.save()
+            progress = Progress(self.step, self.config.steps, value, rate, time.perf_counter() - start, scores)
+            self._log(progress)
+            yield progress
+
+    def _update(self, x0: Tensor, condition: Condition) -> Tensor:
+        generator = torch.Generator(self.device)
+        generator.manual_seed(seed_of(self.config.seed, self.step, 2**31 + self.accelerator.process_index))
+        loss = self.config.objective(self.network, self.problem, x0, condition, generator)
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.optimizer.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.update(self.accelerator.unwrap_model(self.network), step=self.step)
+        return loss.detach()
+
+    def _log(self, progress: Progress) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        self.config.output.mkdir(parents=True, exist_ok=True)
+        with (self.config.output / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(progress.__dict__) + "\n")
+
+    def restorer(self) -> Restorer:
+        """Return the averaged weights as a model that can restore."""
+        return Restorer(self.config.model, self.ema.module, device=self.device)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, tuple[float, float]]:
+        """Return PSNR in dB (before, after) by label on held-out pictures; writes a sheet of pictures.
+
+        The sheet shows a row a picture: degraded, restored, true.
+        """
+        if not self.accelerator.is_main_process or not self.sampler.held_out:
+            return {}
+        restorer = self.restorer()
+        scores, rows = {}, []
+        for name, degraded, clean in self._validation_pictures():
+            label = torch.full((len(clean),), LABELS.index(name), device=self.device)
+            restored = restorer.restore(degraded * 2 - 1, label=label, seeds=range(len(clean))).add(1).div(2)
+            before, after = (_psnr(x, clean) for x in (degraded, restored))
+            scores[name] = (before, after)
+            rows.append(torch.cat([degraded[0], restored[0].clamp(0, 1), clean[0]], dim=2))
+        sheet = (torch.cat(rows, dim=1).permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
+        folder = self.config.output / "validation"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(sheet).save(folder / f"{self.step:07d}.png")
+        self.ema.module.train()
+        return scores
+
+    def _validation_pictures(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        size = self.config.validation.size
+        data = self.config.data
+        if isinstance(data, PairedFolders):
+            store = PairStore(self.sampler.held_out)
+            degraded, clean = (
+                x.to(self.device).float() / 255
+                for x in store.regions(0, len(self.sampler.held_out), size, 0, augment="none")
+            )
+            yield data.label, degraded, clean
+            return
+        store = PictureStore(self.sampler.held_out)
+        clean = store.regions(0, len(self.sampler.held_out), size, 0, augment="none").to(self.device).float() / 255
+        for name, degrade in data.degradation.parts().items():
+            yield name, degrade(clean, Random(range(len(clean)), self.device)), clean
+
+    def save(self) -> None:
+        """Write the run's state and its averaged weights, atomically."""
+        if not self.accelerator.is_main_process:
+            return
+        unwrapped = self.accelerator.unwrap_model(self.network)
+        state = {
+            "step": self.step,
+            "network": unwrapped.state_dict(),
+            "ema": self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        self.config.output.mkdir(parents=True, exist_ok=True)
+        temporary = self.last.with_suffix(".part")
+        torch.save(state, temporary)
+        os.replace(temporary, self.last)
+        checkpoints.save(
+            self.config.output / "model.safetensors",
+            {key: value.to(torch.float32) for key, value in self.ema.module.state_dict().items()},
+            self.config.model.model_dump(mode="json"),
+            {"step": self.step, "config": self.config.model_dump(mode="json")},
+        )
+
+    def _load(self) -> None:
+        try:
+            state: dict[str, Any] = torch.load(self.last, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises whatever its unpickler raised
+            raise CheckpointError(f"{self.last} is damaged and cannot be resumed: {error}") from None
+        checkpoints.fill(self.accelerator.unwrap_model(self.network), state["network"], str(self.last))
+        checkpoints.fill(self.ema.module, state["ema"], str(self.last))
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        self._forget_later_steps()
+
+    def _forget_later_steps(self) -> None:
+        """Drop from the log what a crash undid: steps after the checkpoint are made again."""
+        log = self.config.output / "log.jsonl"
+        if self.accelerator.is_main_process and log.exists():
+            lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+            kept = [line for line in lines if json.loads(line)["step"] <= self.step]
+            temporary = log.with_suffix(".part")
+            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            os.replace(temporary, log)
+
+
+def _psnr(a: Tensor, b: Tensor) -> float:
+    """Return the mean PSNR in dB of two batches in [0, 1] after 8-bit rounding."""
+    error = (a.clamp(0, 1).mul(255).round() - b.mul(255).round()).square().mean((1, 2, 3)).clamp(min=1e-9)
+    return float((10 * torch.log10(255**2 / error)).mean())

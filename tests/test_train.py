@@ -1,0 +1,141 @@
+"""A training run: it learns, it can be interrupted anywhere, and it says what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from restore import checkpoints
+from restore.config import Stage, TrainConfig, load_train_config
+from restore.errors import CheckpointError, ConfigError
+from restore.restorer import Restorer
+from restore.train import Sampler, Trainer
+
+
+@pytest.fixture
+def config(tmp_path: Path, photographs: Path, tiny_recipe) -> TrainConfig:
+    return TrainConfig(
+        model=tiny_recipe,
+        data={"kind": "clean", "folders": [photographs]},
+        output=tmp_path / "run",
+        stages=[{"until": 4, "patch": 16, "regions": 2, "patches": 2}, {"until": 6, "patch": 32, "regions": 2}],
+        region=64,
+        validation={"every": 3, "pictures": 1, "size": 64},
+        optimizer={"rate": 1e-3, "warmup": 2},
+        save_every=100,
+    )
+
+
+def losses(config: TrainConfig) -> list[float]:
+    return [json.loads(line)["loss"] for line in (config.output / "log.jsonl").read_text().splitlines()]
+
+
+def test_an_interrupted_run_is_the_same_run(config: TrainConfig, tmp_path: Path) -> None:
+    other = config.model_copy(update={"output": tmp_path / "interrupted"})
+    for _ in Trainer(config, device="cpu"):
+        pass
+    for cut in (2, 5):
+        trainer = Trainer(other, resume=True, device="cpu")
+        for progress in trainer:
+            if progress.step == cut:
+                break
+        trainer.save()
+    for _ in Trainer(other, resume=True, device="cpu"):
+        pass
+    assert losses(other) == losses(config)
+    whole, parts = (checkpoints.load(c.output / "model.safetensors") for c in (config, other))
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+def test_steps_after_the_last_save_are_not_logged_twice(config: TrainConfig) -> None:
+    trainer = Trainer(config, device="cpu")
+    for progress in trainer:
+        if progress.step == 2:
+            trainer.save()
+        if progress.step == 3:
+            break
+    for _ in Trainer(config, resume=True, device="cpu"):
+        pass
+    steps = [json.loads(line)["step"] for line in (config.output / "log.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 7))
+
+
+def test_the_loss_falls_on_one_batch(config: TrainConfig) -> None:
+    trainer = Trainer(config, device="cpu")
+    batch = trainer.sampler(0)
+    for group in trainer.optimizer.param_groups:
+        group["lr"] = 3e-3
+    values = [float(trainer._update(*batch)) for _ in range(40)]
+    assert sum(values[-5:]) < 0.8 * sum(values[:5])
+
+
+def test_a_batch_does_not_depend_on_how_many_processes_share_it(config: TrainConfig) -> None:
+    whole, condition = Sampler(config, torch.device("cpu"))(1)
+    halves = [Sampler(config, torch.device("cpu"), rank, 2)(1) for rank in range(2)]
+    assert torch.equal(whole, torch.cat([x0 for x0, _ in halves]))
+    assert torch.equal(condition.image, torch.cat([c.image for _, c in halves]))
+    assert torch.equal(condition.label, torch.cat([c.label for _, c in halves]))
+
+
+def test_pairs_are_trained_on_with_their_label(config: TrainConfig, photographs: Path) -> None:
+    pairs = {"kind": "pairs", "input": photographs, "target": photographs, "label": "rain"}
+    config = TrainConfig(**{**config.model_dump(), "data": pairs, "label_drop": 0.0})
+    x0, condition = Sampler(config, torch.device("cpu"))(0)
+    assert torch.equal(x0, condition.image)
+    assert condition.label.tolist() == [1] * 4
+    trainer = Trainer(config, device="cpu")
+    assert [p.step for p in trainer] == list(range(1, 7))
+
+
+def test_the_result_restores_and_carries_its_recipe(config: TrainConfig) -> None:
+    scores = [p.validation for p in Trainer(config, device="cpu")]
+    assert [bool(s) for s in scores] == [False, False, True, False, False, True]
+    assert (config.output / "validation" / "0000006.png").is_file()
+    restorer = Restorer.from_pretrained(config.output / "model.safetensors", device="cpu")
+    assert restorer.recipe == config.model
+    assert restorer.restore(torch.zeros(1, 3, 30, 50)).shape == (1, 3, 30, 50)
+
+
+def test_starting_from_another_model(config: TrainConfig, tiny_model: Path) -> None:
+    trainer = Trainer(config.model_copy(update={"start_from": str(tiny_model)}), device="cpu")
+    assert torch.equal(trainer.network.state_dict()["stem.weight"], checkpoints.load(tiny_model)["stem.weight"])
+
+
+def test_a_run_is_not_overwritten(config: TrainConfig) -> None:
+    trainer = Trainer(config, device="cpu")
+    next(iter(trainer))
+    trainer.save()
+    with pytest.raises(ConfigError, match="--resume"):
+        Trainer(config, device="cpu")
+
+
+def test_a_damaged_checkpoint_is_named(config: TrainConfig) -> None:
+    config.output.mkdir()
+    (config.output / "last.pt").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match=r"last\.pt is damaged"):
+        Trainer(config, resume=True, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.raet=1", "optimizer.raet"),
+        ("stages=[{until: 5}, {until: 3}]", "must increase"),
+        ("stages=[{until: 5, patch: 20}]", "multiple of 16"),
+        ("model.tasks={derain: rian}", "rian"),
+        ("ema=2", "ema"),
+        ("data.folders", "key.sub=value"),
+    ],
+)
+def test_bad_values_are_named_with_their_path(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_train_config("weather", [override])
+
+
+def test_stages_follow_each_other(config: TrainConfig) -> None:
+    assert [config.stage(step).patch for step in range(6)] == [16, 16, 16, 16, 32, 32]
+    assert config.steps == 6
+    assert Stage(until=1).patch == 64
