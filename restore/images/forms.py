@@ -174,9 +174,12 @@ def from_pil(image: Image.Image, max_pixels: int) -> Picture:
 
 def from_array(array: NDArray) -> tuple[list[Picture], Form]:
     """Return the pictures in a numpy array and its form."""
-    check_type(array.dtype.kind == "f" or array.dtype in (np.uint8, np.uint16), array.shape, array.dtype)
+    check_type(
+        array.dtype.kind == "f" or array.dtype.newbyteorder("=") in (np.uint8, np.uint16), array.shape, array.dtype
+    )
     channels, batched = layout(array.shape)
-    check_range(array, array.dtype, array.shape)
+    if array.dtype.kind == "f":
+        check_range(array, array.shape)
     items = array if batched else array[None]
     if channels == "first":
         items = np.moveaxis(items, 1, -1)
@@ -205,7 +208,8 @@ def from_tensor(tensor: Tensor) -> tuple[list[Picture], Form]:
     check_type(tensor.is_floating_point() or integer, tuple(tensor.shape), tensor.dtype)
     tensor = tensor.detach()
     channels, batched = layout(tuple(tensor.shape), only_first=True)
-    check_range(tensor, tensor.dtype, tuple(tensor.shape))
+    if not integer:
+        check_range(tensor, tuple(tensor.shape))
     items = tensor if batched else tensor[None]
     items = items if channels == "first" else items[:, None]
     white = float(torch.iinfo(tensor.dtype).max) if integer else 1.0
@@ -250,10 +254,8 @@ def check_type(good: bool, shape: tuple[int, ...], dtype: Any) -> None:
         raise ArrayError(f"an array of shape {shape} and type {dtype} is not a picture; {ACCEPTED}")
 
 
-def check_range(values: Any, dtype: Any, shape: tuple[int, ...]) -> None:
+def check_range(values: Any, shape: tuple[int, ...]) -> None:
     """Raise `ArrayError` when floats hold NaN or infinity or leave 0..1."""
-    if str(dtype).removeprefix("torch.") in ("uint8", "uint16"):
-        return
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise ArrayError(f"the floats of shape {shape} hold NaN or infinity; replace these values first")

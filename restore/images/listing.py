@@ -14,7 +14,8 @@ from restore.images.write import WRITABLE
 
 __all__ = ["list_images", "natural_key"]
 
-SUFFIXES = frozenset(WRITABLE) | {".pnm", ".pbm", ".apng", ".mpo", ".dib"}
+# Photographs of telephones are listed although they are refused: one line about each is better than silence.
+SUFFIXES = frozenset(WRITABLE) | {".pnm", ".pbm", ".apng", ".mpo", ".heic", ".heif"}
 
 
 def list_images(inputs: Sequence[str | os.PathLike[str]], *, recursive: bool = False) -> list[Path]:
@@ -45,13 +46,13 @@ def list_images(inputs: Sequence[str | os.PathLike[str]], *, recursive: bool = F
 def expand(text: str, recursive: bool) -> Iterator[Path]:
     """Yield the files that one input names."""
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(text):
         yield from inside(path, recursive)
     elif os.path.lexists(text):
         yield path
     elif glob.has_magic(text):
         matches = (Path(match) for match in glob.glob(text, recursive=True))
-        yield from sorted((match for match in matches if not match.is_dir()), key=natural_key)
+        yield from sorted((match for match in matches if not os.path.isdir(match)), key=natural_key)
 
 
 def inside(folder: Path, recursive: bool) -> Iterator[Path]:
@@ -62,7 +63,7 @@ def inside(folder: Path, recursive: bool) -> Iterator[Path]:
         raise ImageError(f"cannot list {printable(folder)}: {error.strerror}") from None
     for entry in sorted(entries, key=natural_key):
         # Links to folders may lead in circles.
-        if entry.is_dir():
+        if os.path.isdir(entry):
             if recursive and not entry.is_symlink():
                 yield from inside(entry, recursive)
         elif entry.suffix.lower() in SUFFIXES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
@@ -96,7 +97,8 @@ def explain(head: bytes) -> str | None:
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
         return "an HTML page (a failed download?)"
     try:
-        text = head.decode("utf-8")
+        # The last character may be cut in half.
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return None
     return "a text file" if text and all(c.isprintable() or c.isspace() for c in text) else None

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -105,7 +106,7 @@ def check_target(picture: Picture, path: Path, shown: str, overwrite: bool) -> N
             same = same or os.path.samefile(path, picture.source)
         if same:
             raise ImageError(f"cannot write {shown}: it is the file that was read; choose another name")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ImageError(f"cannot write {shown}: it is a folder")
     if os.path.lexists(path) and not overwrite:
         raise ImageError(f"cannot write {shown}: it exists already; allow overwriting or choose another name")
@@ -114,7 +115,7 @@ def check_target(picture: Picture, path: Path, shown: str, overwrite: bool) -> N
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Give a stream whose content becomes the file `path` when the block ends well, and vanishes when it does not."""
-    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+    made = [folder for folder in (path.parent, *path.parent.parents) if not os.path.lexists(folder)]
     # A short name of its own: the longest name that the disk allows leaves no room for an addition.
     temporary = path.parent / f".restore-{secrets.token_hex(8)}.tmp"
     try:
@@ -152,7 +153,10 @@ def encode(picture: Picture, stream: BinaryIO, kind: str, quality: int = 95) -> 
     if dtype == np.uint16:
         write_png16(stream, array, ancillary=options)
         return
-    Image.fromarray(array).save(stream, kind, **options)
+    # Given a real file, Pillow writes to its descriptor and does not notice when the disk is full.
+    buffer = BytesIO()
+    Image.fromarray(array).save(buffer, kind, **options)
+    stream.write(buffer.getbuffer())
 
 
 def saving(picture: Picture, kind: str, quality: int) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""Pictures side by side under their captions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from restore.errors import ArrayError
+from restore.images import side_by_side, to_picture
+
+
+def test_the_pictures_stand_side_by_side_at_their_own_size() -> None:
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (100, 150, 3), np.uint8)
+    large = rng.integers(0, 256, (200, 300, 3), np.uint8)
+    canvas = np.asarray(side_by_side([to_picture(small), to_picture(large)], ["before", "after"]))
+    caption = canvas.shape[0] - 200
+    assert canvas.shape[1] == 150 + 8 + 300
+    np.testing.assert_array_equal(canvas[caption : caption + 100, :150], small)
+    np.testing.assert_array_equal(canvas[caption:, 158:], large)
+    assert canvas[:caption, :150].min() < 100
+    assert canvas[:caption, 158:].min() < 100
+    assert (canvas[:, 150:158] == 255).all()
+
+
+def test_tiny_pictures_with_alpha_and_long_labels() -> None:
+    clear = np.zeros((1, 1, 4), np.uint8)
+    canvas = np.asarray(side_by_side([to_picture(clear)], ["a label wider than the picture"]))
+    assert canvas[-1, 0].tolist() == [255, 255, 255]
+    assert canvas.shape[1] > 50
+
+
+def test_each_picture_needs_a_label() -> None:
+    picture = to_picture(np.zeros((3, 4), np.uint8))
+    for pictures, labels in (([], []), ([picture], []), ([picture], ["a", "b"])):
+        with pytest.raises(ArrayError, match="label"):
+            side_by_side(pictures, labels)
