@@ -1,1 +1,5 @@
-"""Pictures and pairs: dataset cards, pairing by name, deterministic loading, and the doctor that checks a folder."""
+"""Pictures and pairs.
+
+`card` says what a benchmark is, `pairs` finds its pairs in a folder, `loading` cuts training regions from them,
+`doctor` checks the folder, `manifest` names its contents and `preview` shows it.
+"""

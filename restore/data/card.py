@@ -128,7 +128,8 @@ class FolderSplit(Spec):
 
     @model_validator(mode="after")
     def _stays_inside(self) -> FolderSplit:
-        _inside(self.input), _inside(self.target)
+        for path in (self.input, self.target):
+            _inside(path)
         return self
 
 
@@ -159,7 +160,8 @@ class CleanSplit(Spec):
 
     @model_validator(mode="after")
     def _stays_inside(self) -> CleanSplit:
-        _inside(self.target), _inside(self.list or ".")
+        for path in (self.target, self.list or "."):
+            _inside(path)
         return self
 
 

@@ -262,37 +262,36 @@ def _single(one: Look) -> list[Finding]:
 def _pairwise(pairs: Sequence[Pair], looks: dict[Path, Look]) -> list[Finding]:
     """Return what is wrong between the input and the target of a pair."""
     findings = []
-    sound = [pair for pair in pairs if pair.input is not None]
-    sound = [pair for pair in sound if looks[pair.input].problem is None and looks[pair.target].problem is None]
-    for pair in sound:
-        one, other = looks[pair.input], looks[pair.target]
-        files = (pair.input, pair.target)
+    both = [(pair.name, pair.input, pair.target) for pair in pairs if pair.input is not None]
+    sound = [row for row in both if looks[row[1]].problem is None and looks[row[2]].problem is None]
+    for name, *files in sound:
+        one, other = (looks[file] for file in files)
         if (one.width, one.height) != (other.width, other.height):
-            text = f"{pair.name}: input {one.width}x{one.height}, target {other.width}x{other.height}"
+            text = f"{name}: input {one.width}x{one.height}, target {other.width}x{other.height}"
             findings.append(Finding.of("size-mismatch", files, text))
         if one.gray != other.gray:
-            findings.append(Finding.of("mode-mismatch", files, f"{pair.name}: {one.mode} beside {other.mode}"))
+            findings.append(Finding.of("mode-mismatch", files, f"{name}: {one.mode} beside {other.mode}"))
         if one.digest == other.digest:
-            findings.append(Finding.of("identical-pair", files, f"{pair.name}: input and target are the same picture"))
+            findings.append(Finding.of("identical-pair", files, f"{name}: input and target are the same picture"))
     return findings + _swapped(sound, looks)
 
 
-def _swapped(pairs: Sequence[Pair], looks: dict[Path, Look]) -> list[Finding]:
+def _swapped(pairs: Sequence[tuple[str, Path, Path]], looks: dict[Path, Look]) -> list[Finding]:
     """Return the pairs whose input looks unlike its own target but like another one."""
-    targets = list(dict.fromkeys(pair.target for pair in pairs if looks[pair.target].spread > 2))
+    targets = list(dict.fromkeys(target for _, _, target in pairs if looks[target].spread > 2))
     if not targets:
         return []
     thumbs = np.stack([looks[path].thumb for path in targets])
     findings = []
-    for pair in pairs:
-        one = looks[pair.input].thumb
-        if float(one @ looks[pair.target].thumb) > 0.5:
+    for name, source, target in pairs:
+        one = looks[source].thumb
+        if float(one @ looks[target].thumb) > 0.5:
             continue
         likeness = thumbs @ one
         best = int(likeness.argmax())
-        if likeness[best] > 0.9 and targets[best] != pair.target:
-            text = f"{pair.name}: the input shows the scene of {targets[best].name}, not of {pair.target.name}"
-            findings.append(Finding.of("swapped-target", (pair.input, pair.target), text))
+        if likeness[best] > 0.9 and targets[best] != target:
+            text = f"{name}: the input shows the scene of {targets[best].name}, not of {target.name}"
+            findings.append(Finding.of("swapped-target", (source, target), text))
     return findings
 
 

@@ -87,7 +87,7 @@ class _Store:
         # A single bad file never stops a run that tolerates any, however small the set.
         self._allowed = max(1, int(corrupt_limit * len(self.groups))) if corrupt_limit > 0 else 0
         self._budget = int(memory_mb * 2**20)
-        self._held = 0
+        self.held_bytes = 0
         self._cache: OrderedDict[int, Tensor] = OrderedDict()
         self._lock = threading.RLock()
         self.in_memory = self._fits()
@@ -134,10 +134,10 @@ class _Store:
         with self._lock:
             if index not in self._cache:
                 self._cache[index] = value
-                self._held += value.nbytes
-            while self._held > self._budget and len(self._cache) > 1:
+                self.held_bytes += value.nbytes
+            while self.held_bytes > self._budget and len(self._cache) > 1:
                 _, oldest = self._cache.popitem(last=False)
-                self._held -= oldest.nbytes
+                self.held_bytes -= oldest.nbytes
         return value
 
     def _decode_group(self, group: tuple[Path, ...]) -> Tensor:

@@ -6,7 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -66,7 +66,7 @@ class Look:
     spread: float = 0.0
     hash: int = 0
     mirrored: int = 0
-    thumb: np.ndarray | None = None
+    thumb: np.ndarray = field(default_factory=lambda: np.zeros(THUMB * THUMB, np.float32))
 
     @property
     def usual_suffix(self) -> bool:

@@ -91,12 +91,11 @@ def folder_pairs(input_dir: Path | str, target_dir: Path | str) -> Pairs:
     Raises:
         DataError: a folder is missing or empty, names are ambiguous, or ground truth is missing (five are named).
     """
-    sides = []
+    found, sides = Inspection(), []
     for folder in (Path(input_dir), Path(target_dir)):
         if not folder.is_dir():
             raise DataError(f"{folder} is not a folder")
-        sides.append(_pictures(folder, Inspection()))
-    found = Inspection()
+        sides.append(_pictures(folder, found))
     _match(sides[0], sides[1], SameNames(), found)
     _refuse(found, "the two folders", Path(input_dir))
     return Pairs(found.pairs, layout="two-folders", split="all", root=Path(input_dir))
@@ -155,8 +154,10 @@ def _short(text: str, limit: int) -> str:
 
 
 def _present(root: Path, where: Where) -> bool:
-    if isinstance(where, ListSplit) or (isinstance(where, CleanSplit) and where.list):
-        return (root / str(where.list)).is_file()
+    if isinstance(where, ListSplit):
+        return (root / where.list).is_file()
+    if isinstance(where, CleanSplit) and where.list:
+        return (root / where.list).is_file() and (root / where.target).is_dir()
     if isinstance(where, FolderSplit):
         return _any_picture(root, where.input) and _any_picture(root, where.target)
     return _any_picture(root, where.target if isinstance(where, CleanSplit) else where.files)

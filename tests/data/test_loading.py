@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from restore.data.loading import Draws, PairStore, PictureStore, ahead, decode, list_pictures
+from restore.data.pairs import folder_pairs
+from restore.errors import ConfigError, DataError, ImageError
+
+
+@pytest.fixture
+def store(good: Path) -> PictureStore:
+    return PictureStore(list_pictures(good / "target"))
+
+
+def test_draws_are_splitmix64() -> None:
+    """The first outputs for seed 0 that the generator's authors and many libraries print."""
+    draws = Draws()
+    assert [draws.below(1 << 64) for _ in range(3)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+
+
+def test_draws_are_even_and_differ_by_key() -> None:
+    counts = np.bincount([Draws(1, step, index).below(7) for step in range(70) for index in range(100)], minlength=7)
+    assert ((counts - 1000) ** 2 / 1000).sum() < 22.5  # chi-squared, 6 degrees of freedom, p = 0.001
+    keys = [(0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 0, 0), (0, 1, 1)]
+    assert len({Draws(*key).below(1 << 62) for key in keys}) == len(keys)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.integers(0, 10**6), st.sampled_from([1, 2, 3, 4, 6, 12]), st.integers(0, 2**40), st.sampled_from([16, 40, 70])
+)
+def test_any_number_of_processes_sees_the_same_batch(
+    store: PictureStore, step: int, world: int, seed: int, size: int
+) -> None:
+    whole = store.regions(step, 12, size, seed)
+    parts = [store.regions(step, 12, size, seed, rank=rank, world=world) for rank in range(world)]
+    assert whole.shape == (12, 3, size, size) and whole.dtype == torch.uint8
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_a_sample_depends_on_seed_step_and_place_only(store: PictureStore) -> None:
+    many = store.regions(5, 12, 24, 3)
+    assert torch.equal(store.regions(5, 4, 24, 3), many[:4])
+    assert not torch.equal(store.regions(6, 12, 24, 3), many)
+    assert not torch.equal(store.regions(5, 12, 24, 4), many)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_threads_do_not_change_the_data(store: PictureStore, workers: int) -> None:
+    steps = list(ahead(store, start=2, stop=9, batch=4, size=16, seed=1, workers=workers))
+    assert len(steps) == 7
+    for step, batch in enumerate(steps, 2):
+        assert torch.equal(batch, store.regions(step, 4, 16, 1))
+
+
+def test_a_prefetch_can_be_left_early_and_passes_errors_on(store: PictureStore) -> None:
+    running = ahead(store, start=0, stop=1000, batch=2, size=16, seed=0)
+    next(running)
+    running.close()
+    with pytest.raises(ConfigError):
+        next(ahead(store, start=0, stop=3, batch=3, size=16, seed=0, world=2))
+
+
+def test_streaming_gives_what_memory_gives(good: Path, store: PictureStore) -> None:
+    small = PictureStore(list_pictures(good / "target"), memory_mb=0.02)
+    assert store.in_memory and not small.in_memory
+    for step in range(4):
+        assert torch.equal(small.regions(step, 8, 32, 0), store.regions(step, 8, 32, 0))
+    assert small.held_bytes <= 0.02 * 2**20 < store.held_bytes == 8 * 3 * 48 * 64
+
+
+def test_regions_are_cut_from_the_pictures(good: Path, store: PictureStore) -> None:
+    pictures = [decode(path) for path in list_pictures(good / "target")]
+    for region in store.regions(0, 4, 40, 9):
+        windows = [p.unfold(1, 40, 1).unfold(2, 40, 1).permute(1, 2, 0, 3, 4).flatten(0, 1) for p in pictures]
+        both = torch.cat([torch.cat(windows), torch.cat(windows).flip(-1)])
+        assert (both == region).flatten(1).all(1).any()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 90))
+def test_small_pictures_are_continued_by_reflection(
+    tmp_path: Path, save: Callable, picture: Callable, width: int, height: int, size: int
+) -> None:
+    array = picture(width * height, width, height)
+    path = save(tmp_path / "small.png", array)
+    (region,) = PictureStore([path]).regions(0, 1, size, 0, augment="none")
+    pads = [(0, max(size - side, 0)) for side in (height, width)]
+    # Where a side is one pixel long there is nothing to reflect, and numpy repeats it as well.
+    padded = np.pad(array, [*pads, (0, 0)], mode="reflect").transpose(2, 0, 1)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
+    assert any(np.array_equal(windows[:, y, x], region) for y, x in np.ndindex(windows.shape[1:3]))
+
+
+def test_pairs_are_cut_alike(tmp_path: Path, save: Callable, picture: Callable) -> None:
+    for seed in range(4):
+        array = picture(seed)
+        save(tmp_path / "input" / f"{seed}.png", 255 - array)
+        save(tmp_path / "target" / f"{seed}.png", array)
+    pairs = folder_pairs(tmp_path / "input", tmp_path / "target")
+    store = PairStore([(pair.input, pair.target) for pair in pairs])
+    for augment in ("none", "horizontal", "dihedral"):
+        source, truth = store.regions(1, 16, 40, 0, augment=augment)
+        assert source.shape == truth.shape == (16, 3, 40, 40) and torch.equal(255 - source, truth)
+    assert len({store.regions(step, 1, 40, 0)[1].numpy().tobytes() for step in range(8)}) > 4
+
+
+def test_weather_is_never_turned_upside_down(tmp_path: Path, save: Callable) -> None:
+    ramp = np.broadcast_to(np.arange(48, dtype=np.uint8)[:, None, None], (48, 48, 3))
+    store = PictureStore([save(tmp_path / "ramp.png", np.ascontiguousarray(ramp))])
+    down = store.regions(0, 64, 16, 0).to(torch.int16).diff(dim=-2)
+    assert (down == 1).all()
+    turned = store.regions(0, 64, 16, 0, augment="dihedral").to(torch.int16)
+    assert (turned.diff(dim=-2) == -1).any() and (turned.diff(dim=-1) != 0).any()
+
+
+def test_damaged_files_are_skipped_counted_and_named(good: Path) -> None:
+    bad = good / "target" / "3.png"
+    bad.write_bytes(bad.read_bytes()[:100])
+    store = PictureStore(list_pictures(good / "target"), corrupt_limit=0.3)
+    assert list(store.corrupt) == [bad] and "3.png" in store.report() and "1 skipped" in store.report()
+    regions = store.regions(0, 32, 16, 0)
+    sound = PictureStore([path for path in list_pictures(good / "target") if path != bad])
+    streamed = PictureStore(list_pictures(good / "target"), corrupt_limit=0.3, memory_mb=0.02)
+    assert not sound.corrupt and torch.equal(streamed.regions(0, 32, 16, 0), regions)
+    assert list(streamed.corrupt) == [bad]
+
+
+def test_too_much_damage_stops_the_run(good: Path) -> None:
+    paths = list_pictures(good / "target")
+    for path in paths[:3]:
+        path.write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=r"2 of 8 training pictures are damaged.*1\.png, .*2\.png"):
+        PictureStore(paths)
+    streamed = PictureStore(paths, memory_mb=0.01)
+    with pytest.raises(DataError, match="corrupt_limit"):
+        for step in range(50):
+            streamed.regions(step, 8, 16, 0)
+    assert len(PictureStore(paths, corrupt_limit=0.5).corrupt) == 3
+    with pytest.raises(DataError, match="1 of 8"):
+        PictureStore(paths, corrupt_limit=0)
+
+
+def test_a_pair_of_unequal_sizes_counts_as_damaged(good: Path, save: Callable, picture: Callable) -> None:
+    save(good / "target" / "5.png", picture(5, width=60))
+    pairs = [(pair.input, pair.target) for pair in folder_pairs(good / "input", good / "target")]
+    store = PairStore(pairs, corrupt_limit=0.2)
+    assert "64x48 and 60x48" in store.corrupt[good / "input" / "5.png"]
+
+
+def test_wrong_arguments_are_errors(good: Path, store: PictureStore) -> None:
+    with pytest.raises(DataError, match="no training pictures"):
+        PictureStore([])
+    with pytest.raises(ConfigError, match="corrupt_limit"):
+        PictureStore(list_pictures(good), corrupt_limit=2)
+    for rank, world in [(0, 5), (2, 2), (-1, 2)]:
+        with pytest.raises(ConfigError, match="divided among"):
+            store.regions(0, 8, 16, 0, rank=rank, world=world)
+    with pytest.raises(DataError, match="not a folder"):
+        list_pictures(good / "nowhere")
+    with pytest.raises(ImageError, match="gone"):
+        decode(good / "gone.png")
+
+
+def test_decoding_is_what_pillow_decodes(good: Path, picture: Callable) -> None:
+    assert np.array_equal(decode(good / "target" / "2.png").permute(1, 2, 0).numpy(), picture(2))
