@@ -182,8 +182,9 @@ class Canvas:
         fy, fx = _frequencies(*self.shape, self.device)
         decay = -2.0 * math.pi**2 * sigma[:, None, None] ** 2
         reach = math.pi * length
-        # The offset keeps 0 / 0 out of the sinc and is too small to change it.
-        along = ((angle.cos() * reach)[:, None, None] * fy).add(1e-6) + (angle.sin() * reach)[:, None, None] * fx
+        along = (angle.cos() * reach)[:, None, None] * fy + (angle.sin() * reach)[:, None, None] * fx
+        # 0 / 0 is kept out of the sinc: the two terms cancel at the origin, and now and then elsewhere.
+        along.masked_fill_(along == 0, 1e-6)
         peak = torch.erf(length / (math.sqrt(8.0) * sigma)) / (length * sigma * math.sqrt(2.0 * math.pi))
         spectrum = along.sin().div_(along)
         spectrum *= (decay * fy**2).exp() / peak[:, None, None]

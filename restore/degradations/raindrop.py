@@ -53,7 +53,7 @@ class Raindrop(Spec):
     """
 
     kind: Literal["raindrop"] = "raindrop"
-    coverage: PositiveRange = (0.12, 1.0)
+    coverage: PositiveRange = (0.12, 0.75)
     diameter: PositiveRange = (8.0, 64.0)
     refraction: PositiveRange = (2.0, 9.0)
     opacity: Range = (0.75, 1.0)
@@ -91,7 +91,7 @@ class Raindrop(Spec):
         ratio = self.diameter[1] / self.diameter[0]
         surface, lens = canvas.blank(len(random)), canvas.blank(len(random))
         radius = torch.full((len(random),), 1.0, device=random.device)
-        for step, chance in enumerate((0.75, 0.85, 0.6)):
+        for step, chance in enumerate((0.75, 1.0, 0.6)):
             present = random.chance(chance)
             diameter = self.diameter[0] * ratio ** ((step + random.uniform()) / 3.0) * scale
             density = random.log_within(self.coverage) * present / (0.8 * diameter**2 + 1.0)
