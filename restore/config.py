@@ -6,21 +6,60 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from restore import resources
 from restore.degradations import LABELS, Mixture
 from restore.diffusion.denoiser import LevelInput
-from restore.diffusion.objective import Problem, Simple
+from restore.diffusion.guidance import Droppable
+from restore.diffusion.objective import Classification, ContinuousBound, Objective, Problem, Simple
 from restore.diffusion.parameterization import Prediction
-from restore.diffusion.schedule import Cosine, ScheduleSpec
+from restore.diffusion.schedule import Cosine, Learned, Linear, ScheduleSpec
+from restore.diffusion.threshold import Static, ThresholdSpec
 from restore.errors import ConfigError
-from restore.networks import EfficientUNetSpec, NetworkSpec
+from restore.networks import ClassifierNetworkSpec, EfficientUNetSpec, NetworkSpec
 from restore.patches import Patches
 from restore.sampling import DDIM, SamplerSpec
 from restore.schema import Spec, apply_overrides, parse, read_yaml
 
-__all__ = ["CleanFolders", "ModelCard", "PairedFolders", "Recipe", "Stage", "TrainConfig", "load_train_config"]
+__all__ = [
+    "ClassifierRecipe",
+    "CleanFolders",
+    "ModelCard",
+    "PairedFolders",
+    "Preset",
+    "Recipe",
+    "Stage",
+    "TrainConfig",
+    "Upscale",
+    "load_train_config",
+]
+
+
+class Preset(Spec):
+    """Another way to make pictures with the same weights, under a name: `published` is how the authors do.
+
+    Attributes:
+        sampler: and its steps.
+        patches: how pictures are cut.
+        threshold: what keeps estimates in the range of pictures.
+    """
+
+    sampler: SamplerSpec
+    patches: Patches
+    threshold: ThresholdSpec = Static()
+
+
+class Upscale(Spec):
+    """The condition of a super-resolution model: the low-resolution picture, enlarged.
+
+    Attributes:
+        scale: how many times larger the result is.
+        filter: what enlarges it.
+    """
+
+    scale: int = Field(4, ge=1)
+    filter: Literal["bicubic", "bilinear"] = "bicubic"
 
 
 class Recipe(Spec):
@@ -29,16 +68,28 @@ class Recipe(Spec):
     Attributes:
         name: how the model is called.
         tasks: what it can be asked for, each with the degradation label that it is told.
+        level_scale: a factor on the number that tells the network the noise level.
+        threshold: what keeps estimates in the range of pictures.
+        dropped: what training left out at times; guidance without it is impossible.
+        sampling_schedule: the schedule that pictures are made with, where it is not that of training (Palette).
+        presets: other ways to make pictures.
+        upscale: how a low-resolution picture becomes the condition; None where the picture itself is.
     """
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    tasks: dict[str, str] = {"weather": "unknown"}
+    tasks: dict[str, str] = Field({"weather": "unknown"})
     network: NetworkSpec = EfficientUNetSpec()
     schedule: ScheduleSpec = Cosine()
     prediction: Prediction = "residual"
     level_input: LevelInput = "sqrt_alpha_bar"
+    level_scale: float = Field(1.0, gt=0)
+    threshold: ThresholdSpec = Static()
+    dropped: tuple[Droppable, ...] = ()
+    sampling_schedule: ScheduleSpec | None = None
     sampler: SamplerSpec = DDIM()
     patches: Patches = Patches()
+    presets: dict[str, Preset] = Field(default_factory=dict)
+    upscale: Upscale | None = None
     labels: tuple[str, ...] = LABELS
 
     @model_validator(mode="after")
@@ -52,7 +103,18 @@ class Recipe(Spec):
 
     def problem(self) -> Problem:
         """Return what the network is asked."""
-        return Problem(self.schedule.build(), self.prediction, self.level_input)
+        return Problem(self.schedule.build(), self.prediction, self.level_input, self.level_scale)
+
+    def preset(self, name: str) -> Recipe:
+        """Return the recipe with sampler, patches and threshold of a preset.
+
+        Raises:
+            ConfigError: it has none of that name.
+        """
+        if name not in self.presets:
+            known = f"it has {', '.join(self.presets)}" if self.presets else "it has none"
+            raise ConfigError(f"model {self.name!r} has no preset {name!r}; {known}")
+        return self.model_copy(update=dict(self.presets[name]))
 
     def label(self, task: str) -> int:
         """Return the degradation label of a task.
@@ -63,6 +125,43 @@ class Recipe(Spec):
         if task not in self.tasks:
             raise ConfigError(f"model {self.name!r} does not know task {task!r}; it knows {', '.join(self.tasks)}")
         return self.labels.index(self.tasks[task])
+
+
+class ClassifierRecipe(Spec):
+    """A classifier of noised pictures: it guides a model, and restores nothing by itself."""
+
+    kind: Literal["classifier"] = "classifier"
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    tasks: dict[str, str] = Field({"guide": "unknown"})
+    network: ClassifierNetworkSpec
+    schedule: ScheduleSpec = Linear()
+    level_input: LevelInput = "t"
+    level_scale: float = Field(1.0, gt=0)
+
+    @property
+    def patches(self) -> Patches:
+        """How it sees pictures: as they come, without a thumbnail."""
+        return Patches()
+
+    def problem(self) -> Problem:
+        """Return at which levels it is asked; the prediction counts for nothing."""
+        return Problem(self.schedule.build(), "x0", self.level_input, self.level_scale)
+
+
+class Original(Spec):
+    """Where a published model comes from.
+
+    Attributes:
+        family: which codebase made its file; an adapter of `restore.checkpoints`.
+        file: what its authors call it.
+        size: of the file in bytes, or None where it is not known.
+        settings: what the shapes of its tensors cannot tell, in the words of its config.
+    """
+
+    family: Literal["weather_diffusion", "palette", "sr3", "guided_diffusion"]
+    file: str
+    size: int | None = Field(None, ge=1)
+    settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class Score(Spec):
@@ -76,19 +175,51 @@ class Score(Spec):
     command: str
 
 
-class ModelCard(Spec):
-    """What a person should know of a model before using it, and where its weights are."""
+def _recipe_kind(document: Any) -> str:
+    kind = document.get("kind") if isinstance(document, dict) else getattr(document, "kind", None)
+    return "classifier" if kind == "classifier" else "model"
 
-    recipe: Recipe
+
+class ModelCard(Spec):
+    """What a person should know of a model before using it, and where its weights are.
+
+    Attributes:
+        recipe: of the model.
+        summary: in one sentence.
+        weights: the file that ships; empty for a published model, whose file its authors distribute.
+        sha256: of the file, or `unknown`.
+        licence: of the weights.
+        data: what it was trained on.
+        command: how it was trained, or how its file becomes one of ours.
+        cost: of the training.
+        url: where the authors publish it; empty where they do not.
+        original: the published file, for a model that does not ship.
+        protocol: how its authors measure.
+        scores: measured by us.
+        limits: what it is bad at.
+    """
+
+    recipe: Annotated[
+        Annotated[Recipe, Tag("model")] | Annotated[ClassifierRecipe, Tag("classifier")], Discriminator(_recipe_kind)
+    ]
     summary: str
-    weights: str
+    weights: str = ""
     sha256: str
     licence: str
     data: str
     command: str
-    cost: str
+    cost: str = "unknown"
+    url: str = ""
+    original: Original | None = None
+    protocol: str = "unknown"
     scores: tuple[Score, ...] = ()
     limits: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelCard:
+        if not self.weights and self.original is None:
+            raise ValueError("a model either ships (weights) or is published by others (original)")
+        return self
 
 
 class CleanFolders(Spec):
@@ -129,25 +260,33 @@ class Optimizer(Spec):
 
 
 class Validation(Spec):
-    """How often, and on how many held-out pictures, the averaged weights are looked at."""
+    """How often, and on how many held-out pictures, the averaged weights are looked at.
+
+    Attributes:
+        severity: of the degradations; fixed, since the PSNR of nearly clean pictures would drown all others.
+    """
 
     every: int = Field(1000, ge=1)
     pictures: int = Field(6, ge=0)
     size: int = Field(256, ge=16)
+    severity: float = Field(0.6, ge=0, le=1)
 
 
 class TrainConfig(Spec):
     """A training run; all randomness follows from `seed` and the step, so that a resumed run is the same run."""
 
-    model: Recipe
+    model: Annotated[
+        Annotated[Recipe, Tag("model")] | Annotated[ClassifierRecipe, Tag("classifier")], Discriminator(_recipe_kind)
+    ]
     data: Annotated[CleanFolders | PairedFolders, Field(discriminator="kind")]
     output: Path
     stages: tuple[Stage, ...] = Field(min_length=1)
-    objective: Simple = Simple()
+    objective: Objective = Simple()
     optimizer: Optimizer = Optimizer()
     ema: float = Field(0.999, ge=0, lt=1)
     region: int = Field(256, ge=16)
     label_drop: float = Field(0.3, ge=0, le=1)
+    image_drop: float = Field(0.0, ge=0, le=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     validation: Validation = Validation()
     save_every: int = Field(500, ge=1)
@@ -163,6 +302,12 @@ class TrainConfig(Spec):
             if stage.patch > self.region or stage.patch % self.model.network.multiple:
                 multiple = self.model.network.multiple
                 raise ValueError(f"a stage's patch must be a multiple of {multiple} up to {self.region}")
+        if isinstance(self.objective, Classification) != isinstance(self.model, ClassifierRecipe):
+            raise ValueError("model kind classifier and objective kind classification belong together")
+        if isinstance(self.objective, Classification) and (self.label_drop or self.validation.pictures):
+            raise ValueError("a classifier needs every label and restores nothing: label_drop and validation.pictures 0")
+        if isinstance(self.objective, ContinuousBound) and not isinstance(self.model.schedule, Learned):
+            raise ValueError("objective kind continuous_bound trains a schedule of kind learned, not a fixed one")
         return self
 
     @property

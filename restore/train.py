@@ -21,10 +21,11 @@ from PIL import Image
 from torch import Tensor
 
 from restore import checkpoints
-from restore.config import CleanFolders, PairedFolders, Recipe, Stage, TrainConfig
+from restore.config import ClassifierRecipe, CleanFolders, PairedFolders, Recipe, Stage, TrainConfig
 from restore.contracts import Condition
 from restore.data.loading import PairStore, PictureStore, list_pictures
 from restore.degradations import LABELS, Random
+from restore.diffusion.guidance import dropped
 from restore.errors import CheckpointError, ConfigError
 from restore.patches import thumbnail
 from restore.restorer import Restorer, seed_of
@@ -104,13 +105,14 @@ class Sampler:
     def cut(
         self, clean: Tensor, degraded: Tensor, label: Tensor, seeds: list[int], stage: Stage
     ) -> tuple[Tensor, Condition]:
-        """Return patches of the regions; their labels are dropped with the configured probability."""
+        """Return patches of the regions; labels and pictures are dropped with the configured probabilities."""
         n, p, side = stage.patches, stage.patch, self.config.region
-        x0, image, boxes, keep = [], [], [], []
+        x0, image, boxes, keep, blind = [], [], [], [], []
         for i, seed in enumerate(seeds):
             draws = np.random.default_rng((seed, 1))
             corners = draws.integers(0, side - p + 1, size=(n, 2))
             keep += list(draws.random(n) >= self.config.label_drop)
+            blind += list(draws.random(n) < self.config.image_drop)
             for y, x in corners:
                 x0.append(clean[i, :, y : y + p, x : x + p])
                 image.append(degraded[i, :, y : y + p, x : x + p])
@@ -119,7 +121,10 @@ class Sampler:
         context = thumbnail(degraded, size).repeat_interleave(n, 0) if size else None
         told = label.repeat_interleave(n) * torch.tensor(np.array(keep), device=self.device)
         box = torch.tensor(np.array(boxes), dtype=torch.float32, device=self.device)
-        return torch.stack(x0), Condition(torch.stack(image), told, context, box if size else None)
+        condition = Condition(torch.stack(image), told, context, box if size else None)
+        if any(blind):
+            condition = dropped(condition, ("image",), torch.tensor(np.array(blind)))
+        return torch.stack(x0), condition
 
 
 class Trainer:
@@ -155,6 +160,9 @@ class Trainer:
         optimizer = create_optimizer_v2(
             network, opt=config.optimizer.name, lr=config.optimizer.rate, weight_decay=config.optimizer.weight_decay
         )
+        self.problem = config.model.problem().to(self.device)
+        if learned := self.problem.parameters():
+            optimizer.add_param_group({"params": learned, "weight_decay": 0.0})
         self.rates = CosineLRScheduler(
             optimizer,
             t_initial=config.steps,
@@ -165,7 +173,6 @@ class Trainer:
         )
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
         self.ema = ModelEmaV3(self.accelerator.unwrap_model(self.network), decay=config.ema, use_warmup=True)
-        self.problem = config.model.problem()
         self.sampler = Sampler(config, self.device, self.accelerator.process_index, self.accelerator.num_processes)
         self.step = 0
         if resume and self.last.exists():
@@ -203,6 +210,8 @@ class Trainer:
         generator.manual_seed(seed_of(self.config.seed, self.step, 2**31 + self.accelerator.process_index))
         loss = self.config.objective(self.network, self.problem, x0, condition, generator)
         self.accelerator.backward(loss)
+        for parameter in self.problem.parameters():
+            parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
         self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.optimizer.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -216,9 +225,19 @@ class Trainer:
         with (self.config.output / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(progress.__dict__) + "\n")
 
+    def recipe(self) -> Recipe | ClassifierRecipe:
+        """Return the model's recipe with what follows from its training."""
+        if isinstance(self.config.model, ClassifierRecipe):
+            return self.config.model
+        drops = {"label": self.config.label_drop, "image": self.config.image_drop}
+        changes: dict[str, Any] = {"dropped": tuple(what for what, share in drops.items() if share > 0)}
+        if self.problem.parameters():
+            changes["schedule"] = self.config.model.schedule.trained(self.problem.schedule.refreshed())
+        return self.config.model.model_copy(update=changes)
+
     def restorer(self) -> Restorer:
         """Return the averaged weights as a model that can restore."""
-        return Restorer(self.config.model, self.ema.module, device=self.device)
+        return Restorer(self.recipe(), self.ema.module, device=self.device)
 
     @torch.no_grad()
     def validate(self) -> dict[str, tuple[float, float]]:
@@ -257,7 +276,8 @@ class Trainer:
         store = PictureStore(self.sampler.held_out)
         clean = store.regions(0, len(self.sampler.held_out), size, 0, augment="none").to(self.device).float() / 255
         for name, degrade in data.degradation.parts().items():
-            yield name, degrade(clean, Random(range(len(clean)), self.device)), clean
+            severity = self.config.validation.severity
+            yield name, degrade(clean, Random(range(len(clean)), self.device), severity), clean
 
     def save(self) -> None:
         """Write the run's state and its averaged weights, atomically."""
@@ -269,6 +289,7 @@ class Trainer:
             "network": unwrapped.state_dict(),
             "ema": self.ema.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "problem": self.problem.state_dict(),
         }
         self.config.output.mkdir(parents=True, exist_ok=True)
         temporary = self.last.with_suffix(".part")
@@ -277,7 +298,7 @@ class Trainer:
         checkpoints.save(
             self.config.output / "model.safetensors",
             {key: value.to(torch.float32) for key, value in self.ema.module.state_dict().items()},
-            self.config.model.model_dump(mode="json"),
+            self.recipe().model_dump(mode="json"),
             {"step": self.step, "config": self.config.model_dump(mode="json")},
         )
 
@@ -289,6 +310,7 @@ class Trainer:
         checkpoints.fill(self.accelerator.unwrap_model(self.network), state["network"], str(self.last))
         checkpoints.fill(self.ema.module, state["ema"], str(self.last))
         self.optimizer.load_state_dict(state["optimizer"])
+        self.problem.load_state_dict(state.get("problem", {}))
         self.step = state["step"]
         self._forget_later_steps()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +80,9 @@ def run(
     jobs = plan_jobs(inputs, output, recursive)
     options = Options(task, steps, samples, seed, cast(OnExists, on_exists), compare, uncertainty)
     restorer = open_model(model, device, dtype, patch, overlap)
-    restorer.recipe.label(task or next(iter(restorer.recipe.tasks)))  # an unknown task is told before any work
+    # an unknown task or an impossible number of steps is told before any work, not once a picture
+    restorer.recipe.label(task or next(iter(restorer.recipe.tasks)))
+    restorer.sampler(steps)
     outcomes = _restore(restorer, jobs, options)
     if as_json:
         print_json([_document(outcome) for outcome in outcomes])
@@ -100,7 +103,7 @@ def _restore(restorer, jobs, options) -> list[Outcome]:  # type: ignore[no-untyp
         for outcome in restore_files(restorer, jobs, options, begin, progress.update):
             outcomes.append(outcome)
             if outcome.status == "failed":
-                progress.write(f"failed: {outcome.reason}", file=__import__("sys").stderr)
+                progress.write(f"failed: {outcome.reason}", file=sys.stderr)
     return outcomes
 
 

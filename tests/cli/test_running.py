@@ -1,0 +1,181 @@
+"""`restore run` and `restore demo`, end to end with real files and a small network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def photo(photographs: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(photographs / "coffee.png", tmp_path / "photo.png"))
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_a_photograph_comes_back_restored_in_its_own_size(cli, photo: Path, tiny_model: Path) -> None:
+    out = photo.with_name("out.png")
+    ran = cli("run", photo, "-o", out, "-m", tiny_model)
+    assert (ran.code, ran.err) == (0, "")
+    assert f"{photo} -> {out}" in ran.out
+    assert size(out) == size(photo) == (128, 96)
+    assert np.any(np.asarray(Image.open(out)) != np.asarray(Image.open(photo)))
+
+
+def test_the_same_seed_gives_the_same_picture_whatever_is_beside_it(
+    cli, photographs: Path, photo: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    cli("run", photo, "-o", tmp_path / "alone.png", "-m", tiny_model, "--seed", 7, "--steps", 2)
+    cli("run", photographs, "-o", tmp_path / "all", "-m", tiny_model, "--seed", 7, "--steps", 2)
+    cli("run", photo, "-o", tmp_path / "other.png", "-m", tiny_model, "--seed", 8, "--steps", 2)
+    alone, among, other = (
+        np.asarray(Image.open(tmp_path / name)) for name in ("alone.png", "all/coffee.png", "other.png")
+    )
+    assert np.array_equal(alone, among)
+    assert not np.array_equal(alone, other)
+
+
+def test_of_twenty_files_three_are_bad(cli, photographs: Path, tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    source = photographs / "chelsea.png"
+    for i in range(17):
+        shutil.copy(source, folder / f"{i}.png")
+    (folder / "empty.png").touch()
+    (folder / "half.png").write_bytes(source.read_bytes()[:3000])
+    (folder / "page.jpg").write_text("<!DOCTYPE html><html></html>")
+    ran = cli("run", folder, "-o", tmp_path / "out", "-m", tiny_model)
+    assert ran.code == 3
+    assert len(list((tmp_path / "out").iterdir())) == 17
+    lines = [line for line in ran.err.splitlines() if line.startswith("failed: ")]
+    assert len(lines) == 3
+    assert all(any(name in line for line in lines) for name in ("empty.png", "half.png", "page.jpg"))
+    assert "3 of 20 pictures failed" in ran.err
+
+
+def test_only_bad_files_is_failure(cli, tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_text("no picture")
+    ran = cli("run", tmp_path / "bad.png", "-o", tmp_path / "out.png", "-m", tiny_model)
+    assert ran.code == 1
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_what_is_there_already(cli, photo: Path, tiny_model: Path) -> None:
+    out = photo.with_name("out.png")
+    out.write_bytes(b"mine")
+    assert cli("run", photo, "-o", out, "-m", tiny_model).code == 1
+    assert out.read_bytes() == b"mine"
+    ran = cli("run", photo, "-o", out, "-m", tiny_model, "--on-exists", "skip")
+    assert ran.code == 0 and "skipped" in ran.err and out.read_bytes() == b"mine"
+    assert cli("run", photo, "-o", out, "-m", tiny_model, "--on-exists", "overwrite").code == 0
+    assert size(out) == (128, 96)
+
+
+def test_an_input_is_never_overwritten(cli, photo: Path, tiny_model: Path) -> None:
+    before = photo.read_bytes()
+    ran = cli("run", photo, "-o", photo, "-m", tiny_model, "--on-exists", "overwrite")
+    assert ran.code == 1
+    assert photo.read_bytes() == before
+
+
+def test_compare_and_uncertainty(cli, photo: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o" / "x.png"
+    ran = cli("run", photo, "-o", out, "-m", tiny_model, "--samples", 3, "--uncertainty", "--compare", "--json")
+    assert ran.code == 0
+    document = json.loads(ran.out)
+    assert [Path(p).name for p in document[0]["written"]] == ["x.png", "x.compare.png", "x.uncertainty.png"]
+    assert document[0]["status"] == "restored" and document[0]["width"] == 128
+    spread = np.asarray(Image.open(out.with_name("x.uncertainty.png")))
+    assert spread.shape == (96, 128) and spread.max() > 0
+    assert size(out.with_name("x.compare.png"))[0] >= 2 * 128
+
+
+def test_names_and_folders_are_kept(cli, photographs: Path, tiny_model: Path, tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        (tmp_path / "in" / place).mkdir(parents=True)
+        shutil.copy(photographs / "rocket.png", tmp_path / "in" / place / "x.png")
+    ran = cli("run", tmp_path / "in", "-r", "-o", tmp_path / "out", "-m", tiny_model)
+    assert ran.code == 0
+    assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png")) == [
+        "a/x.png",
+        "b/x.png",
+    ]
+    clash = cli("run", tmp_path / "in/a/x.png", tmp_path / "in/b/x.png", "-o", tmp_path / "flat", "-m", tiny_model)
+    assert clash.code == 2 and "would both be written" in clash.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--task", "derian"), 2, "does not know task 'derian'; it knows weather, derain"),
+        (("--steps", "5000"), 2, "between 1 and 1000"),
+        (("--device", "gpu"), 2, "choose auto, cpu or cuda"),
+        (("--dtype", "fp8"), 2, "choose auto, fp32, bf16"),
+        (("--on-exists", "ask"), 2, "choose skip, overwrite, error"),
+        (("--uncertainty",), 2, "--samples 2 or more"),
+        (("--patch", "50"), 2, "multiple of 4"),
+        (("--overlap", "64"), 2, "overlap must be below"),
+    ],
+)
+def test_bad_options_are_one_line(cli, photo: Path, tiny_model: Path, arguments, code: int, message: str) -> None:
+    ran = cli("run", photo, "-o", photo.with_name("out.png"), "-m", tiny_model, *arguments)
+    assert ran.code == code
+    assert message in ran.err
+    assert len(ran.err.strip().splitlines()) == 1
+    assert not photo.with_name("out.png").exists()
+
+
+@pytest.mark.parametrize("model", ["wether", "no/such.safetensors"])
+def test_an_unknown_model_is_named(cli, photo: Path, model: str) -> None:
+    ran = cli("run", photo, "-o", photo.with_name("out.png"), "-m", model)
+    assert ran.code == 2 and model in ran.err
+
+
+def test_no_input(cli, tiny_model: Path, tmp_path: Path) -> None:
+    ran = cli("run", tmp_path / "nothing*.png", "-o", tmp_path / "out", "-m", tiny_model)
+    assert ran.code == 1 and "nothing*.png" in ran.err
+    assert cli("run").code == 2
+
+
+def test_the_demo_measures_what_it_writes(cli, tiny_model: Path, tmp_path: Path) -> None:
+    ran = cli("demo", "-o", tmp_path / "demo", "-m", tiny_model)
+    assert ran.code == 0
+    assert (tmp_path / "demo" / "comparison.png").is_file()
+    rows = [line.split() for line in ran.out.splitlines() if line.startswith(("astronaut", "coffee", "rocket"))]
+    assert [row[1] for row in rows] == ["rain", "snow", "haze"]
+    with Image.open(tmp_path / "demo" / "astronaut.degraded.png") as image:
+        degraded = np.asarray(image, dtype=np.float64)
+    from skimage import data
+    from skimage.metrics import peak_signal_noise_ratio
+
+    want = peak_signal_noise_ratio(data.astronaut().astype(np.float64), degraded, data_range=255)
+    assert float(rows[0][2]) == pytest.approx(want, abs=0.006)
+
+
+def test_as_a_real_process(photo: Path, tiny_model: Path) -> None:
+    out = photo.with_name("out.png")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("restore"), "run", photo, "-o", out, "-m", tiny_model],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert size(out) == (128, 96)
+
+
+def test_env_and_models(cli, tiny_model: Path) -> None:
+    assert json.loads(cli("env", "--json").out)["torch"]
+    info = json.loads(cli("models", "info", tiny_model, "--json").out)
+    assert info["recipe"]["name"] == "tiny"
+    assert cli("--help").out.count("run") and cli("run", "--help").out.count("restore run rainy.jpg")
