@@ -11,9 +11,11 @@ from typing import Literal
 import torch
 
 from restore import images
+from restore.degradations.masks import read_mask
 from restore.errors import ConfigError, ImageError, RestoreError
 from restore.images import Picture
 from restore.restorer import Posterior, Restorer
+from restore.tasks import Request
 
 __all__ = ["Job", "OnExists", "Options", "Outcome", "plan_jobs", "restore_files"]
 
@@ -38,6 +40,10 @@ class Options:
         on_exists: what happens where there is an output already.
         compare: also write the picture before and after, side by side.
         uncertainty: also write the map of the samples' standard deviation.
+        mask: a mask for every picture, or a folder of masks with the pictures' names; bright pixels are restored.
+        invert_mask: dark pixels are restored instead.
+        scale: how many times larger the results shall be.
+        pad: pixels to add left, above, right and below.
     """
 
     task: str | None = None
@@ -47,6 +53,23 @@ class Options:
     on_exists: OnExists = "error"
     compare: bool = False
     uncertainty: bool = False
+    mask: Path | None = None
+    invert_mask: bool = False
+    scale: int | None = None
+    pad: tuple[int, int, int, int] | None = None
+
+    def request(self, source: Path | None = None) -> Request:
+        """Return what is asked for besides the picture in a file; without one, an empty mask stands for its own.
+
+        Raises:
+            ConfigError: there is no mask of its name.
+            ImageError: the mask is no picture.
+        """
+        mask = None
+        if self.mask is not None:
+            white = "keep" if self.invert_mask else "restore"
+            mask = torch.zeros(1, 1, 1) if source is None else read_mask(find_mask(self.mask, source), white)
+        return Request(mask, self.scale, self.pad)
 
 
 @dataclass(frozen=True)
@@ -58,8 +81,8 @@ class Outcome:
         written: every file that was written.
         reason: why it failed or was skipped.
         seconds: wall time, reading and writing included.
-        width: of the picture, 0 where it could not be read.
-        height: of the picture.
+        width: of the result, 0 where there is none.
+        height: of the result.
     """
 
     job: Job
@@ -99,6 +122,22 @@ def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = Fals
     return list(jobs.values())
 
 
+def find_mask(masks: Path, source: Path) -> Path:
+    """Return the mask of a picture: the one file, or that of its name in a folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not masks.exists():
+        raise ConfigError(f"no such mask: {masks}")
+    if not masks.is_dir():
+        return masks
+    found = sorted(path for path in masks.iterdir() if path.stem == source.stem and path.is_file())
+    if not found:
+        raise ConfigError(f"{masks} holds no mask named {source.stem}")
+    return found[0]
+
+
 def restore_files(
     restorer: Restorer,
     jobs: Sequence[Job],
@@ -107,6 +146,9 @@ def restore_files(
     on_batch: Callable[[int], None] | None = None,
 ) -> Iterator[Outcome]:
     """Yield the outcome of each job; one that fails does not stop the others.
+
+    Raises:
+        ConfigError: the options do not fit the only picture that there is.
 
     Args:
         restorer: the model.
@@ -120,7 +162,10 @@ def restore_files(
         try:
             outcome = _restore_file(restorer, job, options, on_start, on_batch)
         except RestoreError as error:
-            outcome = Outcome(job, "failed", reason=str(error))
+            if len(jobs) == 1 and isinstance(error, ConfigError):
+                raise
+            named = f"{job.source}: {error}" if isinstance(error, ConfigError) else str(error)
+            outcome = Outcome(job, "failed", reason=named)
         except MemoryError:
             outcome = Outcome(job, "failed", reason=f"{job.source}: out of memory; try a smaller --patch")
         yield Outcome(**{**outcome.__dict__, "seconds": time.perf_counter() - start})
@@ -138,23 +183,26 @@ def _restore_file(
             return Outcome(job, "skipped", reason=f"{job.output} is there already")
         raise ImageError(f"{job.output} is there already; pass --on-exists overwrite or skip")
     picture = images.read(job.source)
-    height, width = picture.pixels.shape[-2:]
+    task, request = restorer.task(options.task), options.request(job.source)
+    height, width = task.size(picture.height, picture.width, request)
     if on_start:
         on_start(job, restorer.evaluations(height, width, options.steps, options.samples))
     posterior = restorer.posterior(
         picture.pixels,
         task=options.task,
+        request=request,
         steps=options.steps,
         samples=options.samples,
         seed=options.seed,
         on_batch=on_batch,
     )
-    written = _write(picture, posterior, job, options)
+    written = _write(picture, task.finish(picture, posterior.mean, request), posterior, job, options)
     return Outcome(job, "restored", written, width=width, height=height)
 
 
-def _write(picture: Picture, posterior: Posterior, job: Job, options: Options) -> tuple[Path, ...]:
-    restored = picture.with_pixels(posterior.mean)
+def _write(
+    picture: Picture, restored: Picture, posterior: Posterior, job: Job, options: Options
+) -> tuple[Path, ...]:
     images.write(restored, job.output, overwrite=options.on_exists == "overwrite")
     written = [job.output]
     if options.compare:

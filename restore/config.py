@@ -21,6 +21,7 @@ from restore.networks import ClassifierNetworkSpec, EfficientUNetSpec, NetworkSp
 from restore.patches import Patches
 from restore.sampling import DDIM, SamplerSpec
 from restore.schema import Spec, apply_overrides, parse, read_yaml
+from restore.tasks import TaskSpec, Weather
 
 __all__ = [
     "ClassifierRecipe",
@@ -67,7 +68,8 @@ class Recipe(Spec):
 
     Attributes:
         name: how the model is called.
-        tasks: what it can be asked for, each with the degradation label that it is told.
+        task: what is given and what is asked.
+        tasks: what it can be asked for, each with the degradation label that it is told; the task's kind by default.
         level_scale: a factor on the number that tells the network the noise level.
         threshold: what keeps estimates in the range of pictures.
         dropped: what training left out at times; guidance without it is impossible.
@@ -77,7 +79,8 @@ class Recipe(Spec):
     """
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    tasks: dict[str, str] = Field({"weather": "unknown"})
+    task: TaskSpec = Weather()
+    tasks: dict[str, str] = Field({"weather": "unknown"}, min_length=1)
     network: NetworkSpec = EfficientUNetSpec()
     schedule: ScheduleSpec = Cosine()
     prediction: Prediction = "residual"
@@ -92,8 +95,20 @@ class Recipe(Spec):
     upscale: Upscale | None = None
     labels: tuple[str, ...] = LABELS
 
+    @model_validator(mode="before")
+    @classmethod
+    def _call_by_kind(cls, document: Any) -> Any:
+        if isinstance(document, dict) and "task" in document and "tasks" not in document:
+            task = document["task"]
+            kind = task.get("kind") if isinstance(task, dict) else getattr(task, "kind", None)
+            return {**document, "tasks": {str(kind): "unknown"}}
+        return document
+
     @model_validator(mode="after")
     def _check(self) -> Recipe:
+        if self.network.condition_channels not in (0, self.task.channels):
+            channels = self.network.condition_channels
+            raise ValueError(f"task {self.task.kind} needs network.condition_channels={self.task.channels}, not {channels}")
         for task, label in self.tasks.items():
             if label not in self.labels:
                 raise ValueError(f"task {task!r} asks for label {label!r}; the labels are {', '.join(self.labels)}")
@@ -142,6 +157,11 @@ class ClassifierRecipe(Spec):
     def patches(self) -> Patches:
         """How it sees pictures: as they come, without a thumbnail."""
         return Patches()
+
+    @property
+    def task(self) -> Weather:
+        """Which degradations it tells apart."""
+        return Weather()
 
     def problem(self) -> Problem:
         """Return at which levels it is asked; the prediction counts for nothing."""
@@ -305,7 +325,7 @@ class TrainConfig(Spec):
         if isinstance(self.objective, Classification) != isinstance(self.model, ClassifierRecipe):
             raise ValueError("model kind classifier and objective kind classification belong together")
         if isinstance(self.objective, Classification) and (self.label_drop or self.validation.pictures):
-            raise ValueError("a classifier needs every label and restores nothing: label_drop and validation.pictures 0")
+            raise ValueError("a classifier needs every label and restores nothing: set label_drop and pictures to 0")
         if isinstance(self.objective, ContinuousBound) and not isinstance(self.model.schedule, Learned):
             raise ValueError("objective kind continuous_bound trains a schedule of kind learned, not a fixed one")
         return self

@@ -14,13 +14,27 @@ from torch import Tensor, nn
 from restore import checkpoints, images, resources
 from restore.config import ModelCard, Recipe
 from restore.contracts import Condition, Denoiser, Estimate, Level
-from restore.diffusion.denoiser import Clipped, NetworkDenoiser
+from restore.diffusion.guidance import ClassifierFree
 from restore.errors import ArrayError, ConfigError
-from restore.patches import Patched, Patches, batches
+from restore.images import Picture
+from restore.masks import Masked
+from restore.patches import Patches, batches, in_patches, thumbnail
 from restore.sampling import SamplerSpec, SeededNoise, Step
 from restore.schema import parse, read_yaml
+from restore.tasks import Request, Task
 
-__all__ = ["Observed", "Posterior", "Restorer", "fast_dtype", "find_weights", "is_file", "model_card", "pick_device", "seed_of"]
+__all__ = [
+    "Observed",
+    "Posterior",
+    "Restorer",
+    "fast_dtype",
+    "find_weights",
+    "is_file",
+    "model_card",
+    "model_for",
+    "pick_device",
+    "seed_of",
+]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -59,6 +73,8 @@ class Restorer:
         device: where it runs.
         dtype: the type it runs in.
         patches: how pictures are cut; the recipe's unless changed.
+        guidance_scale: how much the condition counts (`restore.diffusion.guidance.ClassifierFree`); 1 is no guidance.
+        guide: puts other guidance around the network, inside of the patches.
     """
 
     recipe: Recipe
@@ -66,47 +82,98 @@ class Restorer:
     device: torch.device | str = "cpu"
     dtype: torch.dtype = torch.float32
     patches: Patches | None = None
+    guidance_scale: float = 1.0
+    guide: Callable[[Denoiser], Denoiser] | None = None
 
     def __post_init__(self) -> None:
         self.device = torch.device(self.device)
         self.patches = self.patches or self.recipe.patches
         self.network = self.network.to(self.device, self.dtype, memory_format=torch.channels_last).eval()
-        self.schedule = self.recipe.schedule.build()
+        self.problem = self.recipe.problem()
+        sampled = self.recipe.sampling_schedule
+        self.schedule = sampled.build() if sampled else self.problem.schedule
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path = "weather", device: str = "auto", dtype: torch.dtype | None = None
+        cls,
+        model: str | Path = "weather",
+        device: str = "auto",
+        dtype: torch.dtype | None = None,
+        *,
+        config: Path | None = None,
+        overrides: Sequence[str] = (),
+        preset: str | None = None,
     ) -> Restorer:
         """Return a model by the name of a shipped one, or from a checkpoint file.
 
         Args:
-            model: a name (`restore models list`) or the path of a native checkpoint.
+            model: a name (`restore models list`) or the path of a checkpoint: ours, or of a published codebase.
             device: `auto`, `cpu` or `cuda`.
             dtype: the type to run in; None takes the one that is fastest there.
+            config: the config of a published codebase, for what its checkpoint cannot tell.
+            overrides: `key=value`, in the words of that config.
+            preset: another way to make pictures, `published` for instance, if the model has it.
 
         Raises:
-            ConfigError: no shipped model has that name.
-            CheckpointError: the file is damaged or does not fit its network.
+            ConfigError: no shipped model has that name, or the model has no such preset.
+            CheckpointError: the file is damaged, unsafe, unknown, or does not fit its network.
         """
         place = pick_device(device)
         path = find_weights(model)
-        document = checkpoints.read_metadata(path)
-        recipe = parse(Recipe, document["recipe"], str(path))
-        network = recipe.network.build()
-        checkpoints.fill(network, checkpoints.load(path), str(path))
+        opened = checkpoints.open_checkpoint(path, config, overrides)
+        if opened.recipe.get("kind") == "classifier":
+            raise ConfigError(f"{path} is a classifier: it guides a model, and restores nothing by itself")
+        recipe = parse(Recipe, opened.recipe, str(path))
+        recipe = recipe.preset(preset) if preset else recipe
+        network = checkpoints.assemble(recipe.network.build, opened.tensors, str(path))
         return cls(recipe, network, place, dtype or fast_dtype(place))
 
-    def denoiser(self, on_batch: Callable[[int], None] | None = None) -> Denoiser:
+    @property
+    def halo(self) -> int | None:
+        """How many pixels around a tile the network looks at; None where there is no bound."""
+        return getattr(self.recipe.network, "halo", None)
+
+    def task(self, name: str | None = None) -> Task:
+        """Return the task of a name, the recipe's first by default.
+
+        Raises:
+            ConfigError: the model does not know it.
+        """
+        name = name or next(iter(self.recipe.tasks))
+        self.recipe.label(name)
+        return self.recipe.task.asked(name)
+
+    def denoiser(self, on_batch: Callable[[int], None] | None = None, seeds: Sequence[int] = ()) -> Denoiser:
         """Return the whole stack: clipping around patches around the network.
 
         Args:
             on_batch: called with the number of tiles after each evaluation of the network.
+            seeds: one per picture, for what the patches draw; 0 for all where it is empty.
         """
-        core: Denoiser = NetworkDenoiser(self.network, self.recipe.prediction, self.recipe.level_input, self.dtype)
+        core: Denoiser = self.problem.denoiser(self.network, self.dtype)
+        if self.guidance_scale != 1:
+            core = ClassifierFree(core, self.guidance_scale, self.recipe.dropped, self.blind_context())
+        if self.guide is not None:
+            core = self.guide(core)
         if on_batch is not None:
             core = Observed(core, on_batch)
         assert self.patches is not None
-        return Clipped(Patched(core, self.patches))
+        tiled = in_patches(core, self.patches, halo=self.halo, seeds=tuple(seeds))
+        return self.recipe.threshold.around(tiled)
+
+    def blind_context(self) -> Tensor | None:
+        """Return the (1, ...) context of a picture that is nothing but mid-grey, as training shows it."""
+        assert self.patches is not None
+        side = max(self.patches.context, 1)
+        return self.context(torch.zeros(1, 3, side, side, device=self.device))
+
+    def context(self, degraded: Tensor) -> Tensor | None:
+        """Return what every tile is shown of its whole picture, or None; made once, not for each tile and step."""
+        assert self.patches is not None
+        if not self.patches.context:
+            return None
+        small = thumbnail(degraded[:, :3], self.patches.context)
+        return self.network.encode(small) if hasattr(self.network, "encode") else small
 
     @torch.no_grad()
     def stream(
@@ -114,6 +181,7 @@ class Restorer:
         degraded: Tensor,
         *,
         label: Tensor | int = 0,
+        hole: Tensor | None = None,
         seeds: Sequence[int] | None = None,
         sampler: SamplerSpec | None = None,
         on_batch: Callable[[int], None] | None = None,
@@ -121,8 +189,9 @@ class Restorer:
         """Yield each step of the sampler for a batch of degraded pictures of one size.
 
         Args:
-            degraded: (B, 3, H, W) in [-1, 1].
+            degraded: (B, C, H, W) in [-1, 1]; C is 3 but for tasks that also show a mask.
             label: the degradation's label, one for all or (B,).
+            hole: (B, 1, H, W), 1 where pixels are asked for; the others come back as they are. None asks for all.
             seeds: one per picture; 0, 1, 2, ... by default.
             sampler: the recipe's by default.
             on_batch: called with the number of tiles after each evaluation of the network.
@@ -130,14 +199,18 @@ class Restorer:
         Raises:
             ArrayError: the batch has another shape.
         """
-        if degraded.ndim != 4 or degraded.shape[1] != 3 or 0 in degraded.shape:
-            raise ArrayError(f"expected pictures of shape (B, 3, H, W), not {tuple(degraded.shape)}")
+        channels = self.recipe.task.channels
+        if degraded.ndim != 4 or degraded.shape[1] != channels or 0 in degraded.shape:
+            raise ArrayError(f"expected pictures of shape (B, {channels}, H, W), not {tuple(degraded.shape)}")
         degraded = degraded.to(self.device, torch.float32)
         if not isinstance(label, Tensor):
             label = torch.full((len(degraded),), label, dtype=torch.int64)
-        noise = SeededNoise(range(len(degraded)) if seeds is None else seeds)
-        condition = Condition(degraded, label.to(self.device))
-        yield from (sampler or self.recipe.sampler)(self.denoiser(on_batch), condition, self.schedule, noise)
+        seeds = range(len(degraded)) if seeds is None else seeds
+        condition = Condition(degraded, label.to(self.device), self.context(degraded))
+        denoiser = self.denoiser(on_batch, seeds)
+        if hole is not None:
+            denoiser = Masked(denoiser, degraded[:, :3], hole.to(self.device))
+        yield from (sampler or self.recipe.sampler)(denoiser, condition, self.schedule, SeededNoise(seeds))
 
     def restore(self, degraded: Tensor, **options: Any) -> Tensor:
         """Return the restored batch, (B, 3, H, W) in [-1, 1]; the options are those of `stream`."""
@@ -153,6 +226,7 @@ class Restorer:
         degraded: Tensor,
         *,
         task: str | None = None,
+        request: Request | None = None,
         steps: int | None = None,
         samples: int = 1,
         seed: int = 0,
@@ -163,22 +237,26 @@ class Restorer:
         Args:
             degraded: (3, H, W) in [-1, 1].
             task: one of the recipe's; its first by default.
+            request: what else is asked for: a mask, a scale, a border.
             steps: of the sampler; the recipe's by default.
             samples: how many; held as a running mean, so that memory does not grow with them.
             seed: of the first sample; the others' follow from it.
             on_batch: see `stream`.
 
         Raises:
-            ConfigError: an unknown task, or a number of steps or samples out of range.
+            ConfigError: an unknown task, a request that does not fit it, or a number of steps or samples out of range.
         """
         if samples < 1:
             raise ConfigError(f"samples must be at least 1, not {samples}")
         label = self.recipe.label(task or next(iter(self.recipe.tasks)))
         sampler = self.sampler(steps)
+        asked = self.task(task)
+        image, hole = asked.prepare(degraded[None], request or Request())
         mean, square = None, None
         for k in range(samples):
             seeds = [seed if k == 0 else seed_of(seed, k)]
-            x = self.restore(degraded[None], label=label, seeds=seeds, sampler=sampler, on_batch=on_batch)[0].cpu()
+            x = self.restore(image, label=label, hole=hole, seeds=seeds, sampler=sampler, on_batch=on_batch)
+            x = asked.polish(image.to(x), x)[0].cpu()
             if mean is None:
                 mean, square = x, (torch.zeros_like(x) if samples > 1 else None)
                 continue
@@ -205,15 +283,18 @@ class Restorer:
     def evaluations(self, height: int, width: int, steps: int | None = None, samples: int = 1) -> int:
         """Return how many tiles the network will see for one picture of that size."""
         assert self.patches is not None
-        return sum(batches(self.patches, height, width)) * self.sampler(steps).steps * samples
+        return sum(batches(self.patches, height, width, self.halo)) * self.sampler(steps).evaluations(self.schedule) * samples
 
-    def __call__(self, image: Any, *, task: str | None = None, **options: Any) -> Any:
-        """Return the restored picture in the kind of what was given, and of exactly its size.
+    def __call__(
+        self, image: Any, *, task: str | None = None, request: Request | None = None, **options: Any
+    ) -> Any:
+        """Return the restored picture in the kind of what was given, and of its size unless another was asked for.
 
         Args:
             image: a path (gives a `Picture`, which has `save`), a `Picture`, a PIL image, a NumPy array (H, W),
                 (H, W, 3) or (H, W, 4), uint8, uint16 or float in [0, 1], or a tensor (3, H, W) or (B, 3, H, W).
             task: one of the recipe's tasks; its first by default.
+            request: what else is asked for; see `restore.tasks.Request`.
             options: `steps`, `samples` and `seed`, as in `posterior`.
 
         Raises:
@@ -221,8 +302,13 @@ class Restorer:
             ArrayError: the array has a shape, type or range that cannot be a picture's.
         """
         pictures, form = images.from_any(image)
-        restored = [self.posterior(picture.pixels, task=task, **options).mean for picture in pictures]
-        return form.to_same_kind([picture.with_pixels(x) for picture, x in zip(pictures, restored, strict=True)])
+        request = request or Request()
+
+        def restored(picture: Picture) -> Picture:
+            mean = self.posterior(picture.pixels, task=task, request=request, **options).mean
+            return self.task(task).finish(picture, mean, request)
+
+        return form.to_same_kind([restored(picture) for picture in pictures])
 
 
 @dataclass(frozen=True)
@@ -266,6 +352,28 @@ def model_card(name: str) -> ModelCard:
     return parse(ModelCard, read_yaml(resources.config_path("models", name)), f"the card of model {name}")
 
 
+def model_for(task: str | None, default: str = "weather") -> str:
+    """Return the name of the model that ships for a task: the default one, unless only another knows it.
+
+    Raises:
+        ConfigError: no model that ships knows the task.
+    """
+    if task is None:
+        return default
+    shipped = set(resources.list_weights())
+    known: dict[str, str] = {}
+    for name in sorted(resources.list_configs("models"), key=lambda name: (name != default, name)):
+        card = model_card(name)
+        if Path(card.weights).stem in shipped:
+            known = {**dict.fromkeys(card.recipe.tasks, name), **known}
+            if task in known:
+                return known[task]
+    raise ConfigError(
+        f"no model that ships knows task {task!r}; the tasks are {', '.join(known) or 'none'}. "
+        "Pass --model with a file of weights (`restore train` makes one)"
+    )
+
+
 def is_file(model: str | Path) -> bool:
     """Return whether a model is given by a file, not by a name: it has a suffix or a folder, or is there."""
     path = Path(model)
@@ -279,7 +387,11 @@ def find_weights(model: str | Path) -> Path:
         ConfigError: there is neither a shipped model nor a file of that name.
     """
     if not is_file(model):
-        return resources.weights_path(model_card(str(model)).weights)
+        card = model_card(str(model))
+        if not card.weights:
+            where = f"download it from {card.url}" if card.url else "its authors do not distribute it"
+            raise ConfigError(f"the weights of {model} do not ship: {where}, and pass the file instead of the name")
+        return resources.weights_path(card.weights)
     path = Path(model)
     if not path.is_file():
         raise ConfigError(f"no such file of weights: {path} (`restore models list` shows what ships)")

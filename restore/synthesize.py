@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from restore import images
 from restore.data.loading import list_pictures
-from restore.degradations import Degradation, Mixture, Random
+from restore.degradations import Degradation, Haze, Random
+from restore.degradations.names import named
 from restore.errors import ConfigError, RestoreError
 from restore.restorer import seed_of
 
@@ -30,16 +31,22 @@ class Synthesized:
     error: str = ""
 
 
-def degradation_named(name: str) -> Degradation:
-    """Return the degradation of a label, with its usual ranges.
+def degradation_named(name: str, depth: Path | None = None) -> Degradation:
+    """Return the degradation of a name (`restore.degradations.names.KNOWN`), with its usual ranges.
+
+    Args:
+        name: `snow`, `bicubic-x4`, `mask-box`, ...
+        depth: for haze: a picture of the depth, bright for far away, or a folder of them.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or it has no use for a depth.
     """
-    parts: Mapping[str, Degradation] = Mixture().parts()
-    if name not in parts:
-        raise ConfigError(f"unknown degradation {name!r}; choose {', '.join(parts)}")
-    return parts[name]
+    spec = named(name)
+    if depth is None:
+        return spec
+    if not isinstance(spec, Haze):
+        raise ConfigError(f"only haze has a use for a depth map, not {name}")
+    return spec.model_copy(update={"depth": depth})
 
 
 def picture_seed(seed: int, name: str) -> int:
@@ -48,13 +55,19 @@ def picture_seed(seed: int, name: str) -> int:
 
 
 def degrade_picture(pixels: Tensor, degradation: Degradation, seed: int, severity: float | None = None) -> Tensor:
-    """Return a degraded picture, (3, H, W) in [-1, 1] of the same, rounded to the 8-bit values that a file would hold."""
+    """Return a degraded picture, (3, H, W) in [-1, 1] of the same, rounded to the 8-bit values of a file."""
     degraded = degradation(pixels[None].add(1).div_(2), Random([seed]), severity)[0]
     return degraded.mul_(255).round_().div_(127.5).sub_(1)
 
 
 def synthesize(
-    clean: Path, output: Path, degradation: str, *, seed: int = 0, severity: float | None = None
+    clean: Path,
+    output: Path,
+    degradation: str,
+    *,
+    seed: int = 0,
+    severity: float | None = None,
+    depth: Path | None = None,
 ) -> Iterator[Synthesized]:
     """Yield each pair of `output/input` and `output/target` (PNG, equal names) after it was written.
 
@@ -63,14 +76,15 @@ def synthesize(
     Args:
         clean: folder of clean photographs.
         output: a new or empty folder.
-        degradation: its label, as in `restore.degradations.LABELS`.
+        degradation: its name, as in `restore.degradations.names.KNOWN`.
         seed: the same seed makes the same pairs, whatever else is in the folder.
         severity: 0 to 1; None draws one for each picture.
+        depth: for haze, a folder of depth maps with the pictures' names, or one for all.
 
     Raises:
         ConfigError: an unknown degradation, a severity out of range, or an output folder that holds something.
     """
-    spec = degradation_named(degradation)
+    degradation_named(degradation, depth)
     if severity is not None and not 0 <= severity <= 1:
         raise ConfigError(f"severity must be between 0 and 1, not {severity}")
     if output.exists() and any(output.iterdir()):
@@ -81,6 +95,7 @@ def synthesize(
         own = picture_seed(seed, name)
         try:
             picture = images.read(path)
+            spec = degradation_named(degradation, _depth_of(depth, path))
             degraded = degrade_picture(picture.pixels, spec, own, severity)
             images.write(images.Picture(degraded), output / "input" / name)
             images.write(images.Picture(picture.pixels), output / "target" / name)
@@ -89,20 +104,43 @@ def synthesize(
             continue
         pictures.append({"name": name, "source": str(path.relative_to(clean)), "seed": own})
         yield Synthesized(name, own)
-    document = {"degradation": spec.model_dump(mode="json"), "seed": seed, "severity": severity, "pictures": pictures}
+    spec = degradation_named(degradation, depth)
+    document = {
+        "name": degradation,
+        "degradation": spec.model_dump(mode="json"),
+        "seed": seed,
+        "severity": severity,
+        "pictures": pictures,
+    }
     temporary = output / "manifest.json.part"
     output.mkdir(parents=True, exist_ok=True)
     temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, output / "manifest.json")
 
 
-def severities(picture: images.Picture, degradation: str, count: int = 6, seed: int = 0) -> images.Picture:
+def _depth_of(depth: Path | None, path: Path) -> Path | None:
+    """Return the depth map of a picture: the one file, or that of its name in a folder.
+
+    Raises:
+        ConfigError: the folder has none.
+    """
+    if depth is None or not depth.is_dir():
+        return depth
+    found = sorted(other for other in depth.iterdir() if other.stem == path.stem and other.is_file())
+    if not found:
+        raise ConfigError(f"{depth} holds no depth map named {path.stem}")
+    return found[0]
+
+
+def severities(
+    picture: images.Picture, degradation: str, count: int = 6, seed: int = 0, depth: Path | None = None
+) -> images.Picture:
     """Return a strip of a photograph under one draw of a degradation, at `count` severities from 0 to 1.
 
     Raises:
         ConfigError: an unknown degradation.
     """
-    spec = degradation_named(degradation)
+    spec = degradation_named(degradation, depth)
     levels = torch.linspace(0, 1, max(count, 2)).tolist()
     shown = [degrade_picture(picture.pixels, spec, seed, severity) for severity in levels]
     return images.Picture(torch.cat(shown, dim=-1))

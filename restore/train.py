@@ -29,6 +29,7 @@ from restore.diffusion.guidance import dropped
 from restore.errors import CheckpointError, ConfigError
 from restore.patches import thumbnail
 from restore.restorer import Restorer, seed_of
+from restore.tasks import Example
 
 __all__ = ["Progress", "Trainer"]
 
@@ -88,6 +89,7 @@ class Sampler:
         local = range(self.rank * stage.regions // self.world, (self.rank + 1) * stage.regions // self.world)
         where = (step, stage.regions, self.config.region, self.config.seed)
         seeds = [seed_of(self.config.seed, step, index) for index in local]
+        task = self.config.model.task
         if isinstance(self.config.data, PairedFolders):
             assert self.pairs is not None
             degraded, clean = (
@@ -95,17 +97,17 @@ class Sampler:
                 for x in self.pairs.regions(*where, rank=self.rank, world=self.world)
             )
             label = torch.full((len(local),), LABELS.index(self.config.data.label), device=self.device)
+            example = Example(task.from_pairs(degraded), label)
         else:
             assert self.clean is not None
             clean = self.clean.regions(*where, rank=self.rank, world=self.world)
             clean = clean.to(self.device, torch.float32).div_(255)
-            degraded, label = self.config.data.degradation.sample(clean, Random(seeds, self.device))
-        return self.cut(clean.mul_(2).sub_(1), degraded * 2 - 1, label, seeds, stage)
+            example = task.examples(self.config.data.degradation)(clean, Random(seeds, self.device), None)
+        return self.cut(clean.mul_(2).sub_(1), example, seeds, stage)
 
-    def cut(
-        self, clean: Tensor, degraded: Tensor, label: Tensor, seeds: list[int], stage: Stage
-    ) -> tuple[Tensor, Condition]:
+    def cut(self, clean: Tensor, example: Example, seeds: list[int], stage: Stage) -> tuple[Tensor, Condition]:
         """Return patches of the regions; labels and pictures are dropped with the configured probabilities."""
+        degraded, label = example.image, example.label
         n, p, side = stage.patches, stage.patch, self.config.region
         x0, image, boxes, keep, blind = [], [], [], [], []
         for i, seed in enumerate(seeds):
@@ -118,7 +120,7 @@ class Sampler:
                 image.append(degraded[i, :, y : y + p, x : x + p])
                 boxes.append((y / side, x / side, (y + p) / side, (x + p) / side))
         size = self.config.model.patches.context
-        context = thumbnail(degraded, size).repeat_interleave(n, 0) if size else None
+        context = thumbnail(degraded[:, :3], size).repeat_interleave(n, 0) if size else None
         told = label.repeat_interleave(n) * torch.tensor(np.array(keep), device=self.device)
         box = torch.tensor(np.array(boxes), dtype=torch.float32, device=self.device)
         condition = Condition(torch.stack(image), told, context, box if size else None)
@@ -208,7 +210,8 @@ class Trainer:
     def _update(self, x0: Tensor, condition: Condition) -> Tensor:
         generator = torch.Generator(self.device)
         generator.manual_seed(seed_of(self.config.seed, self.step, 2**31 + self.accelerator.process_index))
-        loss = self.config.objective(self.network, self.problem, x0, condition, generator)
+        problem = self.config.model.task.problem(self.problem, x0, condition)
+        loss = self.config.objective(self.network, problem, x0, condition, generator)
         self.accelerator.backward(loss)
         for parameter in self.problem.parameters():
             parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
@@ -249,9 +252,9 @@ class Trainer:
             return {}
         restorer = self.restorer()
         scores, rows = {}, []
-        for name, degraded, clean in self._validation_pictures():
-            label = torch.full((len(clean),), LABELS.index(name), device=self.device)
-            restored = restorer.restore(degraded * 2 - 1, label=label, seeds=range(len(clean))).add(1).div(2)
+        for name, (image, label, hole), clean in self._validation_pictures():
+            restored = restorer.restore(image, label=label, hole=hole, seeds=range(len(clean))).add(1).div(2)
+            degraded = image[:, :3].add(1).div(2).clamp(0, 1)
             before, after = (_psnr(x, clean) for x in (degraded, restored))
             scores[name] = (before, after)
             rows.append(torch.cat([degraded[0], restored[0].clamp(0, 1), clean[0]], dim=2))
@@ -262,22 +265,22 @@ class Trainer:
         self.ema.module.train()
         return scores
 
-    def _validation_pictures(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+    def _validation_pictures(self) -> Iterator[tuple[str, Example, Tensor]]:
         size = self.config.validation.size
-        data = self.config.data
+        data, task = self.config.data, self.config.model.task
         if isinstance(data, PairedFolders):
             store = PairStore(self.sampler.held_out)
             degraded, clean = (
                 x.to(self.device).float() / 255
                 for x in store.regions(0, len(self.sampler.held_out), size, 0, augment="none")
             )
-            yield data.label, degraded, clean
+            label = torch.full((len(clean),), LABELS.index(data.label), device=self.device)
+            yield data.label, Example(task.from_pairs(degraded), label), clean
             return
         store = PictureStore(self.sampler.held_out)
         clean = store.regions(0, len(self.sampler.held_out), size, 0, augment="none").to(self.device).float() / 255
-        for name, degrade in data.degradation.parts().items():
-            severity = self.config.validation.severity
-            yield name, degrade(clean, Random(range(len(clean)), self.device), severity), clean
+        for name, view in task.views(data.degradation).items():
+            yield name, view(clean, Random(range(len(clean)), self.device), self.config.validation.severity), clean
 
     def save(self) -> None:
         """Write the run's state and its averaged weights, atomically."""

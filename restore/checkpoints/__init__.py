@@ -1,7 +1,19 @@
-"""Checkpoints: the native format, and the ways in from others."""
+"""Checkpoints: the native format, and the ways in from published codebases."""
 
 from __future__ import annotations
 
-from restore.checkpoints.native import fill, is_safetensors, load, read_metadata, save
+from restore.checkpoints.convert import Conversion, Opened, convert, open_checkpoint
+from restore.checkpoints.native import assemble, fill, is_safetensors, load, read_metadata, save
 
-__all__ = ["fill", "is_safetensors", "load", "read_metadata", "save"]
+__all__ = [
+    "Conversion",
+    "Opened",
+    "assemble",
+    "convert",
+    "fill",
+    "is_safetensors",
+    "load",
+    "open_checkpoint",
+    "read_metadata",
+    "save",
+]

@@ -10,7 +10,7 @@ import json
 import os
 import struct
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from restore.errors import CheckpointError, TensorMismatch
 
-__all__ = ["fill", "is_safetensors", "load", "read_metadata", "save"]
+__all__ = ["assemble", "fill", "has_recipe", "is_safetensors", "load", "read_metadata", "save"]
 
 FORMAT = 1
 KEY = "restore"
@@ -55,7 +55,7 @@ def save(
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     try:
-        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, name, {KEY: document})
+        save_file({key: alone(value) for key, value in tensors.items()}, name, {KEY: document})
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)
@@ -63,6 +63,25 @@ def save(
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def alone(value: Tensor) -> Tensor:
+    """Return a tensor on the CPU that shares its memory with no other; itself where it does not anyway."""
+    value = value.detach().cpu().contiguous()
+    return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
+
+
+def has_recipe(path: Path) -> bool:
+    """Return whether a safetensors file carries a recipe of this package.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from None
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -102,6 +121,29 @@ def load(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from None
 
 
+def assemble(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], source: str) -> nn.Module:
+    """Return a network with these weights; they stay memory-mapped where nothing but them is in the network.
+
+    Filling a large network with random numbers first takes longer than reading it.
+
+    Raises:
+        TensorMismatch: see `fill`.
+    """
+    with torch.device("meta"):
+        network = build()
+    state = network.state_dict()
+    if any(name not in state for name, _ in network.named_buffers()):
+        network = build()
+        fill(network, tensors, source)
+        return network
+    verify(state, tensors, source)
+    typed = {
+        key: value if value.dtype == state[key].dtype else value.to(state[key].dtype) for key, value in tensors.items()
+    }
+    network.load_state_dict(typed, assign=True)
+    return network.requires_grad_(True)
+
+
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Copy the tensors into the network, each exactly once, in the network's own type.
 
@@ -109,6 +151,18 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None
         TensorMismatch: a tensor is missing, left over, of another shape, or holds NaN or infinity; all are named.
     """
     state = network.state_dict()
+    verify(state, tensors, source)
+    with torch.no_grad():
+        for key, value in state.items():
+            value.copy_(tensors[key])
+
+
+def verify(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> None:
+    """Raise where tensors do not fit a network's state.
+
+    Raises:
+        TensorMismatch: a tensor is missing, left over, of another shape, or holds NaN or infinity; all are named.
+    """
     problems = [f"missing {key}" for key in state if key not in tensors]
     problems += [f"left over {key}" for key in tensors if key not in state]
     for key, value in tensors.items():
@@ -121,6 +175,3 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None
     if problems:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
         raise TensorMismatch(f"{source} does not fit its network: {shown}")
-    with torch.no_grad():
-        for key, value in state.items():
-            value.copy_(tensors[key])

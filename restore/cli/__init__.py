@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from restore.cli import data, environment, models, running, training
+from restore.cli import data, environment, evaluation, models, running, training
 from restore.errors import RestoreError
 
 __all__ = ["app", "main"]
@@ -31,8 +31,8 @@ app = typer.Typer(
 app.command("run")(running.run)
 app.command("demo")(running.demo)
 app.command("train")(training.train)
-#EV app.command("evaluate")(evaluation.evaluate)
-#EV app.command("metrics")(evaluation.metrics)
+app.command("evaluate")(evaluation.evaluate)
+app.command("metrics")(evaluation.metrics)
 app.command("env")(environment.env)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")

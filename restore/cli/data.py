@@ -17,6 +17,9 @@ app = typer.Typer(no_args_is_help=True, help="Look at, check and make data.", ri
 Card = Annotated[str, typer.Argument(help="A dataset card (`restore data list`).")]
 Root = Annotated[Path, typer.Option(help="The folder that holds the set.")]
 Split = Annotated[str | None, typer.Option(help="train, test, ...; by default the one that papers score.")]
+Depth = Annotated[
+    Path | None, typer.Option(help="For haze: a picture of the depth, bright for far away, or a folder of them.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
@@ -81,6 +84,7 @@ def preview(
     split: Split = None,
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 12,
     degradation: Annotated[str | None, typer.Option(help="Show this degradation of a photograph instead.")] = None,
+    depth: Depth = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Write a contact sheet of a set, or of a degradation at rising severities.
@@ -98,7 +102,7 @@ def preview(
     if degradation is not None:
         from restore.synthesize import severities
 
-        sheet = severities(images.read(card), degradation, count, seed)
+        sheet = severities(images.read(card), degradation, count, seed, depth)
     else:
         from restore.data.card import load_card
         from restore.data.pairs import find_pairs
@@ -115,9 +119,12 @@ def preview(
 def synthesize(
     clean: Annotated[Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of clean photographs.")],
     output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="New folder for `input/` and `target/`.")],
-    degradation: Annotated[str, typer.Option(help="rain, snow, haze, rain+haze, raindrop or clean.")],
+    degradation: Annotated[
+        str, typer.Option(help="rain, snow, haze, raindrop, bicubic-x4, jpeg-q10, mask-box, ...; a wrong one lists all.")
+    ],
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
     severity: Annotated[float | None, typer.Option(help="0 to 1; by default each picture draws its own.")] = None,
+    depth: Depth = None,
 ) -> None:
     """Make pairs from clean photographs, reproducibly, with a manifest.
 
@@ -129,7 +136,7 @@ def synthesize(
 
     done, failed = 0, 0
     with bar(None, "synthesizing", "picture") as progress:
-        for pair in make(clean, output, degradation, seed=seed, severity=severity):
+        for pair in make(clean, output, degradation, seed=seed, severity=severity, depth=depth):
             progress.update(1)
             done += not pair.error
             if pair.error:

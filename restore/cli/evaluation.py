@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "metrics"]
 
+NONE = "none"
 PICTURES, MODEL, SCORES, RESULTS = "Pictures", "Model", "Scores", "Results"
 
 
@@ -38,7 +39,7 @@ def evaluate(
         list[str] | None, typer.Option(help="Score this folder of finished outputs; several with commas.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="Models, by name or checkpoint file. [weather]")
+        list[str] | None, typer.Option("--model", "-m", help="Models by name or file; none: the input. [weather]")
     ] = None,
     task: Annotated[
         list[str] | None,
@@ -56,6 +57,10 @@ def evaluate(
         list[str] | None, typer.Option(help="More metrics, see `restore metrics`. [lpips_alex where its weights are]")
     ] = None,
     scale: Annotated[int | None, typer.Option(min=1, help="Factor of super-resolution, for the protocol sr.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Pictures restored together. [8 on CUDA, 1 on the CPU]")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep every restored picture in this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the scores of every picture to this file.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the whole report to this folder.")] = None,
@@ -64,33 +69,42 @@ def evaluate(
     """Score a model, or finished outputs, on pictures whose ground truth is known.
 
     Examples:
-
       restore evaluate --input rainy/ --target clean/ --task derain --report out/
 
       restore evaluate --clean photographs/ --degradation rain,snow,haze --seed 0
 
       restore evaluate kodak24 --root data/Kodak24 --degradation rain --model weather,mine.safetensors
 
+      restore evaluate set5 --root data/Set5 --degradation bicubic-x4 --model none --protocol sr --scale 4
+
       restore evaluate --restored outputs/ --target clean/ --protocol native,weatherdiff
     """
     import torch
 
-    from restore.evaluate import Digests, Journal, Plan
+    from restore.evaluate import Digests, Journal, Plan, Scoring, score_sets
+    from restore.metrics import get_protocol
 
     if resume and report is None:
         raise ConfigError("--resume continues the evaluation in a report folder: pass --report")
     folders = [Path(folder) for folder in _listed(restored)]
     pictures = _pictures(card, root, split, inputs, target, clean, _listed(degradation), severity, folders).first(limit)
-    protocols, names, notes = _scoring(_listed(protocol) or pictures.protocols, _listed(metric))
+    asked = _listed(metric)
+    names, sets, notes = _metrics(asked)
     digests = Digests()
     models = _listed(model) or ([] if folders else ["weather"])
     jobs, place = _jobs(pictures.cases, models, folders, _listed(task), steps, samples, device, dtype, digests)
-    plan = Plan(jobs, protocols, names, _seeds(_listed(seed)), scale, place, digests)
+    protocols = [get_protocol(name) for name in _listed(protocol) or pictures.protocols]
+    scoring = Scoring(protocols, names, scale, place)
+    batch = batch or (8 if place.type == "cuda" else 1)
+    plan = Plan(jobs, scoring, _seeds(_listed(seed)), batch, keep, digests)
+    if sets and keep is None:
+        raise ConfigError(f"{' and '.join(sets)} need the restored pictures: pass --keep")
     journal = Journal(None if report is None else report / "journal.jsonl", resume)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     records, stopped = _work(plan, journal)
-    result = _result(pictures, plan, records, [*pictures.notes, *notes], place)
+    scores = {} if stopped else score_sets(plan, records, sets)
+    result = _result(pictures, plan, records, [*pictures.notes, *notes], scores)
     _present(result, as_json, csv, report, plan)
     raise typer.Exit(stopped or _exit_code(records))
 
@@ -99,7 +113,6 @@ def metrics(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.
     """List the metrics and protocols: which end is better, which range, what for, and where they come from.
 
     Example:
-
       restore metrics
     """
     from restore.metrics import METRICS, PROTOCOLS
@@ -171,30 +184,29 @@ def _pictures(
     return pictures.from_outputs(restored[0], target)
 
 
-def _scoring(protocols: Sequence[str], asked: list[str]) -> tuple[list, tuple[str, ...], list[str]]:  # type: ignore[type-arg]
-    """Return protocols, metrics beside theirs, and notes on what is absent.
+def _metrics(asked: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """Return metrics of pictures beside those of the protocols, metrics of sets, and notes on what is absent.
 
     Raises:
-        ConfigError: an unknown protocol or metric.
+        ConfigError: an unknown metric.
         MissingResource: a metric that was asked for by name has no weights.
     """
-    from restore.metrics import get_metric, get_protocol, lpips_trunk
+    from restore.metrics import get_metric, inception_weights, lpips_trunk
 
-    chosen = [get_protocol(name) for name in protocols]
-    for name in asked:
-        if get_metric(name).per == "set":
-            raise ConfigError(f"{name} compares two sets of pictures, not single ones")
-    nets = {"lpips_alex": "alex", "lpips_vgg": "vgg"}
-    for name in asked:
-        if name in nets:
-            lpips_trunk(nets[name])  # type: ignore[arg-type]
+    sets = [name for name in asked if get_metric(name).per == "set"]
+    single = [name for name in asked if name not in sets]
+    if sets:
+        inception_weights()
+    for name, net in (("lpips_alex", "alex"), ("lpips_vgg", "vgg")):
+        if name in single:
+            lpips_trunk(net)  # type: ignore[arg-type]
     if asked:
-        return chosen, tuple(asked), []
+        return single, sets, []
     try:
         lpips_trunk("alex")
     except MissingResource as missing:
-        return chosen, (), [f"LPIPS is absent: {missing}"]
-    return chosen, ("lpips_alex",), []
+        return [], [], [f"LPIPS is absent: {missing}"]
+    return ["lpips_alex"], [], []
 
 
 def _jobs(
@@ -209,17 +221,18 @@ def _jobs(
     digests: Digests,
 ):  # type: ignore[no-untyped-def]
     """Return each case with its methods, and the device of the scores."""
-    from restore.evaluate import ModelMethod, OutputFolder, tasks_for
+    from restore.evaluate import ModelMethod, OutputFolder, Unrestored, tasks_for
     from restore.restorer import find_weights, pick_device
 
     methods: dict[tuple[str, str], Method] = {}
     restorers = {}
-    for given in models:
+    for given in (model for model in models if model != NONE):
         restorer = open_model(given, device, dtype)
         name = restorer.recipe.name
         name = name if name not in restorers else f"{name} ({Path(given).stem})"
         restorers[name if name not in restorers else given] = (restorer, digests(find_weights(given)))
-    outputs = [OutputFolder(folder, digests) for folder in folders]
+    outputs: list[Method] = [OutputFolder(folder, digests) for folder in folders]
+    outputs = [Unrestored(), *outputs] if NONE in models else outputs
 
     def method(name: str, task: str) -> Method:
         restorer, sha256 = restorers[name]
@@ -256,12 +269,24 @@ def _work(plan: Plan, journal) -> tuple[list[Record], int]:  # type: ignore[no-u
     return records, 0
 
 
-def _result(pictures: Pictures, plan: Plan, records: list[Record], notes: list[str], place) -> Result:  # type: ignore[no-untyped-def]
+def _result(pictures: Pictures, plan: Plan, records: list[Record], notes: list[str], sets) -> Result:  # type: ignore[no-untyped-def]
+    import torch
+
     from restore.evaluate import Provenance
     from restore.report import Result
 
-    provenance = Provenance.gather(plan, records, pictures.facts, place)
-    return Result(pictures.title, records, len(plan), provenance, notes, pictures.card, pictures.split)
+    provenance = Provenance.gather(plan, records, pictures.facts, torch.device(plan.scoring.device))
+    models = dict.fromkeys(method.model for method in plan.methods)
+    return Result(
+        f"{', '.join(models)} on {pictures.title}",
+        records,
+        len(plan),
+        provenance,
+        notes,
+        pictures.card,
+        pictures.split,
+        sets,
+    )
 
 
 def _present(result: Result, as_json: bool, csv: Path | None, report: Path | None, plan: Plan) -> None:
@@ -271,9 +296,10 @@ def _present(result: Result, as_json: bool, csv: Path | None, report: Path | Non
     if csv is not None:
         write_atomically(csv, csv_text(result))
     if report is not None:
-        from restore.report import write_report
+        from restore.report import count_pictures, write_report
 
-        write_report(result, report, plan)
+        with bar(count_pictures(result), "drawing", "picture") as progress:
+            write_report(result, report, plan, progress.update)
     if as_json:
         print_json(result.to_json())
         return
@@ -285,7 +311,7 @@ def _present(result: Result, as_json: bool, csv: Path | None, report: Path | Non
     if result.reported:
         typer.echo("\nFrom papers, as reported, not measured here")
         typer.echo(plain(*reported_table(result)))
-    for note in result.notes:
+    for note in result.remarks:
         typer.echo(f"note: {note}", err=True)
     if not result.complete:
         typer.echo(f"partial: {len(result.records)} of {result.expected} restorations were done", err=True)

@@ -24,8 +24,8 @@ Task = Annotated[
     typer.Option(
         "--task",
         "-t",
-        help="What to remove: derain, desnow, dehaze, raindrop, or weather (find out by itself, the default). "
-        "Saying it gives better pictures.",
+        help="What to do: derain, desnow, dehaze, raindrop or weather (find out by itself, the default); inpaint, "
+        "upscale, colorize, uncrop or jpeg, with a model for it.",
     ),
 ]
 Steps = Annotated[
@@ -38,8 +38,17 @@ Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that neighbouri
 def run(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders or globs.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A picture for one input, else a folder.")],
-    model: Model = "weather",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="A name from `restore models list`, or a checkpoint file. [by the task]"),
+    ] = None,
     task: Task = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="For inpaint: what to fill is bright. A picture, or a folder of equal names.")
+    ] = None,
+    invert_mask: Annotated[bool, typer.Option("--invert-mask", help="What to fill is dark in the mask.")] = False,
+    scale: Annotated[int | None, typer.Option(min=1, help="For upscale: how many times larger. [the model's]")] = None,
+    pad: Annotated[str | None, typer.Option(metavar="L,T,R,B", help="For uncrop: pixels to add on each side.")] = None,
     steps: Steps = None,
     samples: Annotated[
         int, typer.Option(min=1, help="Restore this many times and take the mean: smoother, and closer on average.")
@@ -59,7 +68,7 @@ def run(
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Restore pictures of any size; each comes back in its own size, depth and colours.
+    """Restore pictures of any size; each comes back in its own size, depth and colours where the task keeps them.
 
     Examples:
 
@@ -68,25 +77,49 @@ def run(
       restore run holiday/ -o holiday-restored/ --on-exists skip
 
       restore run '*.png' -o out --steps 4 --samples 4 --uncertainty
+
+      restore run photo.jpg -o out.png --task inpaint --mask mask.png
+
+      restore run small.jpg -o large.png --task upscale --scale 4
+
+      restore run photo.jpg -o wider.png --task uncrop --pad 64,0,64,0
     """
     from typing import cast, get_args
 
     from restore.bulk import OnExists, Options, plan_jobs
+    from restore.restorer import model_for
 
     if on_exists not in get_args(OnExists):
         raise ConfigError(f"unknown --on-exists {on_exists!r}; choose {', '.join(get_args(OnExists))}")
     if uncertainty and samples < 2:
         raise ConfigError("--uncertainty needs several samples to compare: pass --samples 2 or more")
     jobs = plan_jobs(inputs, output, recursive)
-    options = Options(task, steps, samples, seed, cast(OnExists, on_exists), compare, uncertainty)
-    restorer = open_model(model, device, dtype, patch, overlap)
+    options = Options(
+        task, steps, samples, seed, cast(OnExists, on_exists), compare, uncertainty, mask, invert_mask, scale, _pad(pad)
+    )
+    restorer = open_model(model or model_for(task), device, dtype, patch, overlap)
     # an unknown task or an impossible number of steps is told before any work, not once a picture
-    restorer.recipe.label(task or next(iter(restorer.recipe.tasks)))
+    restorer.task(task).check(options.request())
     restorer.sampler(steps)
     outcomes = _restore(restorer, jobs, options)
     if as_json:
         print_json([_document(outcome) for outcome in outcomes])
     _finish(outcomes, quiet=as_json)
+
+
+def _pad(text: str | None) -> tuple[int, int, int, int] | None:
+    """Return the four numbers of `--pad`.
+
+    Raises:
+        ConfigError: they are not four whole numbers.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
+        raise ConfigError(f"--pad takes four numbers of pixels, left,top,right,bottom, not {text!r}")
+    left, top, right, bottom = map(int, parts)
+    return left, top, right, bottom
 
 
 def _restore(restorer, jobs, options) -> list[Outcome]:  # type: ignore[no-untyped-def]

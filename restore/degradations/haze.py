@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional
 
+from restore import images
 from restore.degradations.fields import per_pixel, scatter, smooth_field
 from restore.degradations.random import PositiveRange, Random, Range
 from restore.schema import Spec
@@ -37,6 +40,7 @@ class Haze(Spec):
         airlight: brightness of the air.
         tint: standard deviation of the airlight's colour per channel.
         relief: how far the depth departs from a constant; 0 is a flat scene.
+        depth: a picture of the scene's depth, bright for far away, instead of a random one; stretched to the size.
     """
 
     kind: Literal["haze"] = "haze"
@@ -44,6 +48,7 @@ class Haze(Spec):
     airlight: Range = (0.55, 1.0)
     tint: float = Field(default=0.025, ge=0.0, le=0.3)
     relief: Range = (0.2, 1.0)
+    depth: Path | None = None
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] behind haze; severity 0 leaves it as it is."""
@@ -52,7 +57,7 @@ class Haze(Spec):
 
     def medium(self, random: Random, strength: Tensor, height: int, width: int) -> Medium:
         """Return transmission and airlight for a (B, height, width) batch at severities `strength` (B,)."""
-        depth = self._depth(random, height, width)
+        depth = self._depth(random, height, width) if self.depth is None else self._given(random, height, width)
         level = 1.0 - strength * (1.0 - random.within(self.transmission))
         beta = -level.log()
         # Short wavelengths scatter a little more: distant things turn bluish.
@@ -61,6 +66,18 @@ class Haze(Spec):
         transmission = (per_pixel(-beta[:, None] * colour) * depth[:, None]).exp_()
         air = random.within(self.airlight)[:, None] * (1.0 + self.tint * random.normal((3,)))
         return Medium(transmission, air.clamp(0.0, 1.0))
+
+    def _given(self, random: Random, height: int, width: int) -> Tensor:
+        """Return (B, H, W) depths of the scene in the file, with mean one.
+
+        Raises:
+            ImageError: the file is no picture.
+        """
+        assert self.depth is not None
+        shades = images.read(self.depth).pixels.mean(0).add(1).div_(2)
+        shades = functional.interpolate(shades[None, None], (height, width), mode="bilinear", antialias=True)[0]
+        depth = shades / shades.mean().clamp(min=1e-3)
+        return depth.to(random.device).expand(len(random), -1, -1)
 
     def _depth(self, random: Random, height: int, width: int) -> Tensor:
         """Return (B, H, W) depths with mean about one: a receding ground, hills, and things with outlines before it."""

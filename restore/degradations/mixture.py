@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from restore.degradations.clean import Clean
 from restore.degradations.haze import Haze
 from restore.degradations.rain import Rain
 from restore.degradations.rain_haze import RainHaze
+from restore.degradations.rain_snow import RainSnow
 from restore.degradations.raindrop import Raindrop
 from restore.degradations.random import Random
 from restore.degradations.snow import Snow
@@ -19,6 +21,9 @@ __all__ = ["LABELS", "Mixture"]
 
 LABELS = ("unknown", "rain", "snow", "haze", "rain+haze", "raindrop", "clean")
 """The kinds of degradation in the order of a network's labels; `unknown` asks it to find out by itself."""
+
+KINDS = (*LABELS[1:], "rain+snow")
+"""What a mixture can hold; a kind without a label of its own is `unknown` to a network."""
 
 
 class Mixture(Spec):
@@ -37,6 +42,7 @@ class Mixture(Spec):
     snow: Snow = Snow()
     haze: Haze = Haze()
     rain_haze: RainHaze = RainHaze()
+    rain_snow: RainSnow = RainSnow()
     raindrop: Raindrop = Raindrop()
     clean: Clean = Clean()
     camera: Camera = Camera()
@@ -44,9 +50,9 @@ class Mixture(Spec):
     @field_validator("weights")
     @classmethod
     def _known(cls, weights: dict[str, float]) -> dict[str, float]:
-        unknown = sorted(set(weights) - set(LABELS[1:]))
+        unknown = sorted(set(weights) - set(KINDS))
         if unknown:
-            raise ValueError(f"unknown kinds {unknown}; known are {list(LABELS[1:])}")
+            raise ValueError(f"unknown kinds {unknown}; known are {list(KINDS)}")
         if min(weights.values(), default=0.0) < 0.0 or sum(weights.values()) <= 0.0:
             raise ValueError("weights must not be negative, and one at least must be above 0")
         return weights
@@ -60,16 +66,17 @@ class Mixture(Spec):
             severity: as for each kind; None draws one for each picture.
         """
         kinds = self.parts()
-        label = random.choice([self.weights.get(kind, 0.0) for kind in LABELS])
+        kind = random.choice([self.weights.get(kind, 0.0) for kind in KINDS])
         strength = random.severity(severity)
-        degraded = clean.clone()
-        for number in label.unique().tolist():
-            index = (label == number).nonzero()[:, 0]
-            part = random.subset(index.tolist())
-            degraded[index] = self.camera(kinds[LABELS[number]](clean[index], part, strength[index]), part)
+        degraded, label = clean.clone(), torch.zeros_like(kind)
+        for number in kind.unique().tolist():
+            index = (kind == number).nonzero()[:, 0]
+            part, name = random.subset(index.tolist()), KINDS[number]
+            degraded[index] = self.camera(kinds[name](clean[index], part, strength[index]), part)
+            label[index] = LABELS.index(name) if name in LABELS else 0
         return degraded, label
 
-    def parts(self) -> dict[str, Rain | Snow | Haze | RainHaze | Raindrop | Clean]:
-        """Return the degradation of each kind that occurs, by its label."""
-        specs = (self.rain, self.snow, self.haze, self.rain_haze, self.raindrop, self.clean)
+    def parts(self) -> dict[str, Rain | Snow | Haze | RainHaze | RainSnow | Raindrop | Clean]:
+        """Return the degradation of each kind that occurs, by its name."""
+        specs = (self.rain, self.snow, self.haze, self.rain_haze, self.rain_snow, self.raindrop, self.clean)
         return {spec.kind: spec for spec in specs if self.weights.get(spec.kind, 0.0) > 0.0}

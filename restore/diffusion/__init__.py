@@ -1,4 +1,4 @@
-"""The mathematics of diffusion: schedules, predictions, denoisers, objectives."""
+"""The mathematics of diffusion: schedules, predictions, denoisers, guidance, objectives, likelihood."""
 
 from __future__ import annotations
 

@@ -49,7 +49,9 @@ def split_variance(output: Tensor, channels: int) -> tuple[Tensor, Tensor | None
     if output.shape[1] == channels:
         return output, None
     if output.shape[1] != 2 * channels:
-        raise ConfigError(f"a network for {channels} channels answers with as many or twice that, not {output.shape[1]}")
+        raise ConfigError(
+            f"a network for {channels} channels answers with as many or twice that, not {output.shape[1]}"
+        )
     prediction, fraction = output.chunk(2, dim=1)
     return prediction, (fraction + 1) / 2
 

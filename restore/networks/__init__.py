@@ -6,10 +6,23 @@ from typing import Annotated
 
 from pydantic import Field
 
+from restore.networks.classifier import Classifier, ClassifierSpec
 from restore.networks.efficient_unet import EfficientUNet, EfficientUNetSpec
 from restore.networks.encoder import Encoder, EncoderSpec
 from restore.networks.unet import UNet, UNetSpec
 
-__all__ = ["EfficientUNet", "EfficientUNetSpec", "Encoder", "EncoderSpec", "NetworkSpec", "UNet", "UNetSpec"]
+__all__ = [
+    "Classifier",
+    "ClassifierNetworkSpec",
+    "ClassifierSpec",
+    "EfficientUNet",
+    "EfficientUNetSpec",
+    "Encoder",
+    "EncoderSpec",
+    "NetworkSpec",
+    "UNet",
+    "UNetSpec",
+]
 
 NetworkSpec = Annotated[EfficientUNetSpec | UNetSpec, Field(discriminator="kind")]
+ClassifierNetworkSpec = Annotated[ClassifierSpec | EncoderSpec, Field(discriminator="kind")]

@@ -33,6 +33,10 @@ class EfficientUNetSpec(Spec):
         labels: number of degradation labels, 0 = unknown included.
         embedding: width of the modulation vector.
         context: width of the thumbnail's features; 0 leaves the global context out.
+        learned_variance: three more outputs say where the reverse step's variance lies.
+        gated: x_t is multiplied by the level's value, which must be sqrt(alpha_bar) or alpha_bar: the share of the
+            picture in x_t. Where nothing of the picture is left, nothing of the noise is seen, and the network need
+            not learn to ignore it.
     """
 
     kind: Literal["efficient_unet"] = "efficient_unet"
@@ -43,20 +47,46 @@ class EfficientUNetSpec(Spec):
     labels: int = Field(7, ge=1)
     embedding: int = Field(192, ge=8, multiple_of=2)
     context: int = Field(96, ge=0)
+    learned_variance: bool = False
+    gated: bool = True
 
     @property
     def multiple(self) -> int:
         """Both sides of an input must be multiples of this."""
         return self.stem * 2 ** (len(self.channels) - 1)
 
+    @property
+    def halo(self) -> int:
+        """How many pixels around a square of `multiple` pixels its prediction depends on, at most.
+
+        >>> EfficientUNetSpec().halo
+        288
+        """
+        # each block reaches two pixels of its level further, and a coarser level sees whole pixels of its own
+        reach = 1
+        for blocks in self.blocks[:-1]:
+            reach = math.ceil((reach + 2 * blocks) / 2)
+        for blocks in (self.blocks[-1], *reversed(self.blocks[:-1])):
+            reach = (reach + 2 * blocks) * 2
+        return math.ceil((reach // 2 + 1) * self.stem / self.multiple) * self.multiple
+
     def build(self) -> EfficientUNet:
         """Return the network with fresh weights."""
         return EfficientUNet(self)
 
 
-def pixel_norm(x: Tensor) -> Tensor:
-    """Return x, (B, C, H, W), normalised over the channels of each pixel; a free view where x is channels-last."""
-    return F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],)).permute(0, 3, 1, 2)
+def pixel_norm(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    """Return x, (B, C, H, W), normalised over the channels of each pixel; a free view where x is channels-last.
+
+    The normalisation is soft, `(x - mean) / sqrt(variance + 1)`: what is large is bounded, but what is small keeps its
+    size, or a pixel's brightness would be lost with its norm.
+
+    Args:
+        x: what to normalise.
+        scale: (C,), multiplied in the same pass over the memory.
+        shift: (C,), added in the same pass.
+    """
+    return F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), scale, shift, eps=1.0).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
@@ -73,10 +103,16 @@ class Block(nn.Module):
         nn.init.zeros_(self.conv2.bias)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Return the block's output, same shape as x, (B, C, H, W)."""
-        scale, shift = self.modulation(embedding)[..., None, None].chunk(2, dim=1)
-        h = torch.addcmul(shift, pixel_norm(x), 1 + scale)
-        return x + self.conv2(F.silu(self.conv1(h), inplace=not torch.is_grad_enabled()))
+        """Return the block's output, same shape as x, (B, C, H, W); without gradients, x is overwritten."""
+        scale, shift = self.modulation(embedding).chunk(2, dim=1)
+        if torch.is_grad_enabled():
+            h = torch.addcmul(shift[..., None, None], pixel_norm(x), 1 + scale[..., None, None])
+            return x + self.conv2(F.silu(self.conv1(h)))
+        if len(embedding) == 1:
+            h = pixel_norm(x, 1 + scale[0], shift[0])
+        else:
+            h = torch.addcmul(shift[..., None, None], pixel_norm(x), 1 + scale[..., None, None])
+        return x.add_(self.conv2(F.silu(self.conv1(h), inplace=True)))
 
 
 class Context(nn.Module):
@@ -97,8 +133,8 @@ class Context(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, thumbnail: Tensor, box: Tensor | None) -> Tensor:
-        """Return (B, E) from the (B, 3, S, S) thumbnail and the (B, 4) place of the patch in it."""
-        f = self.features(thumbnail)
+        """Return (B, E) from the (B, 3, S, S) thumbnail, or its features, and the (B, 4) place of the patch in it."""
+        f = thumbnail if thumbnail.shape[1] == self.features[-2].out_channels else self.features(thumbnail)
         if box is None:
             here = f.mean((2, 3))
         else:
@@ -128,13 +164,20 @@ class EfficientUNet(nn.Module):
                 self.shrink.append(nn.Conv2d(c, spec.channels[i + 1], 2, stride=2))
                 self.grow.append(nn.Conv2d(spec.channels[i + 1], 4 * c, 1))
                 self.up.append(nn.ModuleList(Block(c, e) for _ in range(n)))
-        self.head = nn.Conv2d(width, 3 * spec.stem**2, 3, padding=1)
+        outputs = 6 if spec.learned_variance else 3
+        self.head = nn.Conv2d(width, outputs * spec.stem**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         nn.init.normal_(self.label.weight, std=0.02)
         half = e // 2
         frequencies = torch.exp(torch.linspace(0, math.log(1000.0), half))
         self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def encode(self, thumbnail: Tensor) -> Tensor:
+        """Return what a thumbnail, (B, 3, S, S), can be replaced by in a condition: it is the same for every patch."""
+        if self.context is None:
+            return thumbnail
+        return self.context.features(thumbnail.to(self.label.weight.dtype))
 
     def embed(self, value: Tensor, condition: Condition) -> Tensor:
         """Return the (B, E) modulation vector of noise level (about [0, 1]), label and context."""
@@ -148,8 +191,13 @@ class EfficientUNet(nn.Module):
         return F.silu(embedding)
 
     def forward(self, x_t: Tensor, value: Tensor, condition: Condition) -> Tensor:
-        """Return the prediction, (B, 3, H, W); H and W are multiples of `spec.multiple`."""
+        """Return the prediction, (B, 3, H, W), or (B, 6, H, W) with a learned variance.
+
+        H and W are multiples of `spec.multiple`.
+        """
         embedding = self.embed(value, condition)
+        if self.spec.gated:
+            x_t = x_t * value.to(x_t.dtype)[:, None, None, None]
         x = torch.cat([condition.image, x_t], dim=1)
         if self.spec.stem > 1:
             x = F.pixel_unshuffle(x, self.spec.stem)
@@ -162,7 +210,8 @@ class EfficientUNet(nn.Module):
                 skips.append(x)
                 x = self.shrink[i](x)
         for grow, blocks in zip(reversed(self.grow), reversed(self.up), strict=True):
-            x = F.pixel_shuffle(grow(x), 2) + skips.pop()
+            x = F.pixel_shuffle(grow(x), 2)
+            x = x + skips.pop() if torch.is_grad_enabled() else x.add_(skips.pop())
             for block in blocks:
                 x = block(x, embedding)
         x = self.head(pixel_norm(x))

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
-from restore.sampling.ddim import DDIM, Step
+from typing import Annotated
+
+from pydantic import Field
+
+from restore.sampling.ancestral import Ancestral
+from restore.sampling.consistency import Consistency
+from restore.sampling.ddim import DDIM
+from restore.sampling.dpm_solver import DPMSolver
+from restore.sampling.langevin import Langevin
 from restore.sampling.noise import Noise, RecordedNoise, SeededNoise
+from restore.sampling.step import Sampler, Step
 
-__all__ = ["DDIM", "Noise", "RecordedNoise", "SamplerSpec", "SeededNoise", "Step"]
+__all__ = [
+    "DDIM",
+    "Ancestral",
+    "Consistency",
+    "DPMSolver",
+    "Langevin",
+    "Noise",
+    "RecordedNoise",
+    "Sampler",
+    "SamplerSpec",
+    "SeededNoise",
+    "Step",
+]
 
-SamplerSpec = DDIM
+SamplerSpec = Annotated[DDIM | Ancestral | DPMSolver | Langevin | Consistency, Field(discriminator="kind")]

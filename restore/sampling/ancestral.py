@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from restore.contracts import Condition, Denoiser, Estimate
@@ -22,12 +21,11 @@ def ancestral_mean(estimate: Estimate, x_t: Tensor, step: Transitions, variance:
 
     Guidance by the mean shifts it by the variance times the gradient (Dhariwal & Nichol 2021, algorithm 1).
     """
+    if estimate.gradient is None and step.u == 0:
+        return estimate.x0
     mean = (x_t * float(step.mean_xt)).add_(estimate.x0, alpha=float(step.mean_x0))
-    if estimate.gradient is not None:
-        last = variance == "beta_tilde" and float(step.beta_tilde) == 0
-        if not last:
-            scale = log_variance(step, variance, estimate.fraction)
-            mean.add_(estimate.gradient * (scale.exp() if isinstance(scale, Tensor) else torch.tensor(scale).exp()))
+    if estimate.gradient is not None and not (variance == "beta_tilde" and step.u == 0):
+        mean.addcmul_(estimate.gradient, log_variance(step, variance, estimate.fraction).exp().to(mean))
     return mean
 
 
@@ -42,21 +40,26 @@ class Ancestral(Sampler):
     kind: Literal["ancestral"] = "ancestral"
     variance: Variance = "beta_tilde"
 
-    def __call__(self, denoiser: Denoiser, condition: Condition, schedule: Schedule, noise: Noise) -> Iterator[Step]:
-        """Yield a `Step` after each step down to the clean picture; the picture has the size of `condition.image`.
+    def solve(
+        self,
+        denoiser: Denoiser,
+        condition: Condition,
+        schedule: Schedule,
+        x_t: Tensor,
+        levels: Sequence[int],
+        noise: Noise,
+    ) -> Iterator[Step]:
+        """Yield a `Step` after each step from x_t through the levels; see `Sampler`.
 
         Raises:
             ConfigError: the variance is to be the learned one, but the denoiser has none.
         """
-        levels = self.levels(schedule)
-        x_t = self.begin(condition, schedule, noise)
-        for i, (t, u) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
-            estimate = denoiser(x_t, schedule.level(t, len(x_t), x_t.device), condition)
-            step = schedule.transitions(levels).at(i)
+        steps = schedule.transitions(levels)
+        for i, t in enumerate(levels[:-1]):
+            step, estimate = steps.at(i), denoiser(x_t, schedule.level(t, len(x_t), x_t.device), condition)
             x_t = ancestral_mean(estimate, x_t, step, self.variance)
-            if u > 0:
-                x_t.add_(noise.draw(x_t).mul_(deviation(step, self.variance, estimate)))
-            yield Step(u, x_t, estimate.x0)
-            del estimate
-
-
+            if levels[i + 1] > 0:
+                deviation = (log_variance(step, self.variance, estimate.fraction) / 2).exp()
+                x_t.addcmul_(noise.draw(x_t), deviation.to(x_t))
+            yield Step(levels[i + 1], x_t, estimate.x0)
+            del estimate  # not held while the network runs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
@@ -81,6 +81,28 @@ class Sampler(Spec):
 
     def __call__(self, denoiser: Denoiser, condition: Condition, schedule: Schedule, noise: Noise) -> Iterator[Step]:
         """Yield a `Step` after each step down to the clean picture; the picture has the size of `condition.image`."""
+        x_t, levels = self.begin(condition, schedule, noise), self.levels(schedule)
+        return self.solve(denoiser, condition, schedule, x_t, levels, noise)
+
+    def solve(
+        self,
+        denoiser: Denoiser,
+        condition: Condition,
+        schedule: Schedule,
+        x_t: Tensor,
+        levels: Sequence[int],
+        noise: Noise,
+    ) -> Iterator[Step]:
+        """Yield a `Step` after each step from x_t through the levels; x_t stays as it is.
+
+        Args:
+            denoiser: what estimates x0.
+            condition: for the denoiser.
+            schedule: to which the levels belong.
+            x_t: (B, 3, H, W), at the first level.
+            levels: strictly decreasing, the last 0.
+            noise: of the steps.
+        """
         raise NotImplementedError
 
 

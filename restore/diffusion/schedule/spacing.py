@@ -82,7 +82,7 @@ def visited(T: int, n: int | None, spacing: str = "trailing") -> list[int]:
     elif spacing == "weatherdiffusion":
         levels = [1 + i for i in reversed(range(0, T, T // n))]
     elif spacing == "linspace":
-        levels = [round(1 + (T - 1) * i / (n - 1)) for i in reversed(range(n))] if n > 1 else [T]
+        levels = [1 + round((T - 1) * i / (n - 1)) for i in reversed(range(n))] if n > 1 else [T]
     elif spacing == "quadratic":
         levels = [0]
         for i in range(1, n + 1):

@@ -44,6 +44,10 @@ class Transitions(NamedTuple):
     mean_x0: Tensor
     mean_xt: Tensor
 
+    def at(self, i: int) -> Transitions:
+        """Return the entries of the i-th step, each without a dimension."""
+        return Transitions(*(field[i] for field in self))
+
     def gather(self, index: Tensor, like: Tensor) -> Transitions:
         """Return the entries of each picture's step: the floating-point ones (B, 1, 1, 1) in `like`'s type."""
         shape = (-1, *(1,) * (like.ndim - 1))

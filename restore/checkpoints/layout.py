@@ -1,0 +1,199 @@
+"""How an original lays its tensors out: which of theirs make one of ours, and back.
+
+A family says, for each module of our network, what the original calls it. The rules follow from that, and they are the
+check as well: every tensor of the file is used once and every parameter of the network is filled, or the error says
+what is left over and what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from restore.errors import TensorMismatch
+from restore.networks.encoder import AttentionPool, Encoder, EncoderSpec
+from restore.networks.layers import Attention, ResBlock, Trunk
+from restore.networks.unet import UNetSpec
+
+__all__ = ["Layout", "Rule", "Shapes", "check", "gather", "rules", "scatter"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One tensor of ours, and those of the original that it is made of.
+
+    Attributes:
+        target: our name.
+        sources: their names, stacked along the first axis.
+        shape: of each source.
+        heads: where not 0, their rows lie head by head (q, k and v of the first, then of the second ...), ours lie
+            all q, all k, all v.
+    """
+
+    target: str
+    sources: tuple[str, ...]
+    shape: tuple[int, ...]
+    heads: int = 0
+
+    def ours(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return our tensor; a view of theirs where that is possible."""
+        parts = [tensors[name].detach() for name in self.sources]
+        whole = torch.cat(parts) if len(parts) > 1 else parts[0]
+        if self.heads:
+            rows = whole.unflatten(0, (self.heads, 3, -1)).transpose(0, 1).flatten(0, 2)
+            whole = rows.contiguous()
+        return whole
+
+    def theirs(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Return their tensors, made of ours."""
+        if self.heads:
+            tensor = tensor.unflatten(0, (3, self.heads, -1)).transpose(0, 1).flatten(0, 2)
+        parts = tensor.chunk(len(self.sources))
+        return {name: part.reshape(self.shape).clone() for name, part in zip(self.sources, parts, strict=True)}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What an original calls the modules of our network.
+
+    Attributes:
+        names: path of our module to the paths of theirs: one, or three where q, k and v are apart.
+        block: their names inside a residual block.
+        attention: their names inside an attention.
+        ones: trailing axes of length 1 of the weights in their attention: 1 for Conv1d, 2 for Conv2d.
+        by_head: whether q, k and v lie head by head.
+    """
+
+    names: Mapping[str, str]
+    block: Mapping[str, str]
+    attention: Mapping[str, str | tuple[str, ...]]
+    ones: int
+    by_head: bool = False
+
+
+def rules(network: Trunk, layout: Layout) -> list[Rule]:
+    """Return one rule for each parameter of the network, which may be on the meta device."""
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = []
+    for path, sources, ones, heads in leaves(network, layout):
+        for leaf in ("weight", "bias"):
+            target = f"{path}.{leaf}"
+            if target not in shapes:
+                continue
+            first, *rest = shapes[target]
+            shape = (first // len(sources), *rest, *([1] * ones if leaf == "weight" else []))
+            found.append(Rule(target, tuple(f"{source}.{leaf}" for source in sources), shape, heads))
+    if "head.position" in shapes:
+        name = layout.names["head"] + ".positional_embedding"
+        found.append(Rule("head.position", (name,), shapes["head.position"]))
+    return found
+
+
+def leaves(network: Trunk, layout: Layout) -> Iterator[tuple[str, tuple[str, ...], int, int]]:
+    """Yield each module with weights: our path, their paths, trailing axes of theirs, heads if they lie by head."""
+    for path, module in network.named_modules():
+        if path in layout.names and not isinstance(module, ResBlock | Attention | AttentionPool):
+            pooled = isinstance(network, Encoder) and network.spec.pool == "adaptive" and path == "head"
+            yield path, (layout.names[path],), 2 * pooled, 0
+        elif isinstance(module, ResBlock):
+            for ours, theirs in layout.block.items():
+                if not isinstance(module.get_submodule(ours), nn.Identity):
+                    yield f"{path}.{ours}", (f"{layout.names[path]}.{theirs}",), 0, 0
+        elif isinstance(module, Attention):
+            for ours, theirs in layout.attention.items():
+                sources = tuple(
+                    f"{layout.names[path]}.{name}" for name in ([theirs] if isinstance(theirs, str) else theirs)
+                )
+                by_head = layout.by_head and ours == "qkv" and module.heads > 1
+                yield f"{path}.{ours}", sources, 0 if ours == "norm" else layout.ones, module.heads * by_head
+        elif isinstance(module, AttentionPool):
+            yield f"{path}.qkv", (f"{layout.names[path]}.qkv_proj",), layout.ones, 0
+            yield f"{path}.out", (f"{layout.names[path]}.c_proj",), layout.ones, 0
+
+
+def stages_down(spec: UNetSpec | EncoderSpec) -> Iterator[tuple[str, str | None]]:
+    """Yield the modules of the way down in order: a stage's path and its attention's, or a shrinking and None."""
+    for i in range(len(spec.channels)):
+        for j in range(spec.blocks):
+            yield f"down.{i}.{j}", f"down.{i}.{j}.attention" if i in spec.attention else ""
+        if i + 1 < len(spec.channels):
+            yield f"shrink.{i}", None
+
+
+def stages_up(spec: UNetSpec) -> Iterator[tuple[str, str | None]]:
+    """Yield the modules of the way up in order, as `stages_down` does."""
+    for i in reversed(range(len(spec.channels))):
+        for j in range(spec.blocks + 1):
+            yield f"up.{i}.{j}", f"up.{i}.{j}.attention" if i in spec.attention else ""
+        if i:
+            yield f"grow.{i - 1}", None
+
+
+class Shapes:
+    """The shapes of a file's tensors, as adapters ask for them."""
+
+    def __init__(self, tensors: Mapping[str, Any]) -> None:
+        self.shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.shapes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __getitem__(self, name: str) -> tuple[int, ...]:
+        """Return a shape.
+
+        Raises:
+            TensorMismatch: there is no such tensor.
+        """
+        if name not in self.shapes:
+            raise TensorMismatch(f"the file has no tensor {name}, which every file of this family has")
+        return self.shapes[name]
+
+    def children(self, prefix: str) -> list[int]:
+        """Return the numbers that follow `prefix.` in the names, sorted."""
+        start = prefix + "."
+        parts = {name[len(start) :].split(".", 1)[0] for name in self.shapes if name.startswith(start)}
+        return sorted(int(part) for part in parts if part.isdecimal())
+
+    def has(self, prefix: str) -> bool:
+        """Return whether any name begins with `prefix.`."""
+        return any(name.startswith(prefix + ".") for name in self.shapes)
+
+
+def check(found: list[Rule], tensors: Mapping[str, Any], source: str) -> None:
+    """Compare a file's tensors with the rules: each used once, each there, each of the right shape.
+
+    Raises:
+        TensorMismatch: names what is missing, left over or of another shape.
+    """
+    wanted = {name: rule.shape for rule in found for name in rule.sources}
+    problems = [f"missing {name}" for name in wanted if name not in tensors]
+    problems += [f"left over {name}" for name in tensors if name not in wanted]
+    problems += [
+        f"{name} is {tuple(tensors[name].shape)}, expected {shape}"
+        for name, shape in wanted.items()
+        if name in tensors and tuple(tensors[name].shape) != shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
+        raise TensorMismatch(f"{source} does not fit the network that its shapes describe: {shown}")
+
+
+def gather(network: Trunk, found: list[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return our tensors, float32, in our shapes; views of theirs where that is possible."""
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    return {rule.target: rule.ours(tensors).reshape(shapes[rule.target]).float() for rule in found}
+
+
+def scatter(found: list[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return their tensors, made of ours; the inverse of `gather`."""
+    result: dict[str, Tensor] = {}
+    for rule in found:
+        result.update(rule.theirs(tensors[rule.target]))
+    return result

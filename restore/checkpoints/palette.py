@@ -1,0 +1,101 @@
+"""Palette by Janspiry: `{epoch}_Network.pth` and `{epoch}_Network_ema.pth`, with either of its two U-Nets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from restore.checkpoints import guided_diffusion, guided_shapes, sr3
+from restore.checkpoints.family import Found, TensorLike, confirms, make, schedule, settle
+from restore.checkpoints.layout import Layout, Shapes
+from restore.checkpoints.settings import Settings
+from restore.errors import ConfigError
+from restore.networks.unet import UNetSpec
+
+__all__ = ["Palette"]
+
+PREFIX = "denoise_fn."
+EMBED = "cond_embed"
+TABLES = frozenset(
+    {
+        "gammas",
+        "sqrt_recip_gammas",
+        "sqrt_recipm1_gammas",
+        "posterior_log_variance_clipped",
+        "posterior_mean_coef1",
+        "posterior_mean_coef2",
+    }
+)
+TASKS = {"inpainting": "inpaint", "uncropping": "uncrop", "colorization": "colorize"}
+
+
+class Palette:
+    """The family; see `restore.checkpoints.family.Family`."""
+
+    name = "palette"
+
+    def detect(self, shapes: Shapes, settings: Settings) -> bool:
+        """Return whether the tensors are Palette's.
+
+        Its second U-Net has the tensors of SR3's. The tables beside them tell them apart; an average has none, then
+        the name of the file or words of the config do, and if nothing does, it is SR3's.
+        """
+        if f"{PREFIX}{EMBED}.0.weight" in shapes:
+            return True
+        if f"{PREFIX}noise_level_mlp.1.weight" not in shapes or "betas" in shapes:
+            return False
+        told = settings.find(str, "module_name") or settings.find(tuple[float, ...], "unet.channel_mults")
+        return "gammas" in shapes or "_Network" in settings.file or told is not None
+
+    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
+        """Return the network and recipe of a state."""
+        shapes = Shapes(tensors)
+        guided = f"{PREFIX}{EMBED}.0.weight" in shapes
+        spec, name, layout = self.guided(shapes, settings) if guided else self.sr3(shapes, settings)
+        size = settings.get(int, 256, "unet.image_size", "image_size")
+        trained = schedule(settings, "linear", 2000, 1e-6, 1e-2, "beta_schedule.train")
+        sampled = schedule(settings, "linear", 1000, 1e-4, 0.09, "beta_schedule.test")
+        notes = ()
+        if "gammas" in tensors and not confirms(trained, tensors["gammas"]):
+            notes = ("the gammas in the file are of another training schedule; give the original's config",)
+        task = settings.get(str, "inpainting", "task")
+        if task not in TASKS:
+            raise ConfigError(f"unknown task {task!r}; Palette has {', '.join(TASKS)}")
+        first = TASKS[task]
+        recipe = {
+            "name": name or f"palette-{size}",
+            "tasks": {key: "unknown" for key in [first, *(other for other in TASKS.values() if other != first)]},
+            "schedule": trained,
+            "sampling_schedule": sampled,
+            "prediction": "eps",
+            "level_input": "alpha_bar",
+            **sr3.sampling(size, spec.multiple, sampled["steps"]),
+        }
+        return Found(self.name, spec, layout, recipe, size, TABLES & set(tensors), notes)
+
+    def guided(self, shapes: Shapes, settings: Settings) -> tuple[UNetSpec, str | None, Layout]:
+        """Return network, published name and layout of the U-Net that is like guided-diffusion's."""
+        ways = guided_shapes.levels(shapes, PREFIX)
+        settings.check(int, ways.blocks, "unet.res_blocks")
+        inputs = shapes[f"{PREFIX}input_blocks.0.0.weight"][1]
+        spec = make(
+            UNetSpec,
+            **guided_diffusion.trunk(shapes, ways, PREFIX, EMBED),
+            condition_channels=inputs - 3,
+            outputs=shapes[f"{PREFIX}out.2.weight"][0],
+        )
+        settings.check(int, spec.level.width, "unet.inner_channel")
+        name = settle(self.name, spec, settings)
+        widths = {spec.channels[i] for i in spec.attention} | {spec.channels[-1]}
+        if settings.find(int, "num_heads", "num_head_channels") is None and all(width % 32 == 0 for width in widths):
+            settings.add("as in every published config", {"num_head_channels": 32})
+        spec = guided_diffusion.heads(spec, settings)
+        spec = spec.model_copy(update={"dropout": settings.get(float, 0.2, "unet.dropout", "dropout")})
+        by_head = not settings.get(bool, False, "use_new_attention_order")
+        return spec, name, guided_diffusion.layout(spec, EMBED, by_head, PREFIX)
+
+    def sr3(self, shapes: Shapes, settings: Settings) -> tuple[UNetSpec, str | None, Layout]:
+        """Return network, published name and layout of the U-Net that is like SR3's."""
+        spec = sr3.network(shapes, settings, "channel_mults")
+        name = settle(self.name, spec, settings)
+        spec = sr3.finish(spec, settings)
+        return spec, name, sr3.layout(spec, continuous=True)

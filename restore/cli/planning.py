@@ -1,0 +1,97 @@
+"""`restore plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from restore.cli.console import open_model, print_json, table
+
+if TYPE_CHECKING:
+    from restore.plan import Plan
+
+__all__ = ["plan"]
+
+
+def plan(
+    picture: Annotated[Path, typer.Argument(help="The picture that is to be restored.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A name from `restore models list`, or a checkpoint file.")
+    ] = "weather",
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps, if they are not to be chosen.")] = None,
+    budget: Annotated[str | None, typer.Option(help="The time that it may take: 10s, 2m, 500ms.")] = None,
+    memory: Annotated[str | None, typer.Option(help="The memory that it may need: 2GB, 800MB.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes CUDA where there is one.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, fp32 or bf16; auto takes what the hardware runs fastest.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Tell what restoring a picture will cost on this machine, before it starts; takes about two seconds.
+
+    With a budget of time or memory, the best way within it is marked; `restore run` takes the same options.
+
+    Examples:
+
+      restore plan photo.jpg
+
+      restore plan photo.jpg --budget 10s --memory 2GB
+    """
+    from restore import images
+    from restore.plan import calibrated, choose, parse_bytes, parse_seconds, survey
+
+    seconds = None if budget is None else parse_seconds(budget)
+    most = None if memory is None else parse_bytes(memory)
+    height, width = images.read(picture).pixels.shape[-2:]
+    restorer = open_model(model, device, dtype)
+    speed = calibrated(restorer, height, width)
+    plans = survey(restorer, height, width, steps=steps, memory=most, speed=speed)
+    chosen = choose(restorer, height, width, seconds, most, steps=steps, speed=speed)
+    if as_json:
+        choices = [{"name": name, **_document(choice)} for name, choice in plans.items()]
+        print_json({"width": width, "height": height, "chosen": _document(chosen), "choices": choices})
+        return
+    if budget is not None or memory is not None:
+        plans = {**plans, "within the budget": chosen}
+    header = ["choice", "sampler", "steps", "tile", "overlap", "tiles seen", "TFLOP", "time", "memory", ""]
+    rows = [[name, *_row(choice)] for name, choice in plans.items()]
+    typer.echo(f"{picture}: {width}x{height}, {_machine(restorer)}")
+    typer.echo(table(header, rows))
+    if not chosen.fits:
+        typer.echo(f"warning: nothing is done within {budget}; this is the fastest way there is", err=True)
+
+
+def _machine(restorer: Any) -> str:
+    import torch
+
+    place = torch.cuda.get_device_name(restorer.device) if restorer.device.type == "cuda" else "CPU"
+    threads = f", {torch.get_num_threads()} threads" if restorer.device.type == "cpu" else ""
+    return f"{place}{threads}, {str(restorer.dtype).removeprefix('torch.')}"
+
+
+def _row(plan: Plan) -> list[Any]:
+    from restore.plan import show_bytes, show_seconds
+
+    return [
+        plan.sampler.kind,
+        plan.sampler.steps,
+        plan.patches.size,
+        plan.patches.overlap if plan.patches.stride is None else plan.patches.size - plan.patches.stride,
+        plan.evaluations,
+        round(plan.tflop, 3 if plan.tflop < 1 else 1),
+        show_seconds(plan.seconds),
+        show_bytes(plan.memory),
+        "" if plan.fits else "too much",
+    ]
+
+
+def _document(plan: Plan) -> dict[str, Any]:
+    return {
+        "sampler": plan.sampler.model_dump(mode="json"),
+        "patches": plan.patches.model_dump(mode="json"),
+        "evaluations": plan.evaluations,
+        "tflop": round(plan.tflop, 6),
+        "seconds": round(plan.seconds, 4),
+        "memory_bytes": plan.memory,
+        "fits": plan.fits,
+    }

@@ -1,0 +1,223 @@
+"""Masks for inpainting: which part of a picture is to be made anew. 1 = to restore, 0 = known.
+
+Every kind is a document and a function `(random, height, width, area) -> (B, 1, H, W)`; `area` is the share of the
+picture that is missing, (B,) in [0, 1]. For one seed, a larger area contains every smaller one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from restore import images
+from restore.degradations.fields import smooth_field
+from restore.degradations.random import CountRange, Random
+from restore.errors import DataError
+from restore.schema import Spec
+
+__all__ = ["Border", "Box", "Center", "FreeForm", "Hybrid", "Irregular", "MaskFiles", "MaskSpec", "read_mask"]
+
+
+def _coordinates(length: int, random: Random) -> Tensor:
+    return torch.arange(length, device=random.device, dtype=torch.float32)
+
+
+def _rectangle(random: Random, height: int, width: int, area: Tensor, aspect: Tensor, place: Tensor) -> Tensor:
+    """Return (B, 1, H, W) rectangles of a share of the picture; `place` (B, 2) in [0, 1] is where there is room."""
+    down = (area * aspect).sqrt().clamp(max=1)
+    down = torch.maximum(down, area)  # the other side cannot be longer than the picture
+    across = torch.where(area > 0, area / down.clamp(min=1e-6), 0)
+    sides = []
+    for share, length, where in ((down, height, place[:, 0]), (across, width, place[:, 1])):
+        start, stop = where * (1 - share) * length, (where + (1 - where) * share) * length
+        at = _coordinates(length, random) + 0.5
+        sides.append((at > start[:, None]) & (at < stop[:, None]))
+    return (sides[0][:, :, None] & sides[1][:, None, :])[:, None].float()
+
+
+def _lowest(field: Tensor, area: Tensor) -> Tensor:
+    """Return (B, 1, H, W): 1 where `field` (B, H, W) is among the lowest share `area` of its values."""
+    ranks = field.flatten(1).argsort(1).argsort(1).view_as(field)
+    count = (area * field[0].numel()).round() if len(field) else area
+    return (ranks < count[:, None, None])[:, None].float()
+
+
+class Box(Spec):
+    """A rectangle anywhere.
+
+    Attributes:
+        aspect: its height in widths, relative to the picture's, between one over this and this.
+    """
+
+    kind: Literal["box"] = "box"
+    aspect: float = Field(2.0, ge=1)
+
+    def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
+        """Return the masks, (B, 1, height, width); see the module."""
+        aspect = self.aspect ** random.uniform(-1.0, 1.0)
+        return _rectangle(random, height, width, area, aspect, random.uniform(shape=(2,)))
+
+
+class Center(Spec):
+    """The middle of the picture, in its shape."""
+
+    kind: Literal["center"] = "center"
+
+    def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
+        """Return the masks, (B, 1, height, width); see the module."""
+        half = torch.full((len(area), 2), 0.5, device=random.device)
+        return _rectangle(random, height, width, area, torch.ones_like(area), half)
+
+
+class Border(Spec):
+    """What lies outside of a crop: a rectangle is known, the rest is not.
+
+    Attributes:
+        sides: share of the pictures that miss one side only; the others miss all four.
+    """
+
+    kind: Literal["border"] = "border"
+    sides: float = Field(0.5, ge=0, le=1)
+
+    def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
+        """Return the masks, (B, 1, height, width); see the module."""
+        single, side = random.chance(self.sides), random.choice((1, 1, 1, 1))
+        place = random.uniform(0.2, 0.8, (2,))
+        kept = 1 - area
+        zero = torch.zeros_like(kept)
+        end = side % 2 + zero
+        # an extreme aspect is a band from border to border
+        rows = _rectangle(random, height, width, kept, zero, torch.stack([end, zero], 1))
+        columns = _rectangle(random, height, width, kept, zero + 1e6, torch.stack([zero, end], 1))
+        one = torch.where((side < 2)[:, None, None, None], rows, columns)
+        every = _rectangle(random, height, width, kept, torch.ones_like(kept), place)
+        return 1 - torch.where(single[:, None, None, None], one, every)
+
+
+class Irregular(Spec):
+    """Blots with ragged outlines, from a threshold on smooth noise.
+
+    Attributes:
+        cells: blots along the longer side, from and to.
+    """
+
+    kind: Literal["irregular"] = "irregular"
+    cells: CountRange = (3, 9)
+
+    def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
+        """Return the masks, (B, 1, height, width); see the module."""
+        fine = smooth_field(random, self.cells[1], height, width)
+        coarse = smooth_field(random, self.cells[0], height, width)
+        ragged = smooth_field(random, 8 * self.cells[1], height, width)
+        mix = random.uniform()[:, None, None]
+        return _lowest(coarse * mix + fine * (1 - mix) + 0.06 * ragged, area)
+
+
+class FreeForm(Spec):
+    """Strokes of a brush: bent lines of one width (after Yu et al. 2019, algorithm 1).
+
+    Attributes:
+        strokes: how many, from and to.
+        bends: segments of each stroke.
+        turn: the largest angle between two segments, in radians.
+    """
+
+    kind: Literal["free-form"] = "free-form"
+    strokes: CountRange = (2, 6)
+    bends: int = Field(6, ge=1, le=32)
+    turn: float = Field(1.3, ge=0)
+
+    def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
+        """Return the masks, (B, 1, height, width); see the module."""
+        low, high = self.strokes
+        count = low + random.uniform(0, high - low + 1 - 1e-4).long()
+        size = max(height, width)
+        start = random.uniform(shape=(high, 2)) * torch.tensor([height, width], device=random.device)
+        first = random.uniform(0.0, 2 * torch.pi, (high,))
+        turns = random.uniform(-self.turn, self.turn, (high, self.bends)).cumsum(-1)
+        length = random.uniform(0.05, 0.25, (high, self.bends)) * size
+        angle = first[..., None] + turns
+        step = torch.stack([angle.sin() * length, angle.cos() * length], dim=-1)
+        end = start[:, :, None] + step.cumsum(2)
+        begin = torch.cat([start[:, :, None], end[:, :, :-1]], dim=2)
+        drawn = (torch.arange(high, device=random.device) < count[:, None])[:, :, None].expand(-1, -1, self.bends)
+        return _lowest(self._distance(begin.flatten(1, 2), end.flatten(1, 2), drawn.flatten(1), height, width), area)
+
+    @staticmethod
+    def _distance(begin: Tensor, end: Tensor, drawn: Tensor, height: int, width: int) -> Tensor:
+        """Return (B, H, W) squared distances to the nearest of (B, S, 2) segments, those that are `drawn` (B, S)."""
+        y = torch.arange(height, device=begin.device, dtype=torch.float32)[:, None] + 0.5
+        x = torch.arange(width, device=begin.device, dtype=torch.float32) + 0.5
+        nearest = torch.full((len(begin), height, width), torch.inf, device=begin.device)
+        for s in range(begin.shape[1]):
+            by, bx, ey, ex = (v[:, None, None] for v in (*begin[:, s].unbind(1), *end[:, s].unbind(1)))
+            dy, dx = ey - by, ex - bx
+            along = ((y - by) * dy + (x - bx) * dx).div_((dy * dy + dx * dx).clamp(min=1e-6)).clamp_(0, 1)
+            gap = (y - by - along * dy).square_() + (x - bx - along * dx).square_()
+            nearest = torch.minimum(nearest, gap.masked_fill_(~drawn[:, s, None, None], torch.inf))
+        return nearest
+
+
+class Hybrid(Spec):
+    """A box and strokes together, each about half of the area."""
+
+    kind: Literal["hybrid"] = "hybrid"
+    box: Box = Box()
+    strokes: FreeForm = FreeForm()
+
+    def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
+        """Return the masks, (B, 1, height, width); what both cover counts once, so the area may be smaller."""
+        share = 1 - (1 - area).sqrt()
+        return torch.maximum(self.box(random, height, width, share), self.strokes(random, height, width, share))
+
+
+class MaskFiles(Spec):
+    """Masks that were drawn before, one of a folder for each picture; the area follows from the file.
+
+    Attributes:
+        folder: of pictures of any size, or one picture.
+        white: what a bright pixel means.
+    """
+
+    kind: Literal["files"] = "files"
+    folder: Path
+    white: Literal["restore", "keep"] = "restore"
+
+    def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
+        """Return the masks, (B, 1, height, width), stretched to the size; an area of 0 leaves nothing to restore.
+
+        Raises:
+            ImageError: a file is no picture, or there is none.
+        """
+        paths = images.list_images([self.folder])
+        masks = []
+        for place, flip in zip(random.uniform().tolist(), random.chance(0.5).tolist(), strict=True):
+            mask = read_mask(paths[int(place * len(paths))], self.white)
+            mask = F.interpolate(mask[None], (height, width), mode="nearest")[0]
+            masks.append(mask.flip(-1) if flip else mask)
+        stacked = torch.stack(masks).to(random.device) if masks else torch.empty(0, 1, height, width)
+        return stacked * (area > 0)[:, None, None, None]
+
+
+def read_mask(path: Path, white: Literal["restore", "keep"] = "restore") -> Tensor:
+    """Return the (1, H, W) mask in a file, 1 where its pixels are brighter than mid-grey, or darker for `keep`.
+
+    Raises:
+        ImageError: the file is no picture.
+        DataError: it is a folder.
+    """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not a mask")
+    bright = (images.read(path).pixels.mean(0, keepdim=True) > 0).float()
+    return bright if white == "restore" else 1 - bright
+
+
+MaskSpec = Annotated[
+    Box | Center | Border | Irregular | FreeForm | Hybrid | MaskFiles,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,81 @@
+"""The degradations by the names of the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from restore.degradations import (
+    JPEG,
+    BlindResolution,
+    Clean,
+    Crop,
+    Degradation,
+    Grayscale,
+    Haze,
+    Hole,
+    Noise,
+    Rain,
+    Raindrop,
+    RainHaze,
+    RainSnow,
+    Resolution,
+    Snow,
+)
+from restore.degradations.masks import Box, Center, FreeForm, Hybrid, Irregular
+from restore.errors import ConfigError
+
+__all__ = ["KNOWN", "named"]
+
+FIXED: dict[str, Degradation] = {
+    "rain": Rain(),
+    "snow": Snow(),
+    # Snow100K's three parts: flakes of one size class, and the larger the part, the more of the smaller ones too
+    "snow-small": Snow(diameter=(1.1, 6.0), large=(0.001, 0.004)),
+    "snow-medium": Snow(diameter=(1.1, 14.0), large=(0.01, 0.06)),
+    "snow-large": Snow(large=(0.06, 0.2)),
+    "haze": Haze(),
+    "rain+haze": RainHaze(),
+    "rain+snow": RainSnow(),
+    "raindrop": Raindrop(),
+    "clean": Clean(),
+    "jpeg": JPEG(),
+    "noise": Noise(),
+    "grayscale": Grayscale(),
+    "crop": Crop(),
+    "mask-box": Hole(mask=Box()),
+    "mask-center": Hole(area=(0.25, 0.25), mask=Center()),
+    "mask-irregular": Hole(mask=Irregular()),
+    "mask-free-form": Hole(mask=FreeForm()),
+    "mask-hybrid": Hole(area=(0.2, 0.5), mask=Hybrid()),
+}
+
+FAMILIES: dict[str, tuple[range, Callable[[int], Degradation]]] = {
+    "bicubic-x": (range(2, 33), lambda n: Resolution(scale=n)),
+    "blind-x": (range(2, 33), lambda n: BlindResolution(scale=n)),
+    "jpeg-q": (range(1, 101), lambda n: JPEG(quality=(n, n))),
+    "noise-": (range(1, 256), lambda n: Noise(sigma=(n / 255, n / 255), shot=0.0)),
+}
+
+KNOWN = (*FIXED, *(f"{name}N" for name in FAMILIES))
+"""Every name; N stands for a number: of times smaller, of quality, of grey levels."""
+
+
+def named(name: str) -> Degradation:
+    """Return the degradation of a name, with its usual ranges.
+
+    >>> named("bicubic-x4").scale
+    4
+
+    Raises:
+        ConfigError: there is none of that name, or its number is out of range.
+    """
+    if name in FIXED:
+        return FIXED[name]
+    family = re.fullmatch(r"(.*?)(\d+)", name)
+    if family is None or family[1] not in FAMILIES:
+        raise ConfigError(f"unknown degradation {name!r}; choose {', '.join(KNOWN)}")
+    allowed, make = FAMILIES[family[1]]
+    if int(family[2]) not in allowed:
+        raise ConfigError(f"degradation {family[1]}N takes N from {allowed[0]} to {allowed[-1]}, not {family[2]}")
+    return make(int(family[2]))

@@ -1,0 +1,113 @@
+"""Lost resolution: the picture made small, and enlarged again to the size that it had."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from restore.degradations.blur import gaussian_blur
+from restore.degradations.jpeg import JPEG
+from restore.degradations.noise import Noise
+from restore.degradations.random import Random, Range
+from restore.degradations.resampling import Kernel, resize
+from restore.schema import Spec
+
+__all__ = ["BlindResolution", "Resolution", "enlarge_by", "shrink_by"]
+
+
+def shrink_by(image: Tensor, scale: float, kernel: Kernel = "bicubic") -> Tensor:
+    """Return (..., H, W) in [0, 1] made `scale` times smaller (sizes rounded up), rounded to the 8 bits of a file."""
+    height, width = (max(1, math.ceil(side / scale - 1e-9)) for side in image.shape[-2:])
+    return resize(image, (height, width), 1 / scale, kernel).clamp_(0, 1).mul_(255).round_().div_(255)
+
+
+def enlarge_by(image: Tensor, scale: float, size: tuple[int, int] | None = None, kernel: Kernel = "bicubic") -> Tensor:
+    """Return (..., h, w) in [0, 1] made `scale` times larger; `size` cuts off what a rounded-up size has too much."""
+    height, width = size or (round(image.shape[-2] * scale), round(image.shape[-1] * scale))
+    return resize(image, (height, width), scale, kernel).clamp_(0, 1)
+
+
+class Resolution(Spec):
+    """The picture at a lower resolution, as the benchmarks make it: bicubic, antialiased, 8 bits, enlarged again.
+
+    Attributes:
+        scale: how many times smaller.
+        kernel: what makes the picture small and large.
+    """
+
+    kind: Literal["resolution"] = "resolution"
+    scale: int = Field(4, ge=2, le=32)
+    kernel: Kernel = "bicubic"
+
+    def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
+        """Return `clean` (B, 3, H, W) in [0, 1] with its details lost.
+
+        Nothing here is random: None means the full factor. A severity s means the factor `scale ** s`.
+        """
+        strength = random.severity(severity)
+        if severity is None:
+            strength = torch.ones_like(strength)
+        result = clean.clone()
+        for value in strength.unique().tolist():
+            index = (strength == value).nonzero()[:, 0]
+            if value > 0:
+                result[index] = self.at(clean[index], self.scale if value == 1 else self.scale**value)
+        return result
+
+    def at(self, clean: Tensor, scale: float) -> Tensor:
+        """Return `clean` made `scale` times smaller and enlarged to its own size."""
+        size = (clean.shape[-2], clean.shape[-1])
+        return enlarge_by(shrink_by(clean, scale, self.kernel), scale, size, self.kernel)
+
+
+class BlindResolution(Spec):
+    """Lost resolution as photographs from anywhere show it: blur, noise, compression and resizing in any order.
+
+    After the idea of Zhang et al. 2021 (BSRGAN, section 3): the order of the four is drawn, a second resizing brings
+    the picture to the low resolution, a last compression stores it.
+
+    Attributes:
+        scale: how many times smaller.
+        blur: standard deviation in pixels of the high resolution, divided by 4 / scale.
+        noise: standard deviation, as a share of the range.
+        quality: of the compression, from bad to good.
+    """
+
+    kind: Literal["blind-resolution"] = "blind-resolution"
+    scale: int = Field(4, ge=2, le=32)
+    blur: Range = (0.2, 3.0)
+    noise: Range = (0.0, 0.06)
+    quality: tuple[int, int] = (40, 95)
+
+    def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
+        """Return `clean` (B, 3, H, W) in [0, 1] degraded, in its own size; severity 0 leaves it as it is."""
+        strength = random.severity(severity)
+        size, result = (clean.shape[-2], clean.shape[-1]), clean.clone()
+        for i, value in enumerate(strength.tolist()):
+            if value > 0:
+                result[i : i + 1] = self.one(clean[i : i + 1], random.subset([i]), value, size)
+        return result
+
+    def one(self, picture: Tensor, random: Random, strength: float, size: tuple[int, int]) -> Tensor:
+        """Return one (1, 3, H, W) picture degraded; each operation is weaker for less strength."""
+        final = self.scale**strength
+        share = float(random.uniform(0.0, 1.0))
+        sigma = random.within(self.blur, (2,)) * strength * self.scale / 4
+        jpeg = JPEG(quality=self.quality)
+        operations = {
+            "blur": lambda x: gaussian_blur(x, sigma),
+            "noise": lambda x: Noise(sigma=self.noise, shot=0.0)(x, random, strength),
+            "jpeg": lambda x: jpeg(x, random, strength),
+            "resize": lambda x: shrink_by(x, final**share),
+        }
+        order = random.uniform(shape=(len(operations),))[0].argsort().tolist()
+        names = list(operations)
+        for place in order:
+            picture = operations[names[place]](picture).clamp(0, 1)
+        low = tuple(max(1, math.ceil(side / final - 1e-9)) for side in size)
+        picture = jpeg(resize(picture, (low[0], low[1])).clamp_(0, 1), random, strength)
+        return resize(picture, size).clamp_(0, 1)

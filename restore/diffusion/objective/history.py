@@ -1,0 +1,50 @@
+"""The loss of each level so far: what importance sampling goes by."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["LossHistory"]
+
+
+class LossHistory:
+    """The last losses of each level; mutable, and part of a training run's state.
+
+    Attributes:
+        losses: (T, keep) float64, or None before the first loss.
+        counts: (T,) int64, how many of them have been seen.
+    """
+
+    def __init__(self) -> None:
+        self.losses: Tensor | None = None
+        self.counts: Tensor | None = None
+
+    def weights(self, T: int, keep: int, floor: float) -> Tensor:
+        """Return the (T,) float64 probability of each level: the root of its second moment (improved DDPM, eq. 18).
+
+        Uniform until every level has been seen `keep` times; `floor` of it stays uniform for ever.
+        """
+        if self.losses is None or self.counts is None or bool((self.counts < keep).any()):
+            return torch.full((T,), 1 / T, dtype=torch.float64)
+        root = self.losses.square().mean(1).sqrt().clamp(min=1e-12)
+        return root / root.sum() * (1 - floor) + floor / T
+
+    def update(self, t: Tensor, loss: Tensor, T: int, keep: int) -> None:
+        """Note the (B,) losses at (B,) levels, counted from 1; the oldest of a level is forgotten."""
+        if self.losses is None or self.counts is None:
+            self.losses = torch.zeros(T, keep, dtype=torch.float64)
+            self.counts = torch.zeros(T, dtype=torch.int64)
+        for level, value in zip((t - 1).tolist(), loss.detach().double().tolist(), strict=True):
+            self.losses[level, int(self.counts[level]) % keep] = value
+            self.counts[level] += 1
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the state to be saved."""
+        if self.losses is None or self.counts is None:
+            return {}
+        return {"losses": self.losses.clone(), "counts": self.counts.clone()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over a saved state."""
+        self.losses, self.counts = state.get("losses"), state.get("counts")

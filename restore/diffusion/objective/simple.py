@@ -1,0 +1,62 @@
+"""L_simple: the error of what the network predicts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from restore.contracts import Condition, Level, Network
+from restore.diffusion.objective.levels import LevelSampling, Uniform
+from restore.diffusion.objective.problem import Problem
+from restore.diffusion.objective.weighting import Constant, Weighting
+from restore.schema import Spec
+
+__all__ = ["Norm", "Simple", "distance", "draw_eps"]
+
+Norm = Literal["l1", "mse"]
+
+
+def draw_eps(x0: Tensor, generator: torch.Generator) -> Tensor:
+    """Return standard normal noise in the shape and type of x0, drawn on the generator's device."""
+    return torch.randn(x0.shape, generator=generator, device=generator.device, dtype=x0.dtype)
+
+
+def distance(output: Tensor, target: Tensor, norm: Norm) -> Tensor:
+    """Return the (B,) mean absolute or squared error of each picture."""
+    loss = F.l1_loss if norm == "l1" else F.mse_loss
+    return loss(output, target, reduction="none").flatten(1).mean(1)
+
+
+class Simple(Spec):
+    """L_simple (DDPM, eq. 14) on whatever the network predicts; `l1` as in Palette and SR3, or `mse`.
+
+    Attributes:
+        norm: of the error.
+        levels: where it is trained.
+        weighting: how much each level counts; of the absolute error, the root of the weight.
+    """
+
+    kind: Literal["simple"] = "simple"
+    norm: Norm = "mse"
+    levels: LevelSampling = Uniform()
+    weighting: Weighting = Constant()
+
+    def __call__(
+        self, network: Network, problem: Problem, x0: Tensor, condition: Condition, generator: torch.Generator
+    ) -> Tensor:
+        """Return the scalar loss of a batch; x0 is (B, 3, H, W) in [-1, 1], noise and levels from `generator`."""
+        level, correction = self.levels.draw(len(x0), problem.schedule, generator, problem.history)
+        answer = problem.ask(network, x0, condition, level, draw_eps(x0, generator))
+        loss = distance(answer.output, answer.target, self.norm) * self.weight(problem, level)
+        self.levels.learn(level, loss, problem.schedule, problem.history)
+        return (loss if correction is None else loss * correction).mean()
+
+    def weight(self, problem: Problem, level: Level) -> Tensor | float:
+        """Return the (B,) weights of each picture's error."""
+        weight = self.weighting(problem, level)
+        if weight is None:
+            return 1.0
+        return weight.sqrt() if self.norm == "l1" else weight

@@ -1,0 +1,234 @@
+"""The engine: every picture, restored by every method, scored under every protocol; one record at a time.
+
+Nothing is held but the pictures at hand, so memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from restore import images
+from restore.errors import ConfigError, RestoreError
+from restore.evaluate.cases import Case, Digests, Loaded
+from restore.evaluate.methods import Method, Output
+from restore.evaluate.records import Record, Scores
+from restore.evaluate.scoring import Scoring, Size, input_size, score_all
+from restore.metrics import Protocol, prepare_input
+
+__all__ = ["Plan", "Shown", "evaluate", "kept_path", "show"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        jobs: each picture with the methods that restore it.
+        scoring: what is scored.
+        seeds: each gives a degradation (where it is made) and a restoration of every picture.
+        batch: pictures that are held, and restored together where they have one size.
+        keep: folder in which every restored picture is kept; None keeps none.
+        digests: of the files.
+    """
+
+    jobs: Sequence[tuple[Case, Sequence[Method]]]
+    scoring: Scoring
+    seeds: Sequence[int] = (0,)
+    batch: int = 1
+    keep: Path | None = None
+    digests: Digests = field(default_factory=Digests)
+
+    def __post_init__(self) -> None:
+        if not self.jobs:
+            raise ConfigError("there is nothing to evaluate")
+        if self.batch < 1:
+            raise ConfigError(f"a batch holds at least one picture, not {self.batch}")
+
+    def __len__(self) -> int:
+        return len(self.seeds) * sum(len(methods) for _, methods in self.jobs)
+
+    @property
+    def methods(self) -> list[Method]:
+        """All methods, each once."""
+        return unique_methods(self.jobs)
+
+    def key(self, case: Case, method: Method, seed: int) -> str:
+        """Return the digest of all that the scores depend on.
+
+        Raises:
+            ImageError: a file cannot be read.
+        """
+        document = {
+            "files": {name: self.digests(path) for name, path in case.files.items()},
+            "case": case.identity(),
+            "method": method.identity(case),
+            "seed": seed,
+            "scoring": self.scoring.identity(),
+        }
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def unique_methods(jobs: Sequence[tuple[Case, Sequence[Method]]]) -> list[Method]:
+    """Return the methods of some jobs, each once, in the order of their first appearance."""
+    return list({id(method): method for _, methods in jobs for method in methods}.values())
+
+
+def evaluate(plan: Plan, done: Mapping[str, Record] | None = None) -> Iterator[Record]:
+    """Yield the record of every picture and method; one that fails says why and does not stop the others.
+
+    Args:
+        plan: what is to be done.
+        done: records by key that are handed back instead of being made again.
+    """
+    for start in range(0, len(plan.jobs), plan.batch):
+        jobs = plan.jobs[start : start + plan.batch]
+        for seed in plan.seeds:
+            opened = _Opened(plan, seed)
+            for method in unique_methods(jobs):
+                cases = [case for case, methods in jobs if any(one is method for one in methods)]
+                yield from _evaluate(opened, method, cases, done or {})
+
+
+class _Opened:
+    """The pictures of a batch and the scores of their inputs, each read and scored once for all methods."""
+
+    def __init__(self, plan: Plan, seed: int) -> None:
+        self.plan, self.seed = plan, seed
+        self._known: dict[tuple[str, str], tuple[Loaded, Scores]] = {}
+
+    def __call__(self, case: Case) -> tuple[Loaded, Scores]:
+        """Return the pictures of a case and the scores of its input.
+
+        Raises:
+            RestoreError: a file cannot be read, or the two cannot be compared.
+        """
+        place = (case.data, case.name)
+        if place not in self._known:
+            loaded = case.load(self.seed)
+            before = (
+                {} if loaded.degraded is None else score_all(self.plan.scoring, {None: loaded.degraded}, loaded.target)
+            )
+            self._known[place] = loaded, before
+        return self._known[place]
+
+
+def _evaluate(opened: _Opened, method: Method, cases: Sequence[Case], done: Mapping[str, Record]) -> Iterator[Record]:
+    """Yield the records of one method: what is done, what cannot be read, then what is restored together."""
+    todo: list[Record] = []
+    ready: list[Case] = []
+    for case in cases:
+        record = Record("", case.data, case.name, method.model, method.task, opened.seed)
+        try:
+            record = replace(record, key=opened.plan.key(case, method, opened.seed))
+            if record.key in done and _is_kept(opened.plan, record):
+                yield done[record.key]
+                continue
+            opened(case)
+        except (RestoreError, MemoryError, torch.OutOfMemoryError) as error:
+            yield replace(record, failure=_reason(error, case))
+        else:
+            todo.append(record)
+            ready.append(case)
+    if not ready:
+        return
+    try:
+        outputs = restore_all(opened.plan, method, ready, [opened(case)[0] for case in ready], opened.seed)
+    except (RestoreError, MemoryError, torch.OutOfMemoryError) as error:
+        if len(ready) == 1:
+            yield replace(todo[0], failure=_reason(error, ready[0]))
+            return
+        for case in ready:  # so that the bad one is named, and stops no other
+            yield from _evaluate(opened, method, [case], done)
+        return
+    for record, case, by_size in zip(todo, ready, outputs, strict=True):
+        yield _finish(opened, record, case, by_size)
+
+
+def _finish(opened: _Opened, record: Record, case: Case, outputs: Mapping[Size, Output]) -> Record:
+    """Return the record with its scores."""
+    loaded, before = opened(case)
+    first = next(iter(outputs.values()))
+    try:
+        after = score_all(opened.plan.scoring, {size: output.pixels for size, output in outputs.items()}, loaded.target)
+        if opened.plan.keep is not None:
+            picture = images.Picture(outputs[None].pixels if None in outputs else first.pixels)
+            images.write(picture, kept_path(opened.plan.keep, record), overwrite=True)
+    except (RestoreError, MemoryError, torch.OutOfMemoryError) as error:
+        return replace(record, failure=_reason(error, case))
+    height, width = loaded.target.shape[-2:]
+    return replace(
+        record,
+        height=height,
+        width=width,
+        seconds=first.seconds,
+        tiles=first.tiles,
+        before=before,
+        after=after,
+    )
+
+
+def _reason(error: BaseException, case: Case) -> str:
+    return str(error) if isinstance(error, RestoreError) else f"{case.name}: out of memory"
+
+
+def kept_path(folder: Path, record: Record) -> Path:
+    """Return where the restored picture of a record is kept."""
+    method = "-".join(part for part in (record.model, record.task) if part)
+    return folder / record.data / f"{method}-{record.seed}" / f"{record.name}.png"
+
+
+def _is_kept(plan: Plan, record: Record) -> bool:
+    return plan.keep is None or kept_path(plan.keep, record).is_file()
+
+
+def restore_all(
+    plan: Plan, method: Method, cases: Sequence[Case], loaded: Sequence[Loaded], seed: int
+) -> list[dict[Size, Output]]:
+    """Return, for each case, the outputs by the size at which the protocols want it restored; mostly there is one."""
+    asked: list[tuple[int, Size, Tensor | None]] = []
+    for index, pictures in enumerate(loaded):
+        degraded = pictures.degraded
+        by_size: dict[Size, Protocol] = {}
+        for protocol in plan.scoring.protocols:
+            by_size.setdefault(input_size(degraded, protocol), protocol)
+        for size, protocol in by_size.items():
+            given = None if degraded is None else prepare_input(degraded[None], protocol)[0]
+            asked.append((index, size, given))
+    outputs = method([cases[index] for index, _, _ in asked], [given for _, _, given in asked], seed)
+    found: list[dict[Size, Output]] = [{} for _ in cases]
+    for (index, size, _), output in zip(asked, outputs, strict=True):
+        found[index][size] = output
+    return found
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The pictures of one record, (3, H, W) in [-1, 1], at the original size; `degraded` may be absent."""
+
+    record: Record
+    target: Tensor
+    degraded: Tensor | None
+    restored: Tensor
+
+
+def show(plan: Plan, record: Record) -> Shown:
+    """Return the pictures of a record, made again: the same seed gives the same picture.
+
+    Raises:
+        RestoreError: a file has gone, or cannot be read any more.
+    """
+    wanted = (record.data, record.name, record.model, record.task)
+    for case, methods in plan.jobs:
+        for method in methods:
+            if (case.data, case.name, method.model, method.task) == wanted:
+                loaded = case.load(record.seed)
+                output = method([case], [loaded.degraded], record.seed)[0]
+                return Shown(record, loaded.target, loaded.degraded, output.pixels)
+    raise ConfigError(f"{record.data}/{record.name} is not part of this evaluation")

@@ -1,0 +1,254 @@
+"""Ways to come by a restored picture: a model that is asked for a task, or a folder of finished outputs."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from restore import images
+from restore.data.files import walk
+from restore.errors import DataError, ImageError
+from restore.evaluate.cases import Case
+from restore.restorer import Restorer, seed_of
+
+__all__ = ["Method", "ModelMethod", "Output", "OutputFolder", "Unrestored", "tasks_for"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """A restored picture, (3, H, W) in [-1, 1], and what it took."""
+
+    pixels: Tensor
+    seconds: float | None = None
+    tiles: int = 0
+
+
+class Method(Protocol):
+    """Something that restores, or has restored, a picture."""
+
+    @property
+    def model(self) -> str:
+        """How a table calls it."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """What it was asked for; empty for finished outputs."""
+        ...
+
+    def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
+        """Return the restored pictures of some cases.
+
+        Args:
+            cases: which pictures.
+            degraded: (3, H, W) each, in [-1, 1].
+            seed: of the sampler, the same for each picture, so that no result depends on the other pictures.
+
+        Raises:
+            RestoreError: there is none for one of them.
+        """
+        ...
+
+    def identity(self, case: Case) -> dict[str, Any]:
+        """Return, as plain JSON values, all that the output depends on beside the degraded picture and the seed."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return, as plain JSON values, what a reader wants to know of the method."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelMethod:
+    """A model, asked for one task.
+
+    Attributes:
+        model: how the table calls it.
+        task: one of its tasks.
+        restorer: the model.
+        sha256: of its file of weights.
+        steps: of the sampler; the recipe's by default.
+        samples: how many restorations the output is the mean of.
+    """
+
+    model: str
+    task: str
+    restorer: Restorer
+    sha256: str
+    steps: int | None = None
+    samples: int = 1
+
+    def __post_init__(self) -> None:
+        self.restorer.recipe.label(self.task)
+        self.restorer.sampler(self.steps)
+
+    @property
+    def label(self) -> str:
+        """The degradation that the network is told; `unknown` makes it find out by itself."""
+        return self.restorer.recipe.tasks[self.task]
+
+    def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
+        """Return the mean of the samples, the time of each, and the tiles that the network has seen.
+
+        Pictures of one size are restored together.
+        """
+        groups: dict[torch.Size, list[int]] = defaultdict(list)
+        for index, (case, picture) in enumerate(zip(cases, degraded, strict=True)):
+            if picture is None:
+                raise DataError(f"{case.name} has no input picture that a model could restore")
+            groups[picture.shape].append(index)
+        outputs: dict[int, Output] = {}
+        for members in groups.values():
+            start = time.perf_counter()
+            shown = [(cases[i], picture) for i in members if (picture := degraded[i]) is not None]
+            restored = self._together(shown, seed)
+            seconds = (time.perf_counter() - start) / len(members)
+            tiles = self.restorer.evaluations(*restored[0].shape[-2:], self.steps, self.samples)
+            outputs |= {i: Output(pixels, seconds, tiles) for i, pixels in zip(members, restored, strict=True)}
+        return [outputs[index] for index in range(len(cases))]
+
+    def _together(self, shown: list[tuple[Case, Tensor]], seed: int) -> list[Tensor]:
+        """Return the mean of the samples for each of some pictures of one size, as `Restorer.posterior` would."""
+        task = self.restorer.task(self.task)
+        requests = [case.request(task, seed, *picture.shape[-2:]) for case, picture in shown]
+        if len(shown) == 1:
+            options = {"task": self.task, "steps": self.steps, "samples": self.samples, "seed": seed}
+            return [self.restorer.posterior(shown[0][1], request=requests[0], **options).mean]
+        label, sampler = self.restorer.recipe.label(self.task), self.restorer.sampler(self.steps)
+        prepared = [task.prepare(picture[None], said) for (_, picture), said in zip(shown, requests, strict=True)]
+        image = torch.cat([one.image for one in prepared])
+        holes = [one.hole for one in prepared if one.hole is not None]
+        hole, mean = (torch.cat(holes) if holes else None), None
+        for k in range(self.samples):
+            seeds = [seed if k == 0 else seed_of(seed, k)] * len(shown)
+            x = self.restorer.restore(image, label=label, hole=hole, seeds=seeds, sampler=sampler)
+            x = task.polish(image.to(x), x).cpu()
+            mean = x if mean is None else mean + (x - mean) / (k + 1)
+        assert mean is not None
+        return list(mean)
+
+    def identity(self, case: Case) -> dict[str, Any]:
+        """Return all that the output depends on, the machine's own rounding left aside."""
+        return {key: value for key, value in self.describe().items() if key not in {"model", "device"}}
+
+    def describe(self) -> dict[str, Any]:
+        """Return model, weights, task and sampler."""
+        return {
+            "model": self.model,
+            "sha256": self.sha256,
+            "task": self.task,
+            "told": self.label,
+            "sampler": self.restorer.sampler(self.steps).model_dump(mode="json"),
+            "samples": self.samples,
+            "patches": self.restorer.patches.model_dump(mode="json") if self.restorer.patches else None,
+            "dtype": str(self.restorer.dtype).removeprefix("torch."),
+            "device": str(self.restorer.device),
+        }
+
+
+class Unrestored:
+    """No method at all: the degraded picture as it is, for the first line of a table."""
+
+    model, task = "none", ""
+
+    def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
+        """Return the degraded pictures.
+
+        Raises:
+            DataError: a case has none.
+        """
+        outputs = []
+        for case, picture in zip(cases, degraded, strict=True):
+            if picture is None:
+                raise DataError(f"{case.name} has no input picture")
+            outputs.append(Output(picture))
+        return outputs
+
+    def identity(self, case: Case) -> dict[str, Any]:
+        """Return that nothing was done."""
+        return {"output": "none"}
+
+    def describe(self) -> dict[str, Any]:
+        """Return that nothing was done."""
+        return {"model": self.model}
+
+
+class OutputFolder:
+    """A folder of pictures that somebody restored, found by the names of the inputs.
+
+    Args:
+        folder: where they are.
+        digest: returns the SHA-256 of a file.
+
+    Raises:
+        DataError: it is no folder, is empty, or two files have one name.
+    """
+
+    task = ""
+
+    def __init__(self, folder: Path, digest: Callable[[Path], str]) -> None:
+        if not folder.is_dir():
+            raise DataError(f"{folder} is not a folder")
+        self.folder, self.model, self._digest = folder, folder.resolve().name, digest
+        self.files: dict[str, Path] = {}
+        for path in walk(folder):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in self.files:
+                both = f"{self.files[name].name} beside {path.name}"
+                raise DataError(f"ambiguous names in {folder}: {both}; keep one of each")
+            self.files[name] = path
+        if not self.files:
+            raise DataError(f"{folder} holds no pictures")
+
+    def path(self, case: Case) -> Path:
+        """Return the output that belongs to a case.
+
+        Raises:
+            ImageError: there is none of that name.
+        """
+        if case.name not in self.files:
+            raise ImageError(f"{self.folder} holds no picture named {case.name}")
+        return self.files[case.name]
+
+    def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
+        """Return the pictures as they are."""
+        return [Output(images.read(self.path(case)).pixels) for case in cases]
+
+    def identity(self, case: Case) -> dict[str, Any]:
+        """Return the digest of the picture."""
+        return {"output": self._digest(self.path(case))}
+
+    def describe(self) -> dict[str, Any]:
+        """Return the folder."""
+        return {"model": self.model, "folder": str(self.folder)}
+
+
+def tasks_for(restorer: Restorer, label: str | None, asked: Sequence[str] = ()) -> list[str]:
+    """Return the tasks to evaluate for a degradation: what was asked for, else the told task and the blind one.
+
+    Args:
+        restorer: the model.
+        label: of the degradation; None where it is not known, which gives the model's first task.
+        asked: tasks that the user named.
+
+    Raises:
+        ConfigError: the model does not know a task that was asked for.
+    """
+    tasks = restorer.recipe.tasks
+    for task in asked:
+        restorer.recipe.label(task)
+    if asked:
+        return list(asked)
+    first = next(iter(tasks))
+    if label is None:
+        return [first]
+    told = [task for task, name in tasks.items() if name == label][:1]
+    blind = [task for task, name in tasks.items() if name == "unknown"][:1]
+    return told + blind or [first]

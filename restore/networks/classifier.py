@@ -1,0 +1,79 @@
+"""A small classifier of noisy pictures, for classifier guidance."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from restore.contracts import Condition
+from restore.networks.efficient_unet import Block, pixel_norm
+from restore.schema import Spec
+
+__all__ = ["Classifier", "ClassifierSpec"]
+
+
+class ClassifierSpec(Spec):
+    """The hyper-parameters of `Classifier`.
+
+    Attributes:
+        channels: width of each level; each level halves the resolution.
+        blocks: residual blocks of each level.
+        stem: the factor of the pixel-unshuffle in front.
+        labels: number of degradation labels, 0 = unknown included.
+        embedding: width of the modulation vector.
+    """
+
+    kind: Literal["classifier"] = "classifier"
+    channels: tuple[int, ...] = Field((32, 64, 96), min_length=1)
+    blocks: tuple[int, ...] = Field((1, 1, 2), min_length=1)
+    stem: int = Field(2, ge=1, le=8)
+    labels: int = Field(7, ge=2)
+    embedding: int = Field(96, ge=8, multiple_of=2)
+
+    @property
+    def multiple(self) -> int:
+        """Both sides of an input must be multiples of this."""
+        return self.stem * 2 ** (len(self.channels) - 1)
+
+    def build(self) -> Classifier:
+        """Return the network with fresh weights."""
+        return Classifier(self)
+
+
+class Classifier(nn.Module):
+    """The encoder half of the default network, told the noise level, with its features averaged over the picture."""
+
+    def __init__(self, spec: ClassifierSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        e = spec.embedding
+        self.stem = nn.Conv2d(3 * spec.stem**2, spec.channels[0], 3, padding=1)
+        self.level = nn.Sequential(nn.Linear(e, e), nn.SiLU(), nn.Linear(e, e))
+        self.down = nn.ModuleList(
+            nn.ModuleList(Block(c, e) for _ in range(n)) for c, n in zip(spec.channels, spec.blocks, strict=True)
+        )
+        self.shrink = nn.ModuleList(
+            nn.Conv2d(c, wider, 2, stride=2) for c, wider in zip(spec.channels, spec.channels[1:], strict=False)
+        )
+        self.head = nn.Linear(2 * spec.channels[-1], spec.labels)
+        self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(1000.0), e // 2)), persistent=False)
+
+    def forward(self, x_t: Tensor, value: Tensor, condition: Condition | None = None) -> Tensor:
+        """Return the (B, labels) logits of (B, 3, H, W) noisy pictures at (B,) levels; the condition is not seen."""
+        angle = value.float()[:, None] * self.frequencies.float()
+        embedding = F.silu(self.level(torch.cat([angle.sin(), angle.cos()], dim=1).to(self.stem.weight.dtype)))
+        x = F.pixel_unshuffle(x_t, self.spec.stem) if self.spec.stem > 1 else x_t
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        for i, blocks in enumerate(self.down):
+            for block in blocks:
+                x = block(x, embedding)
+            if i < len(self.shrink):
+                x = self.shrink[i](x)
+        x = F.silu(pixel_norm(x))
+        # the mean tells how much of a degradation there is, the maximum whether there is any
+        return self.head(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))

@@ -1,0 +1,158 @@
+"""The patch engine: a denoiser for tiles as a denoiser for pictures.
+
+Tiles are cut when their turn comes and added into the picture when they are done: what is held is the picture and one
+batch. Tiles of all pictures of a batch share the evaluations of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from restore.contracts import Condition, Denoiser, Estimate, Level
+from restore.errors import ConfigError
+from restore.patches.grid import Tile, grid
+from restore.patches.padding import reflect_crop
+from restore.patches.spec import Patches
+from restore.patches.thumbnail import thumbnail
+from restore.patches.transfer import Transfer
+
+__all__ = ["Capacity", "Patched"]
+
+Job = tuple[int, Tile]
+Done = tuple[list[Job], Estimate]
+
+
+@dataclass
+class Capacity:
+    """How many tiles fit into the device's memory at once, found out by trying; it changes no result.
+
+    Attributes:
+        limit: the most that is tried; None as long as nothing has failed.
+    """
+
+    limit: int | None = None
+
+    def batch(self, wanted: int) -> int:
+        """Return how many tiles to try where `wanted` are."""
+        return wanted if self.limit is None else min(wanted, self.limit)
+
+    def exceeded(self, tried: int, shape: tuple[int, int]) -> None:
+        """Take note that `tried` tiles of a shape were too many.
+
+        Raises:
+            ConfigError: it was a single one.
+        """
+        if tried == 1:
+            raise ConfigError(
+                f"one tile of {shape[1]}x{shape[0]} pixels does not fit into the device's memory: pass a smaller patch"
+            )
+        self.limit = tried // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+@dataclass(frozen=True)
+class Patched:
+    """A denoiser that sees a picture of any size through tiles.
+
+    Every pixel is covered, the merge is a stream (the picture and one batch of tiles are all that is held), and what
+    comes out has exactly the size of what went in. A picture's result depends neither on the other pictures of its
+    batch nor, but for rounding, on how many tiles are evaluated at once.
+
+    Attributes:
+        denoiser: denoises tiles.
+        patches: how to cut.
+        halo: how far the network sees around a pixel; None for without bound. The whole grid needs it.
+        seeds: one per picture, for shifted grids; 0 for all where it is empty.
+        device: where tiles are denoised, if not where the pictures are: pictures larger than a GPU's memory.
+        capacity: shared between the steps, so that a batch that was too large is tried once.
+    """
+
+    denoiser: Denoiser
+    patches: Patches
+    halo: int | None = None
+    seeds: tuple[int, ...] = ()
+    device: torch.device | None = None
+    capacity: Capacity = field(default_factory=Capacity, compare=False, repr=False)
+
+    def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+        """Return the merged estimate; see `Denoiser`."""
+        if condition.context is None and self.patches.context:
+            condition = condition.map(context=thumbnail(condition.image, self.patches.context))
+        totals: list[Tensor | None] = [None] * len(Estimate._fields)
+        for batch, estimate in self._estimates(self._jobs(x_t, level), x_t, level, condition):
+            for k, tiles in enumerate(estimate):
+                if tiles is not None:
+                    totals[k] = merge(batch, tiles, totals[k], x_t)
+        return Estimate(*totals)  # type: ignore[arg-type]
+
+    def _jobs(self, x_t: Tensor, level: Level) -> list[Job]:
+        """Return every tile of every picture; tiles of one shape stand together, so that they can share a batch."""
+        b, _, height, width = x_t.shape
+        seeds = self.seeds or (0,) * b
+        shapes: dict[tuple[int, int], list[Job]] = {}
+        for i, (seed, t) in enumerate(zip(seeds, level.t.tolist(), strict=True)):
+            offset = self.patches.offset(seed, t, height, width)
+            for tile in grid(self.patches, height, width, self.halo, offset, x_t.device):
+                shapes.setdefault(tile.shape, []).append((i, tile))
+        return list(chain.from_iterable(shapes.values()))
+
+    def _estimates(self, jobs: list[Job], x_t: Tensor, level: Level, condition: Condition) -> Iterator[Done]:
+        """Yield the jobs' estimates, batch by batch, in order; a batch that does not fit is halved."""
+        transfer = Transfer(x_t.device, self.device or x_t.device)
+        position = 0
+        while position < len(jobs):
+            batch = take(jobs, position, self.capacity.batch(self.patches.batch))
+            estimate = None
+            # handled below, where the failed attempt's tensors are gone
+            with suppress(torch.OutOfMemoryError):
+                estimate = self.denoiser(*transfer.there(*crop(batch, x_t, level, condition)))
+            if estimate is None:
+                self.capacity.exceeded(len(batch), batch[0][1].shape)
+                continue
+            position += len(batch)
+            yield from transfer.back(batch, estimate)
+        yield from transfer.rest()
+
+
+def take(jobs: Sequence[Job], position: int, count: int) -> list[Job]:
+    """Return the next jobs, at most `count` and all of one shape."""
+    shape = jobs[position][1].shape
+    batch = list(jobs[position : position + count])
+    while batch[-1][1].shape != shape:
+        batch.pop()
+    return batch
+
+
+def crop(batch: list[Job], x_t: Tensor, level: Level, condition: Condition) -> tuple[Tensor, Level, Condition]:
+    """Return what the denoiser sees of a batch of (picture, tile)."""
+
+    def cut(image: Tensor) -> Tensor:
+        return torch.stack([reflect_crop(image[i], tile.rows.seen, tile.columns.seen) for i, tile in batch])
+
+    place = torch.tensor([(i, *tile.box) for i, tile in batch], dtype=torch.float64).to(x_t.device)
+    picture = place[:, 0].long()
+    seen = condition.map(image=None).select(picture)  # type: ignore[arg-type]
+    seen = seen.map(image=cut(condition.image), box=place[:, 1:].float())
+    return cut(x_t), Level(level.t[picture], level.alpha_bar[picture]), seen
+
+
+def merge(batch: list[Job], tiles: Tensor, total: Tensor | None, like: Tensor) -> Tensor:
+    """Return `total`, (B, C, H, W) for `like` (B, _, H, W), with the weighted tiles added in place."""
+    if total is None:
+        b, _, h, w = like.shape
+        total = tiles.new_zeros(b, tiles.shape[1], h, w)
+    for (i, tile), estimate in zip(batch, tiles, strict=True):
+        rows, columns = tile.rows, tile.columns
+        part = estimate[:, rows.inner, columns.inner]
+        for weight in (None if rows.weight is None else rows.weight[:, None], columns.weight):
+            if weight is not None:
+                part = part * weight.to(part)
+        total[i, :, rows.kept, columns.kept].add_(part)
+    return total

@@ -1,0 +1,36 @@
+"""The engine and the guard, put together."""
+
+from __future__ import annotations
+
+import torch
+
+from restore.contracts import Denoiser
+from restore.patches.engine import Patched
+from restore.patches.guard import Guarded
+from restore.patches.spec import Patches
+
+__all__ = ["in_patches"]
+
+
+def in_patches(
+    denoiser: Denoiser,
+    patches: Patches,
+    *,
+    halo: int | None = None,
+    seeds: tuple[int, ...] = (),
+    device: torch.device | None = None,
+) -> Denoiser:
+    """Return a denoiser of tiles as one of pictures, with the colour guard where `patches` asks for it.
+
+    Args:
+        denoiser: denoises tiles.
+        patches: how to cut.
+        halo: how far the network sees around a pixel; None for without bound.
+        seeds: one per picture, for all that is drawn inside: the places of shifted grids, the guard's noise.
+        device: where tiles are denoised, if not where the pictures are.
+    """
+    whole = Patched(denoiser, patches, halo, seeds, device)
+    if not patches.guard:
+        return whole
+    single = Patches(size=patches.size, overlap=0, multiple=patches.multiple, fixed=patches.fixed, batch=patches.batch)
+    return Guarded(whole, Patched(denoiser, single, device=device), patches, seeds)

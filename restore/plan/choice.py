@@ -1,0 +1,208 @@
+"""Plans: what a way to restore a picture costs, and the best one that a budget allows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from restore.errors import ConfigError
+from restore.patches import Patches
+from restore.patches.grid import evaluations
+from restore.plan.cost import cost
+from restore.plan.memory import in_use
+from restore.plan.speed import Shape, Speed, calibrate
+from restore.plan.units import show_bytes
+from restore.restorer import Restorer
+from restore.sampling import DDIM, DPMSolver, SamplerSpec
+
+__all__ = ["Plan", "calibrated", "choose", "predict", "survey"]
+
+STEPS = (50, 25, 10, 4, 2, 1)  # what a budget is spent on, most wanted first
+SIZES = (512, 256, 128, 64)  # of tiles, where memory does not suffice for the model's own
+LEAST_OVERLAP = 8
+BUFFERS = 4  # pictures in float32 that a step holds at once: given, x_t, merged, clipped
+PUBLISHED = Patches(grid="weatherdiffusion", size=64, stride=16, overlap=0, batch=64, window="uniform", fixed=True)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A way to restore pictures of one size, and what it costs here.
+
+    Attributes:
+        sampler: with its steps.
+        patches: how pictures are cut.
+        evaluations: how many tiles the network sees.
+        tflop: its operations, in 10^12.
+        seconds: of restoring one picture once, without reading and writing it.
+        memory: the most bytes that are needed at once: of this process, or on the GPU.
+        fits: whether time and memory stay within what was allowed.
+    """
+
+    sampler: SamplerSpec
+    patches: Patches
+    evaluations: int
+    tflop: float
+    seconds: float
+    memory: int
+    fits: bool = True
+
+    def apply(self, restorer: Restorer) -> Restorer:
+        """Return a restorer that does it this way; the network is shared."""
+        recipe = restorer.recipe.model_copy(update={"sampler": self.sampler, "patches": self.patches})
+        return replace(restorer, recipe=recipe, patches=self.patches)
+
+
+def predict(restorer: Restorer, patches: Patches, sampler: SamplerSpec, height: int, width: int, speed: Speed) -> Plan:
+    """Return what it costs to restore a picture in some way.
+
+    Args:
+        restorer: the model.
+        patches: how to cut.
+        sampler: with its steps.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        speed: of this machine with this model, see `calibrate`.
+    """
+    steps = sampler.evaluations(restorer.schedule)
+    looks = 1 if restorer.guidance_scale == 1 else 2  # guidance asks with and without the condition
+    tiles, flop, seconds, held = 0, 0, 0.0, 0
+    for shape, count in shapes(restorer, patches, height, width).items():
+        call = cost(restorer.recipe, *shape, restorer.dtype)
+        tiles += count * shape[0]
+        flop += count * call.flop * looks
+        seconds += count * speed.seconds(call.flop, shape)
+        held = max(held, call.bytes)
+    earlier = min(steps - 1, sampler.order - 1 if isinstance(sampler, DPMSolver) else 1)
+    buffers = (BUFFERS + earlier) * 3 * height * width * 4
+    return Plan(
+        sampler,
+        patches,
+        evaluations=tiles * steps,
+        tflop=flop * steps / 1e12,
+        seconds=(seconds + speed.pixel * height * width) * steps,
+        memory=in_use(torch.device(restorer.device)) + buffers + held,
+    )
+
+
+def shapes(restorer: Restorer, patches: Patches, height: int, width: int) -> Counter[Shape]:
+    """Return how often the network is evaluated in one step, for each number and size of tiles."""
+    return Counter(evaluations(patches, height, width, restorer.halo))
+
+
+def survey(
+    restorer: Restorer,
+    height: int,
+    width: int,
+    *,
+    steps: int | None = None,
+    memory: int | None = None,
+    speed: Speed | None = None,
+) -> dict[str, Plan]:
+    """Return the choices at hand for a picture, by name: the model's own, and others worth to compare with.
+
+    Args:
+        restorer: the model.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        steps: of the sampler; the model's own by default.
+        memory: the most bytes that may be needed; choices that need more are told by `fits`.
+        speed: of this machine; measured now where it is not given.
+    """
+    own = restorer.patches or restorer.recipe.patches
+    sampler = restorer.sampler(steps)
+    ways: dict[str, tuple[Patches, SamplerSpec]] = {"the model's own": (own, sampler)}
+    for n in sorted(STEPS) if steps is None else ():
+        if n > (sampler.steps or 1):
+            ways[f"{n} steps"] = own, _sampler(restorer, n)
+    if not own.fixed:
+        ways["shifted grid"] = shifted(own), sampler
+        if restorer.halo is not None:
+            ways["whole picture"] = whole(own), sampler
+        if 64 % restorer.recipe.network.multiple == 0:
+            published = PUBLISHED.model_copy(update={"multiple": own.multiple, "context": own.context})
+            ways["published, r = 16"] = published, DDIM(steps=25)
+    speed = speed or calibrated(restorer, height, width)
+    plans = {name: predict(restorer, *way, height, width, speed) for name, way in ways.items()}
+    return {name: replace(plan, fits=memory is None or plan.memory <= memory) for name, plan in plans.items()}
+
+
+def choose(
+    restorer: Restorer,
+    height: int,
+    width: int,
+    budget: float | None = None,
+    memory: int | None = None,
+    *,
+    steps: int | None = None,
+    speed: Speed | None = None,
+) -> Plan:
+    """Return the best plan that a budget allows: the most steps, then the most overlap, then the largest tiles.
+
+    Args:
+        restorer: the model.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        budget: seconds; None for the model's own number of steps, however long they take.
+        memory: bytes; None for no limit.
+        steps: of the sampler, where they are not to be chosen.
+        speed: of this machine; measured now where it is not given.
+
+    Raises:
+        ConfigError: the memory does not suffice, however the picture is cut.
+    """
+    ways = list(cuts(restorer.patches or restorer.recipe.patches, restorer.halo))
+    speed = speed or calibrated(restorer, height, width)
+    own = restorer.sampler(steps)
+    if budget is None or steps is not None:
+        samplers: list[SamplerSpec] = [own]
+    else:
+        samplers = [_sampler(restorer, n) for n in STEPS if n <= restorer.schedule.T]
+    plans = [predict(restorer, patches, sampler, height, width, speed) for sampler in samplers for patches in ways]
+    small = [plan for plan in plans if memory is None or plan.memory <= memory]
+    if not small:
+        least = min(plan.memory for plan in plans)
+        raise ConfigError(
+            f"a picture of {width}x{height} needs at least {show_bytes(least)} of memory here, "
+            f"not {show_bytes(memory or 0)}"
+        )
+    for plan in small:
+        if budget is None or plan.seconds <= budget:
+            return plan
+    return replace(min(small, key=lambda plan: plan.seconds), fits=False)
+
+
+def cuts(own: Patches, halo: int | None) -> Iterator[Patches]:
+    """Yield the ways to cut that are worth to consider: the model's own, then with less and less of everything."""
+    sizes = [own.size] if own.fixed else [own.size, *(size for size in SIZES if size < own.size)]
+    for size in sizes:
+        if size % own.multiple == 0:
+            for overlap in dict.fromkeys((min(own.overlap, size // 2), min(LEAST_OVERLAP, own.overlap))):
+                for batch in dict.fromkeys((own.batch, 1)):
+                    yield own.model_copy(update={"size": size, "overlap": overlap, "batch": batch})
+
+
+def shifted(own: Patches) -> Patches:
+    """Return the model's tiles on a grid that moves with each step and hardly overlaps."""
+    return own.model_copy(update={"grid": "shifted", "overlap": min(own.overlap, LEAST_OVERLAP)})
+
+
+def whole(own: Patches) -> Patches:
+    """Return what restores the whole picture at once, in parts where it is large."""
+    return own.model_copy(update={"grid": "whole", "size": 1024, "overlap": 0, "batch": 1, "stride": None})
+
+
+def _sampler(restorer: Restorer, steps: int) -> SamplerSpec:
+    """Return the sampler for a number of steps: the second-order one where it may replace the model's own."""
+    own = restorer.recipe.sampler
+    if isinstance(own, DDIM) and own.eta == 0 and steps > 1 and own.start is None:
+        return DPMSolver(steps=steps, spacing=own.spacing)
+    return restorer.sampler(steps)
+
+
+def calibrated(restorer: Restorer, height: int, width: int) -> Speed:
+    """Return how fast this machine is, with the evaluations timed that a picture of this size is likely to take."""
+    own = restorer.patches or restorer.recipe.patches
+    return calibrate(restorer, list(shapes(restorer, own, height, width))[:2])

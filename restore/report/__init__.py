@@ -1,0 +1,24 @@
+"""What an evaluation found, for people and programs: tables, JSON, CSV, figures and a self-contained page."""
+
+from __future__ import annotations
+
+from restore.report.files import csv_text, json_text, markdown_text, write_atomically
+from restore.report.gallery import count_pictures
+from restore.report.result import Result
+from restore.report.tables import comparison_table, markdown, plain, reported_table, summary_table
+from restore.report.writing import write_report
+
+__all__ = [
+    "Result",
+    "comparison_table",
+    "count_pictures",
+    "csv_text",
+    "json_text",
+    "markdown",
+    "markdown_text",
+    "plain",
+    "reported_table",
+    "summary_table",
+    "write_atomically",
+    "write_report",
+]

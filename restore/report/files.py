@@ -1,0 +1,77 @@
+"""The parts of a report that other programs read: JSON, CSV, Markdown. Every file is written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from restore.metrics import METRICS
+from restore.report.result import Result
+from restore.report.tables import comparison_table, markdown, reported_table, summary_table
+
+__all__ = ["csv_text", "json_text", "markdown_text", "write_atomically"]
+
+
+def json_text(result: Result) -> str:
+    """Return the whole result as JSON, one picture a line."""
+    document = result.to_json()
+    # one picture a line: readable, and many times faster than indenting the scores of thousands of them
+    pictures = ",\n".join("    " + json.dumps(picture) for picture in document.pop("pictures"))
+    head = json.dumps(document, indent=2, default=str, allow_nan=False).removesuffix("\n}")
+    return f'{head},\n  "pictures": [\n{pictures}\n  ]\n}}\n'
+
+
+def csv_text(result: Result) -> str:
+    """Return one line for each picture, method, seed and protocol, with every score before and after."""
+    metrics = [name for name in result.metrics if METRICS[name].per == "picture"]
+    facts = ["data", "name", "model", "task", "seed", "protocol", "height", "width", "seconds", "tiles"]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*facts, *(f"{metric}_{side}" for metric in metrics for side in ("before", "after")), "failure"])
+    for record in result.records:
+        start = [record.data, record.name, record.model, record.task, record.seed]
+        if record.failed:
+            writer.writerow([*start, *[""] * (len(facts) - len(start) + 2 * len(metrics)), record.failure])
+        for protocol, scores in record.after.items():
+            inputs = record.before.get(protocol, {})
+            values = [side.get(metric, "") for metric in metrics for side in (inputs, scores)]
+            seconds = "" if record.seconds is None else round(record.seconds, 4)
+            writer.writerow([*start, protocol, record.height, record.width, seconds, record.tiles, *values, ""])
+    return buffer.getvalue()
+
+
+def markdown_text(result: Result) -> str:
+    """Return the tables as Markdown, with a line that says so where the run is not complete."""
+    parts = [f"# {result.title}"]
+    if not result.complete:
+        parts.append(f"**Partial:** {len(result.records)} of {result.expected} restorations were done.")
+    parts.append(markdown(*summary_table(result)))
+    if result.comparisons:
+        parts += ["## Paired comparison", markdown(*comparison_table(result))]
+    if result.reported:
+        parts += ["## As reported", markdown(*reported_table(result))]
+    parts += [f"Note: {note}" for note in result.remarks]
+    parts += [f"Failed: {record.data}/{record.name} ({record.model}): {record.failure}" for record in result.failures]
+    parts.append(f"`{result.provenance.command}`")
+    return "\n\n".join(parts) + "\n"
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file: whoever looks finds the old content or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,32 @@
+"""Tasks: what is given and what is asked. To add one: a file, and its name in `TaskSpec`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from restore.tasks.colorization import Colorization
+from restore.tasks.compression import Compression
+from restore.tasks.inpainting import Inpainting, Uncropping
+from restore.tasks.super_resolution import SuperResolution
+from restore.tasks.task import Example, Prepared, Request, Task
+from restore.tasks.weather import Weather
+
+__all__ = [
+    "Colorization",
+    "Compression",
+    "Example",
+    "Inpainting",
+    "Prepared",
+    "Request",
+    "SuperResolution",
+    "Task",
+    "TaskSpec",
+    "Uncropping",
+    "Weather",
+]
+
+TaskSpec = Annotated[
+    Weather | Inpainting | SuperResolution | Colorization | Uncropping | Compression, Field(discriminator="kind")
+]

@@ -1,0 +1,209 @@
+"""Lost parts of a picture are to be made up: holes, and what lies beyond its borders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from restore.contracts import Condition
+from restore.degradations import Crop, Degradation, Hole, Mixture, Random
+from restore.degradations.masks import Box, FreeForm, Hybrid, Irregular
+from restore.diffusion.objective import Problem
+from restore.errors import ConfigError
+from restore.images import Picture
+from restore.tasks.holed import Holed
+from restore.tasks.task import Example, Examples, Prepared, Request, Task, unlabelled
+
+__all__ = ["Inpainting", "Uncropping"]
+
+Lost = Annotated[Hole | Crop, Field(discriminator="kind")]
+EMPTY = "the mask is empty: nothing is marked as to be restored (bright pixels mark it)"
+
+
+class Filling(Task):
+    """What filling holes and growing borders have in common: known pixels, and a mask of those that are asked for.
+
+    Attributes:
+        mask_channel: the network is shown the mask as a fourth channel, 1 in the hole and -1 elsewhere.
+        fill: what the condition shows in the hole; Palette's has noise there and no fourth channel.
+    """
+
+    mask_channel: bool = True
+    fill: Literal["gray", "noise"] = "gray"
+
+    @property
+    def channels(self) -> int:
+        """Channels of the condition."""
+        return 4 if self.mask_channel else 3
+
+    def losses(self) -> Sequence[Hole]:
+        """Return the ways in which training pictures lose pixels; each has the same chance."""
+        raise NotImplementedError
+
+    def told(
+        self, degradation: Degradation, random: Random, height: int, width: int, severity: float | None
+    ) -> Request:
+        """Return the request of a made picture: where its hole is.
+
+        Raises:
+            ConfigError: the degradation makes no hole.
+        """
+        if not isinstance(degradation, Hole):
+            raise ConfigError(f"task {self.kind} fills holes, and degradation {degradation.kind} makes none")
+        return Request(mask=degradation.masks(random, height, width, severity)[0])
+
+    def marked(self, pictures: Tensor, mask: Tensor) -> Prepared:
+        """Return the pictures with a (1, H, W) mask marked in each.
+
+        Raises:
+            ConfigError: the mask is empty, or of another size.
+        """
+        hole = (mask > 0.5).float().expand(len(pictures), -1, -1, -1).to(pictures.device)
+        if hole.shape[-2:] != pictures.shape[-2:]:
+            (h, w), (height, width) = hole.shape[-2:], pictures.shape[-2:]
+            raise ConfigError(f"the mask has {w}x{h} pixels, the picture {width}x{height}: they must be of one size")
+        if not hole.any():
+            raise ConfigError(EMPTY)
+        return Prepared(self.condition(pictures, hole), hole)
+
+    def condition(self, pictures: Tensor, hole: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return (B, C, H, W): what the network is shown of pictures in [-1, 1] with a hole, (B, 1, H, W)."""
+        lost = hole > 0.5
+        if self.fill == "noise":
+            generator = torch.Generator().manual_seed(0)
+            other = torch.randn(pictures.shape, generator=generator).to(pictures) if noise is None else noise
+        else:
+            other = torch.zeros_like(pictures)
+        shown = torch.where(lost, other, pictures)
+        return torch.cat([shown, lost.to(shown) * 2 - 1], dim=1) if self.mask_channel else shown
+
+    def examples(self, weather: Mixture) -> Examples:
+        """Return what makes training pictures, with holes of all kinds."""
+
+        def make(clean: Tensor, random: Random, severity: float | None) -> Example:
+            ways, shape = self.losses(), clean.shape[-2:]
+            which = random.choice([1.0] * len(ways))
+            hole = torch.zeros(len(clean), 1, *shape, device=clean.device)
+            for number in which.unique().tolist():
+                index = (which == number).nonzero()[:, 0]
+                hole[index] = ways[number].masks(random.subset(index.tolist()), *shape, severity)
+            return self._example(clean, hole, random)
+
+        return make
+
+    def views(self, weather: Mixture) -> Mapping[str, Examples]:
+        """Return what makes validation pictures, one for each kind of hole."""
+
+        def view(way: Hole) -> Examples:
+            def make(clean: Tensor, random: Random, severity: float | None) -> Example:
+                return self._example(clean, way.masks(random, *clean.shape[-2:], severity), random)
+
+            return make
+
+        return {f"{self.kind} {way.mask.kind}": view(way) for way in self.losses()}
+
+    def _example(self, clean: Tensor, hole: Tensor, random: Random) -> Example:
+        noise = random.normal(tuple(clean.shape[1:])) if self.fill == "noise" else None
+        return Example(self.condition(clean * 2 - 1, hole, noise), unlabelled(clean), hole)
+
+    def from_pairs(self, degraded: Tensor) -> Tensor:
+        """Raise an error: pairs do not say which pixels are lost."""
+        raise ConfigError(f"task {self.kind} is trained from clean photographs (data kind clean), not from pairs")
+
+    def problem(self, problem: Problem, x0: Tensor, condition: Condition) -> Problem:
+        """Return the problem of the hole alone: elsewhere the network sees the picture, and is asked for nothing."""
+        if not self.mask_channel:
+            raise ConfigError(f"task {self.kind} is trained with mask_channel: true only")
+        return Holed.of(problem, x0, condition.image[:, 3:4] > 0)
+
+
+class Inpainting(Filling):
+    """A hole is to be filled; the mask says where it is.
+
+    Attributes:
+        masks: how holes of training pictures look.
+    """
+
+    uses: ClassVar[frozenset[str]] = frozenset({"mask"})
+    needs: ClassVar[frozenset[str]] = frozenset({"mask"})
+    card: ClassVar[str] = "places2"
+
+    kind: Literal["inpaint"] = "inpaint"
+    masks: tuple[Lost, ...] = Field(
+        (Hole(mask=Box()), Hole(mask=Irregular()), Hole(mask=FreeForm()), Hole(mask=Hybrid())), min_length=1
+    )
+
+    def losses(self) -> Sequence[Hole]:
+        """Return the ways in which training pictures lose pixels."""
+        return self.masks
+
+    def asked(self, name: str) -> Task:
+        """Return this task, or that of growing borders: the same question, but for where the hole is."""
+        if name != "uncrop":
+            return self
+        return Uncropping(mask_channel=self.mask_channel, fill=self.fill)
+
+    def prepare(self, pictures: Tensor, request: Request) -> Prepared:
+        """Return the pictures with the hole marked; see `Task`."""
+        self.check(request)
+        assert request.mask is not None
+        return self.marked(pictures, request.mask)
+
+
+class Uncropping(Filling):
+    """The picture is to go on beyond its borders.
+
+    Attributes:
+        crops: how much of training pictures is lost, and where.
+    """
+
+    uses: ClassVar[frozenset[str]] = frozenset({"pad", "mask"})
+    card: ClassVar[str] = "places2"
+
+    kind: Literal["uncrop"] = "uncrop"
+    crops: Crop = Crop()
+
+    def losses(self) -> Sequence[Hole]:
+        """Return the ways in which training pictures lose pixels."""
+        return (self.crops,)
+
+    def check(self, request: Request) -> None:
+        """Return nothing if there is something to add, or a border is marked to be made anew; see `Task`."""
+        super().check(request)
+        if (request.pad is None) == (request.mask is None):
+            raise ConfigError("task uncrop needs to be told how much to add: pass --pad left,top,right,bottom")
+        if request.pad is not None and (min(request.pad) < 0 or not any(request.pad)):
+            given = ",".join(map(str, request.pad))
+            raise ConfigError(f"pad takes numbers of pixels to add left, top, right and bottom, not {given}")
+
+    def prepare(self, pictures: Tensor, request: Request) -> Prepared:
+        """Return the pictures with the new border marked as a hole; see `Task`."""
+        self.check(request)
+        if request.mask is not None:
+            return self.marked(pictures, request.mask)
+        assert request.pad is not None
+        left, top, right, bottom = request.pad
+        around = (left, right, top, bottom)
+        hole = F.pad(torch.zeros_like(pictures[:, :1]), around, value=1.0)
+        return Prepared(self.condition(F.pad(pictures, around), hole), hole)
+
+    def size(self, height: int, width: int, request: Request) -> tuple[int, int]:
+        """Return the height and width of the result."""
+        left, top, right, bottom = request.pad or (0, 0, 0, 0)
+        return height + top + bottom, width + left + right
+
+    def finish(self, picture: Picture, pixels: Tensor, request: Request) -> Picture:
+        """Return the larger picture; what is added is opaque."""
+        if picture.alpha is None or request.pad is None:
+            return picture.with_pixels(pixels)
+        left, top, right, bottom = request.pad
+        opaque = np.iinfo(picture.alpha.dtype).max if picture.alpha.dtype.kind == "u" else 1.0
+        alpha = np.pad(picture.alpha, ((top, bottom), (left, right)), constant_values=opaque)
+        return replace(picture, alpha=alpha).with_pixels(pixels)

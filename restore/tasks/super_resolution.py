@@ -1,0 +1,63 @@
+"""A low-resolution picture is to be enlarged by a whole factor."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from restore.degradations import BlindResolution, Degradation, Random, Resolution
+from restore.degradations.resampling import Kernel
+from restore.degradations.resolution import enlarge_by
+from restore.errors import ConfigError
+from restore.tasks.plain import PlainTask
+from restore.tasks.task import Prepared, Request
+
+__all__ = ["SuperResolution"]
+
+
+class SuperResolution(PlainTask):
+    """A picture `scale` times larger; the network sees it enlarged by plain interpolation, as SR3 does.
+
+    Attributes:
+        scale: that the network was trained for.
+        filter: what enlarges its condition.
+        blind: trained on pictures that were also blurred, noised and compressed, not only made small.
+    """
+
+    uses: ClassVar[frozenset[str]] = frozenset({"scale", "enlarged"})
+    card: ClassVar[str] = "set5"
+
+    kind: Literal["upscale"] = "upscale"
+    scale: int = Field(4, ge=2, le=32)
+    filter: Kernel = "bicubic"
+    blind: bool = False
+
+    def made_by(self) -> Degradation:
+        """Return the degradation that is to be undone."""
+        return BlindResolution(scale=self.scale) if self.blind else Resolution(scale=self.scale)
+
+    def check(self, request: Request) -> None:
+        """Return nothing if the scale is the one of training; see `Task`."""
+        super().check(request)
+        if request.scale not in (None, self.scale):
+            raise ConfigError(f"this model was trained to enlarge by {self.scale}, not by {request.scale}")
+
+    def prepare(self, pictures: Tensor, request: Request) -> Prepared:
+        """Return the pictures enlarged to the size of the result; see `Task`."""
+        self.check(request)
+        if request.enlarged:
+            return Prepared(pictures)
+        return Prepared(enlarge_by(pictures.add(1).div_(2), self.scale, kernel=self.filter).mul_(2).sub_(1))
+
+    def told(
+        self, degradation: Degradation, random: Random, height: int, width: int, severity: float | None
+    ) -> Request:
+        """Return the request of a made picture: every degradation gives back the size that it was given."""
+        return Request(enlarged=True)
+
+    def size(self, height: int, width: int, request: Request) -> tuple[int, int]:
+        """Return the height and width of the result."""
+        factor = 1 if request.enlarged else self.scale
+        return height * factor, width * factor

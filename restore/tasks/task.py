@@ -1,0 +1,161 @@
+"""What every task answers: what the network is shown in training, and what of a user's picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from restore.contracts import Condition
+from restore.degradations import Degradation, Mixture, Random
+from restore.diffusion.objective import Problem
+from restore.errors import ConfigError
+from restore.images import Picture
+from restore.schema import Spec
+
+__all__ = ["Example", "Examples", "Prepared", "Request", "Task"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for besides the picture; None where nothing was said.
+
+    Attributes:
+        mask: (1, H, W), above 0.5 where pixels are to be restored.
+        scale: how many times larger the result shall be.
+        pad: pixels to add left, above, right and below.
+        enlarged: the picture was enlarged already to the size of the result.
+    """
+
+    mask: Tensor | None = None
+    scale: int | None = None
+    pad: tuple[int, int, int, int] | None = None
+    enlarged: bool | None = None
+
+    def given(self) -> set[str]:
+        """Return the names of what was said."""
+        return {field.name for field in fields(self) if getattr(self, field.name) is not None}
+
+
+class Prepared(NamedTuple):
+    """A user's picture as the network is shown it.
+
+    Attributes:
+        image: (B, C, H, W) in [-1, 1], in the size of the result; its first three channels are a picture.
+        hole: (B, 1, H, W), 1 where pixels are asked for and 0 where those of `image` are kept; None to ask for all.
+    """
+
+    image: Tensor
+    hole: Tensor | None = None
+
+
+class Example(NamedTuple):
+    """Training pictures as the network is shown them.
+
+    Attributes:
+        image: (B, C, H, W) in [-1, 1].
+        label: (B,) int64.
+        hole: (B, 1, H, W) or None; see `Prepared`.
+    """
+
+    image: Tensor
+    label: Tensor
+    hole: Tensor | None = None
+
+
+Examples = Callable[[Tensor, Random, float | None], Example]
+"""`(clean (B, 3, H, W) in [0, 1], random, severity) -> Example`."""
+
+
+class Task(Spec):
+    """A task: what is given and what is asked.
+
+    The base is the task of restoring a picture of the same size that is shown to the network as it is; kinds of tasks
+    say where they differ.
+    """
+
+    uses: ClassVar[frozenset[str]] = frozenset()
+    """What a request may say, by the names of its fields."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """What it must say."""
+
+    card: ClassVar[str] = "folder"
+    """The dataset card that it is evaluated on by default."""
+
+    kind: str
+
+    @property
+    def channels(self) -> int:
+        """Channels of the condition."""
+        return 3
+
+    def asked(self, name: str) -> Task:
+        """Return the task that a model of this one does when it is asked for `name`, which its recipe lists."""
+        return self
+
+    def check(self, request: Request) -> None:
+        """Return nothing if the request makes sense, whatever the picture.
+
+        Raises:
+            ConfigError: it says what this task has no use for, leaves out what it needs, or asks for the impossible.
+        """
+        for name in sorted(request.given() - self.uses):
+            raise ConfigError(f"task {self.kind} has no use for a {name}: leave --{name} out, or choose another model")
+        for name in sorted(self.needs - request.given()):
+            raise ConfigError(f"task {self.kind} needs a {name}: pass --{name}")
+
+    def prepare(self, pictures: Tensor, request: Request) -> Prepared:
+        """Return what the network is shown of some pictures, (B, 3, H, W) in [-1, 1].
+
+        Raises:
+            ConfigError: the request does not fit the task or the pictures.
+        """
+        self.check(request)
+        return Prepared(pictures)
+
+    def size(self, height: int, width: int, request: Request) -> tuple[int, int]:
+        """Return the height and width of the result for a picture of that size."""
+        return height, width
+
+    def polish(self, image: Tensor, restored: Tensor) -> Tensor:
+        """Return restored pictures, (B, 3, H, W), with what `image`, the condition, says for certain."""
+        return restored
+
+    def finish(self, picture: Picture, pixels: Tensor, request: Request) -> Picture:
+        """Return the restored pixels, (3, H, W) in [-1, 1], as a picture of the kind that was given."""
+        return picture.with_pixels(pixels)
+
+    def examples(self, weather: Mixture) -> Examples:
+        """Return what makes training pictures; `weather` is what the training run says of it."""
+        raise NotImplementedError
+
+    def views(self, weather: Mixture) -> Mapping[str, Examples]:
+        """Return what makes validation pictures, by name."""
+        return {self.kind: self.examples(weather)}
+
+    def from_pairs(self, degraded: Tensor) -> Tensor:
+        """Return the condition of degraded pictures on disk, (B, 3, H, W) in [0, 1].
+
+        Raises:
+            ConfigError: this task cannot be trained from pairs.
+        """
+        return degraded * 2 - 1
+
+    def told(
+        self, degradation: Degradation, random: Random, height: int, width: int, severity: float | None
+    ) -> Request:
+        """Return what is asked of a picture that `degradation` made of a clean one of that size, so drawn."""
+        return Request()
+
+    def problem(self, problem: Problem, x0: Tensor, condition: Condition) -> Problem:
+        """Return what the network is asked for in training; `problem`, where it is asked for every pixel."""
+        return problem
+
+
+def unlabelled(clean: Tensor) -> Tensor:
+    """Return (B,) labels 0: nothing is told."""
+    return torch.zeros(len(clean), dtype=torch.int64, device=clean.device)

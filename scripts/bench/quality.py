@@ -1,0 +1,155 @@
+"""Quality against cost: what grids, steps and samplers give, in dB, and take, in operations of the network.
+
+    python scripts/bench/quality.py KODAK_FOLDER                  # two hours on two quiet cores: whole pictures
+    python scripts/bench/quality.py KODAK_FOLDER --crop 256 --pictures 6   # ten minutes
+    python scripts/bench/quality.py KODAK_FOLDER --crop 192 --pictures 1 --ways "model's own" "whole, 1" --weather rain
+
+Pictures are degraded by the project's own weather, one seed each, and restored in each way with the same noise. The
+columns: network operations for a picture; PSNR of RGB in dB, the mean over weather and pictures; how far the mean
+colour has moved and how far colours are off (CIEDE2000); and how much steeper the restored picture is at the borders of
+tiles than elsewhere, relative to the same places of the picture restored untiled by the same sampler (1 is no seam; up
+to four steps).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from machine import describe, table
+from torch import Tensor
+
+from restore import images
+from restore.degradations import Mixture, Random
+from restore.metrics import color_shift, delta_e, psnr
+from restore.patches import Patches, grid
+from restore.plan import Speed, predict
+from restore.restorer import Restorer
+from restore.sampling import DDIM, DPMSolver, SamplerSpec
+
+WEATHER = ("rain", "snow", "haze", "rain+haze", "raindrop")
+NO_SPEED = Speed({(1, 64, 64): (1.0, 1.0)})
+
+
+def ways(own: Patches, sampler: SamplerSpec) -> dict[str, tuple[Patches, SamplerSpec]]:
+    """Return the ways to restore that are compared, by name."""
+
+    def cut(**changes: object) -> Patches:
+        return Patches.model_validate({**own.model_dump(), **changes})
+
+    published = cut(grid="weatherdiffusion", size=64, stride=16, overlap=0, window="uniform", batch=16)
+    shifted = cut(grid="shifted", size=64, stride=None, overlap=8, batch=16)
+    whole = cut(grid="whole", size=2048, stride=None, overlap=0, batch=1)
+    found: dict[str, tuple[Patches, SamplerSpec]] = {
+        "model's own": (own, sampler),
+        "model's own, guarded": (cut(guard=1.0), sampler),
+        "model's own, no thumbnail": (cut(context=0), sampler),
+        "published r=16, 25": (published, DDIM(steps=25)),
+        "published r=16, 1": (published, DDIM(steps=1)),
+    }
+    for size, overlap in ((512, 16), (256, 64), (256, 32), (256, 8), (128, 32), (128, 8), (64, 8)):
+        found[f"tiles of {size}, overlap {overlap}"] = cut(size=size, overlap=overlap, batch=4), sampler
+    for steps in (1, 2, 4, 10, 25):
+        found[f"shifted 64, {steps}"] = shifted, DDIM(steps=steps)
+    for steps in (1, 2, 4, 10, 25):
+        found[f"whole, {steps}"] = whole, DDIM(steps=steps)
+    for steps in (2, 4, 10, 25):
+        found[f"whole, DPM-Solver++ {steps}"] = whole, DPMSolver(steps=steps)
+    return found
+
+
+def pairs(options: argparse.Namespace, labels: tuple[str, ...]) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield (label, degraded, clean), each (1, 3, H, W) in [0, 1] and rounded to 8 bit."""
+    parts = Mixture().parts()
+    for i, path in enumerate(images.list_images([options.folder])[: options.pictures]):
+        clean = images.read(path).pixels[None].add(1).div_(2)
+        if options.crop:
+            top, left = ((side - min(side, options.crop)) // 2 for side in clean.shape[-2:])
+            clean = clean[..., top : top + options.crop, left : left + options.crop].contiguous()
+        for label in options.weather:
+            if label in labels:
+                degraded = parts[label](clean, Random([1000 + i]))
+                yield label, degraded.mul(255).round_().div_(255), clean
+
+
+def borders(patches: Patches, height: int, width: int, halo: int | None) -> tuple[list[int], list[int]]:
+    """Return the rows and columns where a tile begins or ends inside the picture."""
+    tiles = grid(patches, height, width, halo)
+    rows = {edge for tile in tiles for edge in (tile.rows.kept.start, tile.rows.kept.stop)} - {0, height}
+    columns = {edge for tile in tiles for edge in (tile.columns.kept.start, tile.columns.kept.stop)} - {0, width}
+    return sorted(rows), sorted(columns)
+
+
+def steepness(image: Tensor, edges: tuple[list[int], list[int]]) -> tuple[float, float]:
+    """Return the mean absolute step between neighbours across tile borders, and elsewhere."""
+    across, elsewhere = [], []
+    for axis, places in zip((-2, -1), edges, strict=True):
+        step = image.diff(dim=axis).abs().mean(dim=tuple(d for d in range(4) if d != 4 + axis))
+        at = torch.zeros(len(step), dtype=torch.bool)
+        at[[place - 1 for place in places]] = True
+        across.append(step[at])
+        elsewhere.append(step[~at])
+    return float(torch.cat(across).mean()), float(torch.cat(elsewhere).mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--model", default="weather")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--pictures", type=int, default=24)
+    parser.add_argument("--crop", type=int, default=0, help="side of the middle that is taken; 0 for all")
+    parser.add_argument("--weather", nargs="+", default=WEATHER)
+    parser.add_argument("--ways", nargs="+", help="names from the table; all by default")
+    parser.add_argument("--blind", action="store_true", help="do not tell the model what weather it is")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    restorer = Restorer.from_pretrained(Path(options.model) if "/" in options.model else options.model, options.device)
+    assert restorer.patches is not None
+    found = {k: v for k, v in ways(restorer.patches, restorer.recipe.sampler).items() if k in (options.ways or [k])}
+    scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in ("degraded", *found)}
+    tflop: dict[str, float] = {"degraded": 0.0}
+    whole = restorer.patches.model_copy(update={"grid": "whole", "size": 4096, "batch": 1, "guard": 0.0})
+    for label, degraded, clean in pairs(options, restorer.recipe.labels):
+        index = 0 if options.blind else restorer.recipe.labels.index(label)
+        height, width = clean.shape[-2:]
+        true, untiled = clean.mul(255), {}
+
+        def restored(patches: Patches, sampler: SamplerSpec, degraded: Tensor = degraded, index: int = index) -> Tensor:
+            way = replace(restorer, patches=patches)
+            x = way.restore(degraded * 2 - 1, label=index, seeds=[0], sampler=sampler).cpu()
+            return x.add(1).mul(127.5).round_()
+
+        scores["degraded"].append((float(psnr(degraded * 255, true)), *_colours(degraded * 255, true), 1.0))
+        for name, (patches, sampler) in found.items():
+            tflop[name] = predict(restorer, patches, sampler, height, width, NO_SPEED).tflop
+            picture, seam = restored(patches, sampler), 1.0
+            edges = borders(patches, height, width, restorer.halo)
+            if any(edges) and sampler.steps <= 4:
+                key = sampler.model_dump_json()
+                untiled[key] = untiled[key] if key in untiled else restored(whole, sampler)
+                (a, b), (c, d) = steepness(picture, edges), steepness(untiled[key], edges)
+                seam = (a / b) / (c / d)
+            scores[name].append((float(psnr(picture, true)), *_colours(picture, true), seam))
+    most = max(tflop.values())
+    rows = []
+    for name, values in scores.items():
+        mean = torch.tensor(values, dtype=torch.float64).mean(0).tolist()
+        fewer = f"{most / tflop[name]:.0f}" if tflop[name] else ""
+        rows.append([name, tflop[name], fewer, f"{mean[0]:.3f}", f"{mean[1]:.2f}", f"{mean[2]:.2f}", f"{mean[3]:.3f}"])
+    print(describe(options.device))
+    told = "not told the weather" if options.blind else "told the weather"
+    print(f"{options.pictures} pictures, crop {options.crop or 'none'}, {', '.join(options.weather)}, {told}\n")
+    print(table(["way", "TFLOP", "times fewer", "PSNR", "colour shift", "CIEDE2000", "seam"], rows))
+
+
+def _colours(a: Tensor, b: Tensor) -> tuple[float, float]:
+    return float(color_shift(a, b)), float(delta_e(a, b))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""`restore evaluate` and `restore metrics`, end to end with real files and a small network."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from restore.synthesize import synthesize
+
+
+@pytest.fixture(scope="module")
+def pairs(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `input` and `target`, snowed on."""
+    folder = tmp_path_factory.mktemp("pairs") / "snowy"
+    assert len(list(synthesize(photographs, folder, "snow"))) == 5
+    return folder
+
+
+@pytest.fixture
+def options(pairs: Path, tiny_model: Path) -> list[object]:
+    """A model on two folders, quickly."""
+    return ["--input", pairs / "input", "--target", pairs / "target", "-m", tiny_model, "--dtype", "fp32"]
+
+
+def test_two_folders_give_a_table(cli, options) -> None:
+    ran = cli("evaluate", *options)
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert lines[0].split()[:4] == ["data", "task", "protocol", "n"]
+    assert [line.split()[:4] for line in lines[2:]] == [["snowy", "weather", p, "5"] for p in ("native", "rgb")]
+    assert "Traceback" not in ran.err
+
+
+def test_json_and_csv_agree_with_each_other(cli, options, tmp_path: Path) -> None:
+    ran = cli(
+        "evaluate",
+        *options,
+        "--json",
+        "--csv",
+        tmp_path / "scores.csv",
+        "--protocol",
+        "rgb",
+        "--task",
+        "desnow,weather",
+    )
+    assert ran.code == 0
+    document = json.loads(ran.out)
+    lines = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    assert len(lines) == len(document["pictures"]) == 10
+    for row in document["rows"]:
+        values = [float(line["psnr_after"]) for line in lines if line["task"] == row["task"]]
+        assert row["after"]["psnr"]["mean"] == pytest.approx(sum(values) / 5)
+        assert row["after"]["psnr"]["low"] < row["after"]["psnr"]["mean"] < row["after"]["psnr"]["high"]
+    assert {c["metric"] for c in document["comparisons"]} == {"psnr", "ssim"}
+    assert document["provenance"]["command"].startswith("restore evaluate --input")
+
+
+def test_made_weather_has_a_row_told_and_a_row_blind(cli, photographs: Path, tiny_model: Path) -> None:
+    options = ["--clean", photographs, "-m", tiny_model, "--protocol", "rgb", "--limit", 2, "--json", "--seed", "1,2"]
+    ran = cli("evaluate", *options, "--degradation", "rain,haze", "--degradation", "clean", "--severity", 0.7)
+    document = json.loads(ran.out)
+    assert ran.code == 0
+    rows = [(row["data"], row["task"], row["pictures"], row["seeds"]) for row in document["rows"]]
+    told_and_blind = [
+        ("rain", "derain"),
+        ("rain", "weather"),
+        ("haze", "dehaze"),
+        ("haze", "weather"),
+        ("clean", "weather"),
+    ]
+    assert sorted(rows) == sorted((data, task, 2, 2) for data, task in told_and_blind)
+    clean = next(row for row in document["rows"] if row["data"] == "clean")
+    assert clean["before"]["psnr"] == {"mean": None, "count": 0, "infinite": 2, "low": None, "high": None}
+    assert document["provenance"]["data"]["severity"] == 0.7 and document["provenance"]["seeds"] == [1, 2]
+
+
+def test_a_card_names_its_protocol_and_its_papers(cli, shared: Path, tiny_model: Path) -> None:
+    root = shared / "data" / "pairs" / "RainDrop_5"
+    ran = cli("evaluate", "raindrop", "--root", root, "-m", tiny_model, "--limit", 1, "--json")
+    document = json.loads(ran.out)
+    assert [row["protocol"] for row in document["rows"]] == ["weatherdiff"]
+    assert document["as_reported"] and document["provenance"]["data"]["card"] == "raindrop"
+
+
+def test_finished_outputs_are_scored_without_a_model(cli, pairs: Path, tmp_path: Path) -> None:
+    ran = cli("evaluate", "--restored", pairs / "input", "--target", pairs / "target", "--json")
+    document = json.loads(ran.out)
+    assert ran.code == 0 and document["rows"][0]["before"] == {} and document["rows"][0]["seconds"] is None
+    assert [method["model"] for method in document["provenance"]["methods"]] == ["input"]
+    both = cli(
+        "evaluate", "--restored", f"{pairs / 'input'},{pairs / 'target'}", "--target", pairs / "target", "--json"
+    )
+    comparison = json.loads(both.out)["comparisons"][0]
+    assert (comparison["first"], comparison["second"]) == ("input", "target")
+    assert comparison["difference"]["infinite"] == 5  # a perfect output has no finite PSNR
+
+
+def test_two_models_are_told_apart_and_compared(cli, options, tiny_model: Path, tmp_path: Path) -> None:
+    other = shutil.copy(tiny_model, tmp_path / "other.safetensors")
+    document = json.loads(cli("evaluate", *options, "-m", other, "--protocol", "rgb", "--limit", 2, "--json").out)
+    assert [row["model"] for row in document["rows"]] == ["tiny", "tiny (other)"]
+    assert document["comparisons"][0]["difference"]["mean"] == 0  # the same weights under another name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "name the pictures in one way"),
+        (["--input", "x"], "name the pictures in one way"),
+        (["--clean", "x", "--target", "y"], "name the pictures in one way"),
+        (["kodak24"], "--root"),
+        (["--clean", "{photographs}"], "--degradation"),
+        (["--clean", "{photographs}", "--degradation", "fog"], "unknown degradation 'fog'"),
+        (["--target", "{photographs}"], "--restored"),
+        (["--target", "{photographs}", "--input", "{photographs}", "--protocol", "y"], "unknown protocol 'y'"),
+        (["--target", "{photographs}", "--input", "{photographs}", "--protocol", "sr"], "--scale"),
+        (["--target", "{photographs}", "--input", "{photographs}", "--metric", "beauty"], "unknown metric 'beauty'"),
+        (["--target", "{photographs}", "--input", "{photographs}", "--task", "dance"], "does not know task 'dance'"),
+        (["--target", "{photographs}", "--input", "{photographs}", "--seed", "one"], "whole numbers"),
+        (["--target", "{photographs}", "--input", "{photographs}", "--resume"], "--report"),
+        (["no-such-card", "--root", "x"], "no-such-card"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    cli, arguments, complaint: str, photographs: Path, tiny_model: Path
+) -> None:
+    ran = cli("evaluate", *(text.format(photographs=photographs) for text in arguments), "-m", tiny_model)
+    assert (ran.code, ran.out) == (2, "")
+    assert complaint in ran.err and ran.err.count("\n") == 1
+
+
+def test_some_bad_pictures_are_named_and_give_exit_code_3(cli, pairs: Path, tiny_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(pairs, tmp_path / "snowy")
+    (folder / "input" / "coffee.png").write_bytes(b"")
+    options = ["--input", folder / "input", "--target", folder / "target", "-m", tiny_model, "--protocol", "rgb"]
+    ran = cli("evaluate", *options, "--report", tmp_path / "report")
+    assert ran.code == 3 and "snowy/coffee" in ran.err and "1 of 5 restorations failed" in ran.err
+    assert " 4 " in ran.out.splitlines()[2]
+    assert "coffee.png" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    for path in (folder / "input").iterdir():
+        path.write_bytes(b"")
+    assert cli("evaluate", *options).code == 1
+
+
+def test_a_report_is_continued_and_never_overwritten_by_chance(cli, options, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    first = cli("evaluate", *options, "--limit", 3, "--protocol", "rgb", "--report", report)
+    assert first.code == 0 and f"wrote {report / 'index.html'}" in first.out
+    stamp = (report / "journal.jsonl").read_bytes()
+    again = cli("evaluate", *options, "--protocol", "rgb", "--report", report)
+    assert again.code == 2 and "--resume" in again.err
+    assert (report / "journal.jsonl").read_bytes() == stamp
+    more = cli("evaluate", *options, "--protocol", "rgb", "--report", report, "--resume")
+    assert more.code == 0
+    assert (report / "journal.jsonl").read_bytes().startswith(stamp)
+    assert len((report / "journal.jsonl").read_text().splitlines()) == 5
+    assert len(json.loads((report / "report.json").read_text())["pictures"]) == 5
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_partial_report_that_says_so(
+    cli, options, tmp_path: Path, sign: signal.Signals, code: int
+) -> None:
+    report = tmp_path / "report"
+
+    def send() -> None:
+        until = time.monotonic() + 60
+        while not (report / "journal.jsonl").exists() and time.monotonic() < until:
+            time.sleep(0.005)
+        os.kill(os.getpid(), sign)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    ran = cli("evaluate", *options, "--protocol", "rgb", "--steps", 10, "--samples", 2, "--report", report)
+    sender.join()
+    assert ran.code == code, ran.err
+    assert "partial: " in ran.err
+    document = json.loads((report / "report.json").read_text())
+    assert document["complete"] is False and 1 <= len(document["pictures"]) < 5
+    page = (report / "index.html").read_text(encoding="utf-8")
+    assert "Partial." in page and page.rstrip().endswith("</html>")
+    assert len(list(csv.DictReader((report / "scores.csv").read_text().splitlines()))) == len(document["pictures"])
+
+
+def test_several_protocols_score_one_output_side_by_side(cli, pairs: Path, tmp_path: Path) -> None:
+    for side in ("input", "target"):
+        (tmp_path / side).mkdir()
+        with Image.open(pairs / side / "coffee.png") as image:
+            image.crop((0, 0, 90, 70)).save(tmp_path / side / "coffee.png")
+    ran = cli(
+        "evaluate",
+        "--restored",
+        tmp_path / "input",
+        "--target",
+        tmp_path / "target",
+        "--protocol",
+        "weatherdiff,native,t3",
+    )
+    assert [line.split()[2] for line in ran.out.splitlines()[2:5]] == ["weatherdiff", "native", "t3"]
+    assert len({line.split()[4] for line in ran.out.splitlines()[2:5]}) >= 2
+
+
+def test_an_absent_network_is_a_reason_and_never_a_number(
+    cli, options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    ran = cli("evaluate", *options, "--limit", 1)
+    assert ran.code == 0 and "LPIPS" not in ran.out
+    assert "note: LPIPS is absent" in ran.err and "torchvision.models.alexnet" in ran.err
+    asked = cli("evaluate", *options, "--limit", 1, "--metric", "lpips_vgg")
+    assert asked.code == 1 and "torchvision.models.vgg16" in asked.err
+    sets = cli("evaluate", *options, "--limit", 1, "--metric", "fid", "--keep", tmp_path / "kept")
+    assert sets.code == 1 and "FID and KID need" in sets.err
+
+
+def test_metrics_say_which_end_is_better_and_where_they_come_from(cli) -> None:
+    ran = cli("metrics")
+    assert ran.code == 0
+    for text in ("psnr", "lower is better", "[-1, 1]", "Wang, Bovik", "weatherdiff", "irsde-crop4"):
+        assert text in ran.out
+    document = json.loads(cli("metrics", "--json").out)
+    assert document["metrics"]["lpips_alex"]["direction"] == "lower" and "t3" in document["protocols"]

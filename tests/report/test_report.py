@@ -1,0 +1,254 @@
+"""The report: tables, files, pictures and the page."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from restore.evaluate import Plan, Record, gain_of, show
+from restore.metrics import summarise
+from restore.report import Result, csv_text, json_text, markdown_text, plain, summary_table, write_report
+from restore.report.gallery import choose, error_map, make_gallery
+from restore.report.page import page_html
+from restore.report.tables import interval, number
+
+
+class Page(HTMLParser):
+    """What is in a page: tags with their attributes, and the text outside scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.ids: list[str] = []
+        self.words = ""
+        self.data = ""
+        self._script = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for key, value in attrs if key == "id" and value]
+        self._script = dict(attrs).get("id") or "code" if tag == "script" else ""
+
+    def handle_data(self, data: str) -> None:
+        if self._script == "data":
+            self.data += data
+        elif not self._script:
+            self.words += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = ""
+
+
+@pytest.fixture(scope="module")
+def report(result: Result, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_report(result, folder, plan)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(report: Path) -> Page:
+    return Page((report / "index.html").read_text(encoding="utf-8"))
+
+
+# ---- tables and files ----------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_row_for_each_series_and_protocol_with_its_means(result: Result) -> None:
+    header, cells = summary_table(result)
+    assert len(cells) == 2 * 2 * 2
+    (line,) = (c for c in cells if c[:4] == ["rain", "three", "smooth", "rgb"])
+    values = [r.after["rgb"]["psnr"] for r in result.records if (r.data, r.model) == ("rain", "three")]
+    assert line[header.index("after")] == f"{np.mean(values):.2f}"
+    assert line[header.index("n")] == "5"
+    assert all(len(c) == len(header) for c in cells)
+    assert len(plain(header, cells).splitlines()) == 10
+
+
+def test_numbers_say_what_they_are() -> None:
+    assert number(summarise([float("inf")] * 3), "psnr") == "inf"
+    assert number(summarise([]), "psnr") == "-" and interval(summarise([1.0]), "psnr") == ""
+    assert number(summarise([20.0, 21.0]), "psnr", sign=True) == "+20.50"
+    assert interval(summarise([0.5, 0.5]), "ssim") == "[0.5000, 0.5000]"
+
+
+def test_csv_holds_every_score(result: Result) -> None:
+    lines = list(csv.DictReader(io.StringIO(csv_text(result))))
+    assert len(lines) == 2 * len(result.records)
+    for line in lines:
+        (record,) = (
+            r for r in result.records if (r.data, r.name, r.model) == (line["data"], line["name"], line["model"])
+        )
+        assert float(line["psnr_after"]) == record.after[line["protocol"]]["psnr"]
+        assert float(line["ssim_before"]) == record.before[line["protocol"]]["ssim"]
+
+
+def test_json_holds_everything_and_nothing_that_is_not_json(result: Result) -> None:
+    document = json.loads(json_text(result), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert document["complete"] is True and len(document["rows"]) == 8 and len(document["pictures"]) == 20
+    assert document["provenance"]["methods"][0]["sha256"] == "ab" * 32
+    assert len(document["provenance"]["data"]["manifest_sha256"]) == 64
+    assert document["protocols"]["native"]["luma"] == "bt601-limited"
+    assert document["comparisons"][0]["difference"]["count"] == 5
+
+
+def test_failures_and_stops_are_told_everywhere(result: Result) -> None:
+    failed = Record("", "rain", "broken", "three", "smooth", 0, failure="rain/broken.png is half a file")
+    partial = Result(result.title, [*result.records[:7], failed], result.expected, result.provenance)
+    assert not partial.complete and len(partial.failures) == 1
+    for text in (markdown_text(partial), page_html(partial, [], None)):
+        assert "8 of 20" in text and "half a file" in text and "artial" in text
+    assert json.loads(json_text(partial))["complete"] is False
+    assert csv_text(partial).splitlines()[-1].endswith("rain/broken.png is half a file")
+    assert "artial" not in page_html(result, [], None)
+
+
+def test_published_scores_stand_beside_and_are_marked(card_result: Result) -> None:
+    assert card_result.reported
+    page = Page(page_html(card_result, [], None))
+    for score in card_result.reported:
+        assert score["method"] in page.words
+    assert page.words.count("as reported, ") == len(card_result.reported)
+    assert "as reported" in markdown_text(card_result)
+    assert sum(attributes.get("class") == "reported" for tag, attributes in page.tags if tag == "tr") == len(
+        card_result.reported
+    )
+
+
+# ---- pictures ------------------------------------------------------------------------------------------------------
+
+
+def test_best_median_and_worst_are_chosen_by_gain() -> None:
+    def record(name: str, before: float, after: float) -> Record:
+        return Record(name, "d", name, "m", "t", 0, before={"rgb": {"psnr": before}}, after={"rgb": {"psnr": after}})
+
+    records = [record(name, 20, 20 + gain) for name, gain in [("c", 3), ("a", 9), ("e", -1), ("b", 5), ("d", 1)]]
+    assert [(role, r.name) for role, r in choose(records, "rgb", "psnr")] == [
+        ("best", "a"),
+        ("median", "c"),
+        ("worst", "e"),
+    ]
+    assert [role for role, _ in choose(records[:2], "rgb", "psnr")] == ["best", "worst"]
+    assert [role for role, _ in choose(records[:1], "rgb", "psnr")] == ["median"]
+    identical = [record("x", float("inf"), 40.0), record("y", float("inf"), 30.0)]
+    assert [r.name for _, r in choose(identical, "rgb", "psnr")] == ["x", "y"]  # by the score, where no gain is finite
+
+
+def test_an_error_map_grows_brighter_with_the_error_and_is_black_without() -> None:
+    target = torch.zeros(3, 1, 65)
+    shifted = target + torch.arange(65) / 127.5
+    shades = np.asarray(error_map(shifted, target).convert("L")).astype(int)[0]
+    assert shades[0] == 0 and shades[64] > 240
+    assert (np.diff(shades) >= 0).all()
+
+
+def test_the_gallery_holds_the_pictures_that_were_scored_each_once(result: Result, plan: Plan) -> None:
+    gallery = make_gallery(result, plan)
+    assert len(gallery.entries) == 4 * 3
+    assert {entry.role for entry in gallery.entries} == {"best", "median", "worst"}
+    used = {key for entry in gallery.entries for key in entry.images.values()}
+    assert used == set(gallery.files)
+    entry = gallery.entries[0]
+    shown = show(plan, entry.record)
+    for layer, pixels in (("truth", shown.target), ("output", shown.restored)):
+        with Image.open(io.BytesIO(gallery.files[entry.images[layer]])) as image:
+            expected = pixels.clamp(-1, 1).add(1).mul(127.5).round().permute(1, 2, 0).numpy()
+            assert np.abs(np.asarray(image.convert("RGB")).astype(float) - expected).max() <= 1
+
+
+def test_pictures_on_a_page_are_reduced_to_its_budget(result: Result, plan: Plan) -> None:
+    gallery = make_gallery(result, plan)
+    uris = gallery.data_uris()
+    assert gallery.exact
+    for key, uri in uris.items():
+        assert base64.b64decode(uri.removeprefix("data:image/png;base64,")) == gallery.files[key]
+    small = replace(gallery, budget=20_000, files=dict(list(gallery.files.items())[:8]))
+    assert not small.exact
+    assert sum(map(len, small.data_uris().values())) < sum(map(len, list(uris.values())[:8])) / 2
+    many = replace(gallery, budget=10 * 2**20, files=dict.fromkeys(map(str, range(100)), b"x" * 2**20))
+    assert many.side < replace(many, files=dict.fromkeys("abcdefghijkl", b"x" * 2**20)).side <= 768
+    assert "reduced to" in page_html(result, [], small) and "reduced to" not in page_html(result, [], gallery)
+
+
+# ---- the page ------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_is_complete(report: Path, result: Result) -> None:
+    names = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
+    assert {"index.html", "report.json", "scores.csv", "table.md", "figures/gains.png"} <= names
+    assert sum(name.startswith("figures/") for name in names) == 9
+    assert sum(name.startswith("pictures/") for name in names) > 12
+    for name in names:
+        if name.endswith(".png"):
+            with Image.open(report / name) as image:
+                image.load()
+
+
+def test_the_page_loads_nothing(page: Page, report: Path) -> None:
+    loading = ("src", "srcset", "data", "action", "poster")
+    for tag, attributes in page.tags:
+        for key in loading:
+            assert not (attributes.get(key) or "").strip(), (tag, attributes)
+        if tag in {"link", "a"}:
+            assert (attributes.get("href") or "").startswith(("#", "data:"))
+    text = (report / "index.html").read_text(encoding="utf-8")
+    assert "default-src 'none'" in text and "@import" not in text and "url(" not in text
+
+
+def test_names_cannot_break_out_of_the_page(page: Page) -> None:
+    assert not any(tag == "b" for tag, _ in page.tags)  # one method is called <b>five</b>
+    assert "a <script>note</script>" in page.words and "<b>five</b> & more" in page.words
+    assert sum(tag == "script" for tag, _ in page.tags) == 2
+
+
+def test_the_page_is_accessible(page: Page) -> None:
+    assert len(page.ids) == len(set(page.ids))
+    html = next(attributes for tag, attributes in page.tags if tag == "html")
+    assert html["lang"] == "en"
+    assert all("alt" in attributes for tag, attributes in page.tags if tag == "img")
+    assert all(attributes.get("aria-label") for tag, attributes in page.tags if tag == "svg")
+    inside = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
+    assert {target for target in inside if target} <= {f"#{name}" for name in page.ids}
+    headings = [tag for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+    assert headings.count("h1") == 1 and headings[0] == "h1"
+
+
+def test_the_page_carries_what_its_reader_needs(page: Page, result: Result) -> None:
+    known = result.provenance
+    needed = [known.command, known.finished, known.versions["torch"], str(known.machine["processor"]), "ab" * 32]
+    needed += [str(known.data["manifest_sha256"]), "peak memory", "seconds a picture", "network evaluations", "luma"]
+    for text in needed:
+        assert text in page.words, text
+
+
+def test_the_script_of_the_page_knows_every_score(page: Page, result: Result) -> None:
+    data = json.loads(page.data)
+    assert len(data["pictures"]) == len(result.records) and data["protocols"] == ["native", "rgb"]
+    assert all(key in data["images"] for entry in data["entries"] for key in entry["images"].values())
+    record = result.records[0]
+    row, name, _, height, width, _, scores = data["pictures"][0]
+    assert (name, height, width) == (record.name, 96, 128) and row == 0
+    gain = scores[0][1] - scores[0][0]
+    assert gain == pytest.approx(gain_of(record, "native", "psnr"), abs=1e-3)
+
+
+def test_a_report_without_inputs_or_pictures_is_valid(result: Result, tmp_path: Path) -> None:
+    records = [replace(record, before={}, seconds=None, task="", model="theirs") for record in result.records[:10:2]]
+    bare = Result("theirs", records, len(records), replace(result.provenance, methods=[{"model": "theirs"}]))
+    write_report(bare, tmp_path)
+    data = json.loads(Page((tmp_path / "index.html").read_text(encoding="utf-8")).data)
+    assert data["paired"] is False and data["entries"] == []
+    empty = Result("nothing", [], 4, result.provenance)
+    assert "No picture was scored" in page_html(empty, [], None)

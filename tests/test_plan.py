@@ -1,0 +1,153 @@
+"""The planner: counts that are exact, and choices that keep to a budget. Its times are checked by a benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from restore.config import Recipe
+from restore.errors import ConfigError
+from restore.networks import UNetSpec
+from restore.patches import Patches
+from restore.plan import Speed, choose, cost, parse_bytes, parse_seconds, predict, survey
+from restore.plan.memory import peak_resident, resident
+from restore.restorer import Restorer
+from restore.sampling import DDIM, DPMSolver
+
+SPEED = Speed({(1, 64, 64): (1e9, 0.01), (1, 256, 256): (1e10, 0.05)}, pixel=1e-7)
+
+
+@pytest.fixture(scope="module")
+def restorer(tiny_model: Path) -> Restorer:
+    return Restorer.from_pretrained(tiny_model, device="cpu")
+
+
+def test_operations_are_those_of_the_network(restorer: Restorer) -> None:
+    """Counting on tensors without numbers gives what counting a real evaluation gives."""
+    image = torch.zeros(2, 3, 24, 40)
+    seen = []
+
+    def counted(steps_batch: int) -> None:
+        seen.append(steps_batch)
+
+    restorer.patches = Patches(size=40, overlap=0, multiple=4, batch=2, context=16)
+    with FlopCounterMode(display=False) as flops:
+        restorer.restore(image, on_batch=counted)
+    assert seen == [2]
+    recipe = restorer.recipe.model_copy(update={"patches": restorer.patches})
+    thumbnails = 2 * 2 * (9 * 4 * 3 * 8**2 + 9 * 8 * 4 * 4**2 + 9 * 8 * 8 * 2**2)  # made once a picture, not a tile
+    assert cost(recipe, 2, 24, 40).flop == flops.get_total_flops() - thumbnails
+
+
+def test_bytes_grow_with_the_tile_and_do_not_count_weights() -> None:
+    recipe = Recipe(name="plain")
+    small, large = cost(recipe, 1, 64, 64), cost(recipe, 4, 128, 128)
+    assert small.bytes < 1e6  # the weights have 24 MB
+    assert 12 < large.bytes / small.bytes <= 16.5
+    assert 15.9 < large.flop / small.flop <= 16
+    half = cost(recipe, 1, 64, 64, torch.bfloat16)
+    assert half.flop == small.flop and half.bytes < 0.7 * small.bytes
+
+
+def test_any_network_can_be_counted() -> None:
+    spec = UNetSpec.model_validate({"channels": (32, 64), "blocks": 1})
+    patches = Patches(size=64, overlap=0, multiple=spec.multiple, fixed=True)
+    found = cost(Recipe(name="other", network=spec, patches=patches), 1, 64, 64)
+    assert found.flop > 1e6 and found.bytes > 64 * 64 * 32 * 4
+
+
+def test_tiles_are_counted_as_they_are_seen(restorer: Restorer) -> None:
+    seen = []
+    for grid in ("anchored", "weatherdiffusion", "whole"):
+        patches = Patches(grid=grid, size=32, overlap=8, multiple=4, batch=3, context=16)
+        plan = predict(restorer, patches, DDIM(steps=2), 70, 50, SPEED)
+        seen.clear()
+        plan.apply(restorer).restore(torch.zeros(1, 3, 70, 50), on_batch=seen.append)
+        assert plan.evaluations == sum(seen)
+
+
+def test_a_plan_grows_with_its_steps(restorer: Restorer) -> None:
+    patches = Patches(size=32, overlap=8, multiple=4, context=16)
+    one, four = (predict(restorer, patches, DDIM(steps=n), 200, 300, SPEED) for n in (1, 4))
+    assert four.tflop == pytest.approx(4 * one.tflop)
+    assert four.seconds == pytest.approx(4 * one.seconds)
+    assert one.memory > resident()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(1e-3, 1e3), st.integers(1, 3))
+def test_a_choice_keeps_to_its_time(tiny_model: Path, budget: float, size: int) -> None:
+    restorer = Restorer.from_pretrained(tiny_model, device="cpu")
+    plan = choose(restorer, 100 * size, 150, budget, speed=SPEED)
+    assert plan.seconds <= budget or not plan.fits
+    # with more time it does not do less
+    more = choose(restorer, 100 * size, 150, budget * 4, speed=SPEED)
+    assert more.evaluations >= plan.evaluations or not plan.fits
+    if not plan.fits:
+        assert plan.sampler.steps == 1
+
+
+def test_steps_that_are_given_are_kept(restorer: Restorer) -> None:
+    assert choose(restorer, 90, 90, 100.0, steps=3, speed=SPEED).sampler.steps == 3
+    assert choose(restorer, 90, 90, speed=SPEED).sampler == restorer.recipe.sampler
+    long = choose(restorer, 90, 90, 1e6, speed=SPEED)
+    assert isinstance(long.sampler, DPMSolver) and long.sampler.steps == 50
+
+
+def test_little_memory_means_small_tiles_or_an_error(tiny_recipe: Recipe) -> None:
+    patches = Patches(size=512, overlap=32, multiple=4, batch=4)
+    large = Restorer(tiny_recipe.model_copy(update={"patches": patches}), tiny_recipe.network.build())
+    free = choose(large, 2000, 2000, speed=SPEED)
+    assert free.patches == patches
+    tight = choose(large, 2000, 2000, memory=free.memory - 30_000_000, speed=SPEED)
+    assert tight.memory <= free.memory - 30_000_000
+    assert tight.patches.size * tight.patches.batch < 512 * 4
+    with pytest.raises(ConfigError, match=r"at least .* of memory"):
+        choose(large, 2000, 2000, memory=1_000_000, speed=SPEED)
+
+
+def test_a_plan_can_be_carried_out(restorer: Restorer) -> None:
+    plan = choose(restorer, 40, 60, 1e6, speed=SPEED)
+    steps = list(plan.apply(restorer).stream(torch.zeros(1, 3, 40, 60)))
+    assert len(steps) == plan.sampler.steps and steps[-1].x_t.shape == (1, 3, 40, 60)
+
+
+def test_the_survey_compares_and_marks_what_needs_too_much(restorer: Restorer) -> None:
+    plans = survey(restorer, 300, 400, memory=1, speed=SPEED)
+    assert {"the model's own", "whole picture", "shifted grid", "published, r = 16"} <= set(plans)
+    assert not any(plan.fits for plan in plans.values())
+    published = plans["published, r = 16"]
+    assert published.evaluations == 25 * 16 * 22  # (300 - 64) and (400 - 64) in steps of 16, and the border
+
+
+def test_a_calibration_knows_what_it_has_timed(restorer: Restorer) -> None:
+    from restore.plan import calibrate
+
+    speed = calibrate(restorer, [(2, 32, 48)], seconds=0.5)
+    assert (2, 32, 48) in speed.calls and speed.pixel > 0
+    work, seconds = speed.calls[2, 32, 48]
+    assert speed.seconds(work, (2, 32, 48)) == seconds
+
+
+@settings(deadline=None)
+@given(st.floats(1e8, 1e12), st.floats(1e8, 1e12))
+def test_more_work_takes_no_less_time(a: float, b: float) -> None:
+    small, large = sorted((a, b))
+    assert 0 < SPEED.seconds(small) <= SPEED.seconds(large) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("text", ["", "ten", "10 parsecs", "-3s", "0", "1e9s", "s"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="such as"):
+        parse_seconds(text)
+    with pytest.raises(ConfigError, match="such as"):
+        parse_bytes(text)
+
+
+def test_memory_is_told_in_bytes() -> None:
+    assert 50e6 < resident() <= peak_resident() * 1.05

@@ -1,0 +1,88 @@
+"""Pairs on disk: the same seed makes the same files, whatever else is in the folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from restore import images
+from restore.degradations import Random
+from restore.degradations.names import named
+from restore.errors import ConfigError
+from restore.synthesize import degradation_named, degrade_picture, picture_seed, severities, synthesize
+
+
+def array(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.mark.parametrize("name", ["snow", "blind-x2", "mask-irregular"])
+def test_the_same_seed_makes_the_same_files(photographs: Path, tmp_path: Path, name: str) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    shutil.copy(photographs / "rocket.png", few)
+    for folder, source, seed in (("a", photographs, 3), ("b", few, 3), ("c", few, 4)):
+        assert all(not pair.error for pair in synthesize(source, tmp_path / folder, name, seed=seed, severity=0.8))
+    one, same, other = (array(tmp_path / folder / "input" / "rocket.png") for folder in "abc")
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+    assert np.array_equal(array(tmp_path / "a/target/rocket.png"), array(photographs / "rocket.png"))
+
+
+def test_the_manifest_makes_every_pair_again(photographs: Path, tmp_path: Path) -> None:
+    list(synthesize(photographs, tmp_path / "out", "rain+snow", seed=1))
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert len(manifest["pictures"]) == 5
+    for entry in manifest["pictures"]:
+        pixels = images.read(photographs / entry["source"]).pixels
+        made = degrade_picture(pixels, named(manifest["name"]), entry["seed"], manifest["severity"])
+        expected = images.read(tmp_path / "out" / "input" / entry["name"]).pixels
+        torch.testing.assert_close(made, expected, atol=1e-6, rtol=0)
+        assert entry["seed"] == picture_seed(1, entry["name"])
+
+
+def test_a_damaged_picture_is_told_and_does_not_stop_the_others(photographs: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    shutil.copytree(photographs, source)
+    (source / "chelsea.png").write_bytes(b"no picture")
+    pairs = list(synthesize(source, tmp_path / "out", "haze"))
+    assert [pair.name for pair in pairs if pair.error] == ["chelsea.png"]
+    assert len(list((tmp_path / "out" / "input").iterdir())) == 4
+
+
+def test_what_is_refused(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    for arguments, message in (
+        ({"output": tmp_path / "full"}, "not empty"),
+        ({"severity": 1.2}, "between 0 and 1"),
+        ({"degradation": "fog"}, "unknown degradation"),
+        ({"degradation": "snow", "depth": tmp_path}, "only haze"),
+    ):
+        options = {"output": tmp_path / "out", "degradation": "rain", **arguments}
+        with pytest.raises(ConfigError, match=message):
+            list(synthesize(photographs, **options))
+
+
+def test_a_strip_goes_from_nothing_to_everything(photographs: Path) -> None:
+    picture = images.read(photographs / "coffee.png")
+    strip = severities(picture, "noise", count=4, seed=2).pixels
+    parts = strip.chunk(4, dim=-1)
+    torch.testing.assert_close(parts[0], picture.pixels, atol=1e-6, rtol=0)
+    errors = [float((part - picture.pixels).abs().mean()) for part in parts]
+    assert errors == sorted(errors)
+
+
+def test_what_is_made_is_what_a_file_would_hold() -> None:
+    made = degrade_picture(torch.rand(3, 20, 20) * 2 - 1, degradation_named("noise-25"), 5)
+    levels = (made + 1) * 127.5
+    torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+    again = named("noise-25")(torch.full((1, 3, 9, 9), 0.5), Random([0]), 1.0)
+    assert abs(float((again - 0.5).std()) * 255 - 25) < 4
