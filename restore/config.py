@@ -32,7 +32,6 @@ __all__ = [
     "Recipe",
     "Stage",
     "TrainConfig",
-    "Upscale",
     "load_train_config",
 ]
 
@@ -51,18 +50,6 @@ class Preset(Spec):
     threshold: ThresholdSpec = Static()
 
 
-class Upscale(Spec):
-    """The condition of a super-resolution model: the low-resolution picture, enlarged.
-
-    Attributes:
-        scale: how many times larger the result is.
-        filter: what enlarges it.
-    """
-
-    scale: int = Field(4, ge=1)
-    filter: Literal["bicubic", "bilinear"] = "bicubic"
-
-
 class Recipe(Spec):
     """Everything about a model but its weights: enough to restore a picture with them.
 
@@ -75,7 +62,6 @@ class Recipe(Spec):
         dropped: what training left out at times; guidance without it is impossible.
         sampling_schedule: the schedule that pictures are made with, where it is not that of training (Palette).
         presets: other ways to make pictures.
-        upscale: how a low-resolution picture becomes the condition; None where the picture itself is.
     """
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -92,13 +78,17 @@ class Recipe(Spec):
     sampler: SamplerSpec = DDIM()
     patches: Patches = Patches()
     presets: dict[str, Preset] = Field(default_factory=dict)
-    upscale: Upscale | None = None
     labels: tuple[str, ...] = LABELS
 
     @model_validator(mode="before")
     @classmethod
     def _call_by_kind(cls, document: Any) -> Any:
-        if isinstance(document, dict) and "task" in document and "tasks" not in document:
+        if not isinstance(document, dict):
+            return document
+        if "upscale" in document and document["upscale"] is None:
+            # files written before there was `task` carry this key, always empty
+            document = {key: value for key, value in document.items() if key != "upscale"}
+        if "task" in document and "tasks" not in document:
             task = document["task"]
             kind = task.get("kind") if isinstance(task, dict) else getattr(task, "kind", None)
             return {**document, "tasks": {str(kind): "unknown"}}
@@ -107,13 +97,20 @@ class Recipe(Spec):
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         if self.network.condition_channels not in (0, self.task.channels):
-            channels = self.network.condition_channels
-            raise ValueError(f"task {self.task.kind} needs network.condition_channels={self.task.channels}, not {channels}")
+            kind, needed = self.task.kind, self.task.channels
+            given = self.network.condition_channels
+            raise ValueError(f"task {kind} needs network.condition_channels={needed}, not {given}")
         for task, label in self.tasks.items():
             if label not in self.labels:
                 raise ValueError(f"task {task!r} asks for label {label!r}; the labels are {', '.join(self.labels)}")
         if self.patches.size % self.network.multiple:
             raise ValueError(f"patches.size must be a multiple of {self.network.multiple}, not {self.patches.size}")
+        told = self.level_input in {"alpha_bar", "sqrt_alpha_bar"} and self.level_scale == 1
+        if getattr(self.network, "gated", False) and not told:
+            raise ValueError(
+                "network.gated needs level_input=sqrt_alpha_bar or alpha_bar and level_scale=1, "
+                f"not {self.level_input} and {self.level_scale}; or set network.gated=false"
+            )
         return self
 
     def problem(self) -> Problem:

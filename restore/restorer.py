@@ -217,6 +217,7 @@ class Restorer:
         x = None
         for step in self.stream(degraded, **options):
             x = step.x_t
+            del step  # its x0 is a picture that nobody needs while the next one is made
         assert x is not None
         return x
 
@@ -249,7 +250,7 @@ class Restorer:
         if samples < 1:
             raise ConfigError(f"samples must be at least 1, not {samples}")
         label = self.recipe.label(task or next(iter(self.recipe.tasks)))
-        sampler = self.sampler(steps)
+        sampler = self.sampler(steps, samples)
         asked = self.task(task)
         image, hole = asked.prepare(degraded[None], request or Request())
         mean, square = None, None
@@ -268,22 +269,29 @@ class Restorer:
         assert mean is not None
         return Posterior(mean, None if square is None else (square / (samples - 1)).sqrt_())
 
-    def sampler(self, steps: int | None = None) -> SamplerSpec:
+    def sampler(self, steps: int | None = None, samples: int = 1) -> SamplerSpec:
         """Return the recipe's sampler, with another number of steps where one is given.
 
+        A network that does not see the noise of the last level (`gated`) answers every seed alike in one step, so
+        several samples take two steps where nothing else is asked for.
+
         Raises:
-            ConfigError: the schedule has fewer levels than that.
+            ConfigError: the schedule has fewer levels than that, or all samples would be one and the same.
         """
+        alike = samples > 1 and getattr(self.recipe.network, "gated", False)
+        default = self.recipe.sampler
         if steps is None:
-            return self.recipe.sampler
+            return default.model_copy(update={"steps": 2}) if alike and default.steps == 1 else default
         if not 1 <= steps <= self.schedule.T:
             raise ConfigError(f"steps must be between 1 and {self.schedule.T}, not {steps}")
-        return self.recipe.sampler.model_copy(update={"steps": steps})
+        if alike and steps == 1:
+            raise ConfigError(f"in one step this model answers every seed alike: {samples} samples need 2 steps or more")
+        return default.model_copy(update={"steps": steps})
 
     def evaluations(self, height: int, width: int, steps: int | None = None, samples: int = 1) -> int:
         """Return how many tiles the network will see for one picture of that size."""
         assert self.patches is not None
-        return sum(batches(self.patches, height, width, self.halo)) * self.sampler(steps).evaluations(self.schedule) * samples
+        return sum(batches(self.patches, height, width, self.halo)) * self.sampler(steps, samples).evaluations(self.schedule) * samples
 
     def __call__(
         self, image: Any, *, task: str | None = None, request: Request | None = None, **options: Any

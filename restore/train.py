@@ -26,6 +26,7 @@ from restore.contracts import Condition
 from restore.data.loading import PairStore, PictureStore, list_pictures
 from restore.degradations import LABELS, Random
 from restore.diffusion.guidance import dropped
+from restore.diffusion.schedule import Learned, LearnedSchedule
 from restore.errors import CheckpointError, ConfigError
 from restore.patches import thumbnail
 from restore.restorer import Restorer, seed_of
@@ -234,13 +235,16 @@ class Trainer:
             return self.config.model
         drops = {"label": self.config.label_drop, "image": self.config.image_drop}
         changes: dict[str, Any] = {"dropped": tuple(what for what, share in drops.items() if share > 0)}
-        if self.problem.parameters():
-            changes["schedule"] = self.config.model.schedule.trained(self.problem.schedule.refreshed())
+        spec, learned = self.config.model.schedule, self.problem.schedule
+        if isinstance(spec, Learned) and isinstance(learned, LearnedSchedule):
+            changes["schedule"] = spec.trained(learned.refreshed())
         return self.config.model.model_copy(update=changes)
 
     def restorer(self) -> Restorer:
         """Return the averaged weights as a model that can restore."""
-        return Restorer(self.recipe(), self.ema.module, device=self.device)
+        recipe = self.recipe()
+        assert isinstance(recipe, Recipe)  # a run that trains a classifier has no pictures to look at
+        return Restorer(recipe, self.ema.module, device=self.device)
 
     @torch.no_grad()
     def validate(self) -> dict[str, tuple[float, float]]:

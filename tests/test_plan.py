@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,20 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
 
 def test_memory_is_told_in_bytes() -> None:
     assert 50e6 < resident() <= peak_resident() * 1.05
+
+
+def test_the_command_prints_what_there_is_to_choose(tiny_model: Path, photographs: Path) -> None:
+    import typer
+    from typer.testing import CliRunner
+
+    from restore.cli.planning import plan
+
+    app = typer.Typer()
+    app.command()(plan)
+    picture = str(next(photographs.glob("*.png")))
+    done = CliRunner().invoke(app, [picture, "--model", str(tiny_model), "--device", "cpu", "--budget", "1h"])
+    assert done.exit_code == 0, done.output
+    assert "128x96" in done.output and "within the budget" in done.output and "published, r = 16" in done.output
+    done = CliRunner().invoke(app, [picture, "--model", str(tiny_model), "--device", "cpu", "--steps", "2", "--json"])
+    document = json.loads(done.output)
+    assert document["chosen"]["sampler"]["steps"] == 2 and document["chosen"]["seconds"] > 0

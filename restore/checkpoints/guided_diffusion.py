@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from math import gcd
 from typing import Any, Literal
 
-from restore.checkpoints.family import Found, TensorLike, make, settle
+from restore.checkpoints.family import Found, TensorLike, faster, make, settle
 from restore.checkpoints.guided_shapes import Ways, levels, pool_of
 from restore.checkpoints.layout import Layout, Shapes, stages_down, stages_up
 from restore.checkpoints.settings import Settings
@@ -56,7 +56,9 @@ class GuidedDiffusion:
             "prediction": "x0" if settings.get(bool, False, "predict_xstart") else "eps",
             "level_input": "t",
             "level_scale": 1000 / steps if settings.get(bool, False, "rescale_timesteps") else 1.0,
-            "upscale": {"scale": max(size // small, 1), "filter": "bilinear"} if upscale else None,
+            "task": {"kind": "upscale", "scale": max(size // small, 1), "filter": "bilinear"}
+            if upscale
+            else {"kind": "weather"},
             **sampling(size, spec, settings, steps),
         }
         legacy = not settings.get(bool, False, "use_new_attention_order")
@@ -197,7 +199,7 @@ def sampling(size: int, spec: UNetSpec, settings: Settings, steps: int) -> dict[
     else:
         visited = {"kind": "ancestral", "variance": variance, "spacing": respacing}
     return {
-        "sampler": {"kind": "ddim", "steps": min(25, steps), "eta": 0.0, "spacing": "leading"},
+        "sampler": faster(spec, 25, steps),
         "patches": patches,
         "presets": {"published": {"sampler": visited, "patches": patches}},
     }

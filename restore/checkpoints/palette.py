@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from restore.checkpoints import guided_diffusion, guided_shapes, sr3
 from restore.checkpoints.family import Found, TensorLike, confirms, make, schedule, settle
@@ -25,7 +26,13 @@ TABLES = frozenset(
         "posterior_mean_coef2",
     }
 )
-TASKS = {"inpainting": "inpaint", "uncropping": "uncrop", "colorization": "colorize"}
+FILLING = {"mask_channel": False, "fill": "noise"}
+TASKS: dict[str, dict[str, Any]] = {
+    "inpainting": {"task": {"kind": "inpaint", **FILLING}, "tasks": {"inpaint": "unknown", "uncrop": "unknown"}},
+    "uncropping": {"task": {"kind": "uncrop", **FILLING}, "tasks": {"uncrop": "unknown", "inpaint": "unknown"}},
+    "colorization": {"task": {"kind": "colorize", "keep_luma": False}, "tasks": {"colorize": "unknown"}},
+}
+"""What each of its tasks shows the network: noise in the hole, and no mask."""
 
 
 class Palette:
@@ -60,15 +67,14 @@ class Palette:
         task = settings.get(str, "inpainting", "task")
         if task not in TASKS:
             raise ConfigError(f"unknown task {task!r}; Palette has {', '.join(TASKS)}")
-        first = TASKS[task]
         recipe = {
             "name": name or f"palette-{size}",
-            "tasks": {key: "unknown" for key in [first, *(other for other in TASKS.values() if other != first)]},
+            **TASKS[task],
             "schedule": trained,
             "sampling_schedule": sampled,
             "prediction": "eps",
             "level_input": "alpha_bar",
-            **sr3.sampling(size, spec.multiple, sampled["steps"]),
+            **sr3.sampling(size, spec, sampled["steps"]),
         }
         return Found(self.name, spec, layout, recipe, size, TABLES & set(tensors), notes)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from restore.checkpoints.family import Found, TensorLike, divisor, is_real, make, schedule, settle
+from restore.checkpoints.family import Found, TensorLike, divisor, faster, is_real, make, schedule, settle
 from restore.checkpoints.layout import Layout, Shapes, stages_down, stages_up
 from restore.checkpoints.settings import Settings
 from restore.networks.unet import UNetSpec
@@ -79,8 +79,8 @@ class SR3:
             "sampling_schedule": sampled,
             "prediction": "eps",
             "level_input": "sqrt_alpha_bar" if continuous else "t",
-            "upscale": {"scale": self.scale(settings), "filter": "bicubic"} if conditional else None,
-            **sampling(size, spec.multiple, sampled["steps"]),
+            "task": {"kind": "upscale", "scale": self.scale(settings)} if conditional else {"kind": "weather"},
+            **sampling(size, spec, sampled["steps"]),
         }
         return Found(self.name, spec, layout(spec, continuous), recipe, size, TABLES & set(tensors), notes)
 
@@ -192,11 +192,18 @@ def numbered(stages: Iterator[tuple[str, str | None]], way: str, first: int) -> 
             yield attention, f"{way}.{n}.attn"
 
 
-def sampling(size: int, multiple: int, steps: int) -> dict[str, Any]:
+def sampling(size: int, spec: UNetSpec, steps: int) -> dict[str, Any]:
     """Return how pictures are made: our faster way, and the published one (every step, ancestral) as a preset."""
-    patches = {"size": size, "multiple": multiple, "fixed": True, "overlap": size // 4, "window": "hann", "batch": 4}
+    patches = {
+        "size": size,
+        "multiple": spec.multiple,
+        "fixed": True,
+        "overlap": size // 4,
+        "window": "hann",
+        "batch": 4,
+    }
     return {
-        "sampler": {"kind": "ddim", "steps": min(50, steps), "eta": 0.0, "spacing": "trailing"},
+        "sampler": faster(spec, 50, steps),
         "patches": patches,
         "presets": {
             "published": {

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "metrics"]
 
 NONE = "none"
-PICTURES, MODEL, SCORES, RESULTS = "Pictures", "Model", "Scores", "Results"
 
 
 def evaluate(
@@ -69,6 +68,7 @@ def evaluate(
     """Score a model, or finished outputs, on pictures whose ground truth is known.
 
     Examples:
+
       restore evaluate --input rainy/ --target clean/ --task derain --report out/
 
       restore evaluate --clean photographs/ --degradation rain,snow,haze --seed 0
@@ -113,6 +113,7 @@ def metrics(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.
     """List the metrics and protocols: which end is better, which range, what for, and where they come from.
 
     Example:
+
       restore metrics
     """
     from restore.metrics import METRICS, PROTOCOLS

@@ -51,7 +51,7 @@ def run(
     pad: Annotated[str | None, typer.Option(metavar="L,T,R,B", help="For uncrop: pixels to add on each side.")] = None,
     steps: Steps = None,
     samples: Annotated[
-        int, typer.Option(min=1, help="Restore this many times and take the mean: smoother, and closer on average.")
+        int, typer.Option(min=1, help="Restore this many times, in 2 steps at least, and take the mean.")
     ] = 1,
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="Also write where the samples differ (needs --samples 2 or more).")
@@ -100,7 +100,7 @@ def run(
     restorer = open_model(model or model_for(task), device, dtype, patch, overlap)
     # an unknown task or an impossible number of steps is told before any work, not once a picture
     restorer.task(task).check(options.request())
-    restorer.sampler(steps)
+    restorer.sampler(steps, samples)
     outcomes = _restore(restorer, jobs, options)
     if as_json:
         print_json([_document(outcome) for outcome in outcomes])

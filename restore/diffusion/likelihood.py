@@ -183,5 +183,7 @@ def bits_per_dim(
     """Return the whole bound; the arguments are those of `terms`. Its noise is one draw a step."""
     found = list(terms(denoiser, x0, condition, schedule, draw, levels=levels, variance=variance))
     prior = prior_bits(x0, schedule, found[0].t)
-    bits, x0_mse, eps_mse = (torch.stack([term[i] for term in found], dim=1) for i in (1, 2, 3))
+    bits = torch.stack([term.bits for term in found], dim=1)
+    x0_mse = torch.stack([term.x0_mse for term in found], dim=1)
+    eps_mse = torch.stack([term.eps_mse for term in found], dim=1)
     return Bits(bits.sum(1) + prior, prior, bits, x0_mse, eps_mse)

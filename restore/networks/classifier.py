@@ -61,6 +61,7 @@ class Classifier(nn.Module):
             nn.Conv2d(c, wider, 2, stride=2) for c, wider in zip(spec.channels, spec.channels[1:], strict=False)
         )
         self.head = nn.Linear(2 * spec.channels[-1], spec.labels)
+        self.frequencies: Tensor
         self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(1000.0), e // 2)), persistent=False)
 
     def forward(self, x_t: Tensor, value: Tensor, condition: Condition | None = None) -> Tensor:

@@ -7,7 +7,7 @@ pixel, as long as clipping comes after the merge. So every sampler becomes patch
 
 from __future__ import annotations
 
-from restore.patches.compiled import FixedBatch
+from restore.patches.compiled import FixedBatch, compiled
 from restore.patches.engine import Capacity, Patched
 from restore.patches.grid import Span, Tile, batches, grid
 from restore.patches.guard import Guarded
@@ -29,6 +29,7 @@ __all__ = [
     "Window",
     "axis_weights",
     "batches",
+    "compiled",
     "grid",
     "in_patches",
     "reflect_pad",

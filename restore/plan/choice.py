@@ -37,7 +37,7 @@ class Plan:
         evaluations: how many tiles the network sees.
         tflop: its operations, in 10^12.
         seconds: of restoring one picture once, without reading and writing it.
-        memory: the most bytes that are needed at once: of this process, or on the GPU.
+        memory: the most bytes that are needed at once, with what this process, or the GPU, holds already.
         fits: whether time and memory stay within what was allowed.
     """
 
@@ -75,7 +75,7 @@ def predict(restorer: Restorer, patches: Patches, sampler: SamplerSpec, height: 
         flop += count * call.flop * looks
         seconds += count * speed.seconds(call.flop, shape)
         held = max(held, call.bytes)
-    earlier = min(steps - 1, sampler.order - 1 if isinstance(sampler, DPMSolver) else 1)
+    earlier = min(steps - 1, sampler.order - 1) if isinstance(sampler, DPMSolver) else 0
     buffers = (BUFFERS + earlier) * 3 * height * width * 4
     return Plan(
         sampler,

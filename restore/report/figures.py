@@ -58,7 +58,7 @@ def draw_figures(result: Result) -> list[Figure]:
         points = [(r.name, r.before[protocol][metric], gain_of(r, protocol, metric)) for r in records if r.before]
         points = [point for point in points if math.isfinite(point[1]) and math.isfinite(point[2])]
         scores = [r.after[protocol][metric] for r in records if math.isfinite(r.after[protocol][metric])]
-        where = result.label(series)
+        where = result.title if len(result.groups) == 1 else f"{result.title}: {result.label(series)}"
         stem = _file_name(series)
         if len(points) >= 2:
             figures.append(histogram([g for _, _, g in points], metric, protocol, where, f"gain-{stem}", gain=True))

@@ -27,6 +27,7 @@ from restore.report.tables import (
 __all__ = ["page_html"]
 
 MOST_CARDS = 8
+DATA_FACTS = {"name": "data", "manifest_sha256": "SHA-256 of the data's manifest"}
 
 
 def page_html(result: Result, figures: Sequence[Figure], gallery: Gallery | None) -> str:
@@ -263,10 +264,10 @@ def _flat(value: Any) -> str:
 def _origin(result: Result) -> str:
     known = result.provenance
     facts = {
-        "data": _flat(known.data),
+        **{DATA_FACTS.get(key, key): _flat(value) for key, value in known.data.items() if value is not None},
         "commit": known.commit or "not a checkout",
         "seeds": _flat(known.seeds),
-        **{f"{key}": _flat(value) for key, value in known.machine.items()},
+        **{key: _flat(value) for key, value in known.machine.items()},
         "peak memory": ", ".join(f"{key} {value:.0f} MiB" for key, value in known.peak_memory_mib.items()) or "unknown",
         "versions": ", ".join(f"{key} {value}" for key, value in known.versions.items()),
         "finished": known.finished,

@@ -44,7 +44,7 @@ def blended(a: Condition, b: Condition, w: float) -> Condition:
             return None
         return torch.lerp(x, y, w) if x.is_floating_point() else (x if w < 0.5 else y)
 
-    return Condition(*(mix(x, y) for x, y in zip(a, b, strict=True)))
+    return Condition(*(mix(x, y) for x, y in zip(a, b, strict=True)))  # type: ignore[arg-type]
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from restore.degradations.masks import Box, FreeForm, Hybrid, Irregular
 from restore.diffusion.objective import Problem
 from restore.errors import ConfigError
 from restore.images import Picture
+from restore.tasks.fill import flow_in
 from restore.tasks.holed import Holed
 from restore.tasks.task import Example, Examples, Prepared, Request, Task, unlabelled
 
@@ -32,11 +33,12 @@ class Filling(Task):
 
     Attributes:
         mask_channel: the network is shown the mask as a fourth channel, 1 in the hole and -1 elsewhere.
-        fill: what the condition shows in the hole; Palette's has noise there and no fourth channel.
+        fill: what the condition shows in the hole: a guess from the known pixels around it, or mid-grey; Palette's has
+            noise there and no fourth channel.
     """
 
     mask_channel: bool = True
-    fill: Literal["gray", "noise"] = "gray"
+    fill: Literal["smooth", "gray", "noise"] = "smooth"
 
     @property
     def channels(self) -> int:
@@ -80,7 +82,7 @@ class Filling(Task):
             generator = torch.Generator().manual_seed(0)
             other = torch.randn(pictures.shape, generator=generator).to(pictures) if noise is None else noise
         else:
-            other = torch.zeros_like(pictures)
+            other = flow_in(pictures, hole) if self.fill == "smooth" else torch.zeros_like(pictures)
         shown = torch.where(lost, other, pictures)
         return torch.cat([shown, lost.to(shown) * 2 - 1], dim=1) if self.mask_channel else shown
 
@@ -173,6 +175,12 @@ class Uncropping(Filling):
     def losses(self) -> Sequence[Hole]:
         """Return the ways in which training pictures lose pixels."""
         return (self.crops,)
+
+    def asked(self, name: str) -> Task:
+        """Return this task, or that of filling holes; see `Inpainting.asked`."""
+        if name != "inpaint":
+            return self
+        return Inpainting(mask_channel=self.mask_channel, fill=self.fill)
 
     def check(self, request: Request) -> None:
         """Return nothing if there is something to add, or a border is marked to be made anew; see `Task`."""

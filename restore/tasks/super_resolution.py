@@ -30,7 +30,7 @@ class SuperResolution(PlainTask):
     card: ClassVar[str] = "set5"
 
     kind: Literal["upscale"] = "upscale"
-    scale: int = Field(4, ge=2, le=32)
+    scale: int = Field(4, ge=1, le=32)
     filter: Kernel = "bicubic"
     blind: bool = False
 

@@ -30,7 +30,6 @@ def measure(options: argparse.Namespace, megapixels: float) -> dict[str, float]:
     height = round(math.sqrt(megapixels * 1e6 / 1.5))
     width = round(height * 1.5)
     restorer = Restorer.from_pretrained(options.model, device=options.device)
-    picture = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0)).mul_(2).sub_(1)
     assert restorer.patches is not None
     changes = {"size": options.patch, "overlap": options.overlap, "batch": options.batch}
     changes = {key: value for key, value in changes.items() if value is not None}
@@ -38,6 +37,7 @@ def measure(options: argparse.Namespace, megapixels: float) -> dict[str, float]:
     speed = calibrated(restorer, height, width)
     sampler = restorer.sampler(options.steps)
     plan = predict(restorer, restorer.patches, sampler, height, width, speed)
+    picture = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0)).mul_(2).sub_(1)
     forget_peak()
     cuda = restorer.device.type == "cuda"
     if cuda:

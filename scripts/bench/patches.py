@@ -25,7 +25,7 @@ from machine import describe, forget_peak, status, table, timed
 from torch import Tensor
 
 from restore.contracts import Condition
-from restore.patches import FixedBatch, Patches, thumbnail
+from restore.patches import Patches, compiled, thumbnail
 from restore.restorer import Restorer, fast_dtype
 from restore.sampling import DDIM
 
@@ -91,20 +91,8 @@ def contestant(name: str, restorer: Restorer, options: argparse.Namespace, degra
     if name == "engine, fast type":
         restorer = replace(restorer, network=deepcopy(restorer.network), dtype=fast_dtype(restorer.device))
     if name == "engine, compiled":
-        restorer = replace(restorer, network=Compiled(restorer.network, options.batch))
+        restorer = replace(restorer, network=compiled(restorer.network, options.batch))
     return engine(replace(restorer, patches=patches), degraded, options.steps)
-
-
-class Compiled(torch.nn.Module):
-    """A network compiled for one number of tiles."""
-
-    def __init__(self, network: torch.nn.Module, batch: int) -> None:
-        super().__init__()
-        self.network, self.encode = network, network.encode
-        self.fixed = FixedBatch(torch.compile(network, dynamic=False), batch)
-
-    def forward(self, x_t: Tensor, value: Tensor, condition: Condition) -> Tensor:
-        return self.fixed(x_t, value, condition)
 
 
 def picture(size: str) -> Tensor:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from restore.checkpoints import convert, open_checkpoint, pickles, read_metadata
 from restore.errors import CheckpointError, ConfigError, TensorMismatch
 from restore.restorer import Restorer
+from restore.tasks import Request
 
 FILES = {
     "weatherdiffusion": "ckpts/RainDrop_ddpm.pth.tar",
@@ -36,17 +37,34 @@ def changed(path, out, change):
     return out
 
 
+PHOTOGRAPHS = {
+    "weatherdiffusion": ([], 1),
+    "palette": (["image_size=16"], 1),
+    "sr3": (["image_size=16", "scale=2"], 2),
+    "guided_diffusion": (["large_size=16", "small_size=8"], 2),
+}
+
+
 @pytest.mark.parametrize("family", list(FILES))
 def test_a_photograph_of_odd_size(golden, tmp_path, family):
-    """The original file and the converted one restore it alike, at once and after a round trip through our file."""
-    g = golden(family)
+    """The original file and the converted one restore it alike."""
+    g, (overrides, scale) = golden(family), PHOTOGRAPHS[family]
     source, out = g.folder / FILES[family], tmp_path / "converted.safetensors"
-    report = convert(source, out)
-    photo = np.random.default_rng(0).integers(0, 256, (19, 27, 3), dtype=np.uint8)
-    restored = [Restorer.from_pretrained(path, "cpu", torch.float32)(photo, steps=2, seed=3) for path in (source, out)]
-    assert restored[0].shape == photo.shape and restored[0].dtype == np.uint8
+    report = convert(source, out, None, overrides)
+    photo = np.random.default_rng(0).integers(0, 256, (19, 21, 3), dtype=np.uint8)
+    mask = torch.zeros(1, 19, 21)
+    mask[:, 4:9, 3:8] = 1
+    request = Request(mask=mask) if family == "palette" else None
+    models = [
+        Restorer.from_pretrained(source, "cpu", torch.float32, overrides=overrides),
+        Restorer.from_pretrained(out, "cpu", torch.float32),
+    ]
+    restored = [model(photo, request=request, steps=2, seed=3) for model in models]
+    assert restored[0].shape == (19 * scale, 21 * scale, 3) and restored[0].dtype == np.uint8
     assert np.array_equal(*restored)
-    assert not np.array_equal(restored[0], photo)
+    if request is not None:
+        known = mask[0].numpy() == 0
+        assert np.array_equal(restored[0][known], photo[known]) and not np.array_equal(restored[0], photo)
     document = read_metadata(out)
     assert document["training"]["converted_from"]["family"] == report.family
     assert document["recipe"] == report.recipe

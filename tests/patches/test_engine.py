@@ -260,16 +260,23 @@ def test_the_network_may_be_shown_features_instead_of_thumbnails(network: Networ
     assert torch.equal(network(x_t, level, condition).x0, network(x_t, level, encoded).x0)
 
 
+class Strict(torch.nn.Module):
+    """A network that takes note of the shapes that it sees."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network, self.encode, self.shapes = network, network.encode, set()
+
+    def forward(self, x_t: Tensor, value: Tensor, condition: Condition) -> Tensor:
+        self.shapes.add((x_t.shape, value.shape, condition.image.shape))
+        return self.network(x_t, value, condition)
+
+
 def test_a_network_for_one_shape_sees_one_shape(network: NetworkDenoiser) -> None:
-    shapes = set()
-
-    def strict(x_t: Tensor, value: Tensor, condition: Condition) -> Tensor:
-        shapes.add((x_t.shape, value.shape, condition.image.shape))
-        return network.network(x_t, value, condition)
-
+    strict = Strict(network.network)
     args = inputs(1, 40, 40)
     patches = Patches(size=16, overlap=4, multiple=4, batch=4)
-    fixed = NetworkDenoiser(FixedBatch(strict, 4), network.prediction, network.level_input)
-    got = in_patches(fixed, patches)(*args).x0
+    fixed = FixedBatch(strict, 4)
+    got = in_patches(NetworkDenoiser(fixed, network.prediction, network.level_input), patches)(*args).x0
     torch.testing.assert_close(got, in_patches(network, patches)(*args).x0, rtol=1e-4, atol=1e-5)
-    assert len(shapes) == 1
+    assert len(strict.shapes) == 1 and fixed.encode == strict.encode

@@ -214,6 +214,9 @@ def test_old_recipes_are_of_weather() -> None:
     assert Recipe.model_validate({"name": "old"}) == Recipe(name="old")
     assert Recipe(name="old").task == Weather()
     assert Recipe(name="old").tasks == {"weather": "unknown"}
+    assert Recipe.model_validate({"name": "old", "upscale": None}) == Recipe(name="old")
+    with pytest.raises(ValidationError, match="upscale"):
+        Recipe.model_validate({"name": "old", "upscale": {"scale": 4}})
 
 
 @pytest.mark.parametrize("objective", [Simple(norm="l1"), FewStep(steps=2)], ids=lambda o: o.kind)

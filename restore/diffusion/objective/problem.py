@@ -69,8 +69,8 @@ class Problem:
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """Return what changes in training, to be saved."""
-        learned = isinstance(self.schedule, LearnedSchedule)
-        return {"history": self.history.state_dict(), "schedule": self.schedule.module.state_dict() if learned else {}}
+        learned = self.schedule.module.state_dict() if isinstance(self.schedule, LearnedSchedule) else {}
+        return {"history": self.history.state_dict(), "schedule": learned}
 
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
         """Take over a saved state; an empty one changes nothing."""
