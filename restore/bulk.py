@@ -117,7 +117,9 @@ def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = Fals
         if target.suffix.lower() not in images.WRITABLE:
             target = target.with_suffix(".png")
         if target in jobs:
-            raise ConfigError(f"{jobs[target].source} and {source} would both be written to {target}; restore them apart")
+            raise ConfigError(
+                f"{jobs[target].source} and {source} would both be written to {target}; restore them apart"
+            )
         jobs[target] = Job(source, target)
     return list(jobs.values())
 
@@ -200,9 +202,7 @@ def _restore_file(
     return Outcome(job, "restored", written, width=width, height=height)
 
 
-def _write(
-    picture: Picture, restored: Picture, posterior: Posterior, job: Job, options: Options
-) -> tuple[Path, ...]:
+def _write(picture: Picture, restored: Picture, posterior: Posterior, job: Job, options: Options) -> tuple[Path, ...]:
     images.write(restored, job.output, overwrite=options.on_exists == "overwrite")
     written = [job.output]
     if options.compare:

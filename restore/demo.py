@@ -16,7 +16,13 @@ from restore.restorer import Restorer, seed_of
 
 __all__ = ["CASES", "Demo", "Row", "run_demo"]
 
-CASES = (("astronaut", "rain"), ("coffee", "snow"), ("rocket", "haze"), ("chelsea", "rain+haze"), ("motorcycle_left", "raindrop"))
+CASES = (
+    ("astronaut", "rain"),
+    ("coffee", "snow"),
+    ("rocket", "haze"),
+    ("chelsea", "rain+haze"),
+    ("motorcycle_left", "raindrop"),
+)
 SEVERITY = 0.6
 SHEET_HEIGHT = 300
 

@@ -285,17 +285,21 @@ class Restorer:
         if not 1 <= steps <= self.schedule.T:
             raise ConfigError(f"steps must be between 1 and {self.schedule.T}, not {steps}")
         if alike and steps == 1:
-            raise ConfigError(f"in one step this model answers every seed alike: {samples} samples need 2 steps or more")
+            raise ConfigError(
+                f"in one step this model answers every seed alike: {samples} samples need 2 steps or more"
+            )
         return default.model_copy(update={"steps": steps})
 
     def evaluations(self, height: int, width: int, steps: int | None = None, samples: int = 1) -> int:
         """Return how many tiles the network will see for one picture of that size."""
         assert self.patches is not None
-        return sum(batches(self.patches, height, width, self.halo)) * self.sampler(steps, samples).evaluations(self.schedule) * samples
+        return (
+            sum(batches(self.patches, height, width, self.halo))
+            * self.sampler(steps, samples).evaluations(self.schedule)
+            * samples
+        )
 
-    def __call__(
-        self, image: Any, *, task: str | None = None, request: Request | None = None, **options: Any
-    ) -> Any:
+    def __call__(self, image: Any, *, task: str | None = None, request: Request | None = None, **options: Any) -> Any:
         """Return the restored picture in the kind of what was given, and of its size unless another was asked for.
 
         Args:

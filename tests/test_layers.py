@@ -19,7 +19,9 @@ def test_layers_are_kept() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("package", ["accelerate", "timm", "lpips", "torchvision", "skimage", "cv2", "kornia", "diffusers"])
+@pytest.mark.parametrize(
+    "package", ["accelerate", "timm", "lpips", "torchvision", "skimage", "cv2", "kornia", "diffusers"]
+)
 def test_restoring_does_not_load_what_it_does_not_need(package: str) -> None:
     script = f"import sys, restore.bulk, restore.restorer; sys.exit({package!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0

@@ -122,7 +122,9 @@ def test_devices() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_gives_the_same_picture(tiny_model: Path) -> None:
     x = torch.rand(1, 3, 70, 90) * 2 - 1
-    cpu, cuda = (Restorer.from_pretrained(tiny_model, device=d, dtype=torch.float32).restore(x).cpu() for d in ("cpu", "cuda"))
+    cpu, cuda = (
+        Restorer.from_pretrained(tiny_model, device=d, dtype=torch.float32).restore(x).cpu() for d in ("cpu", "cuda")
+    )
     torch.testing.assert_close(cpu, cuda, atol=2e-3, rtol=2e-3)
 
 

@@ -120,7 +120,8 @@ def synthesize(
     clean: Annotated[Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of clean photographs.")],
     output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="New folder for `input/` and `target/`.")],
     degradation: Annotated[
-        str, typer.Option(help="rain, snow, haze, raindrop, bicubic-x4, jpeg-q10, mask-box, ...; a wrong one lists all.")
+        str,
+        typer.Option(help="rain, snow, haze, raindrop, bicubic-x4, jpeg-q10, mask-box, ...; a wrong one lists all."),
     ],
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
     severity: Annotated[float | None, typer.Option(help="0 to 1; by default each picture draws its own.")] = None,

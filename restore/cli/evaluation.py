@@ -32,7 +32,9 @@ def evaluate(
     degradation: Annotated[
         list[str] | None, typer.Option(help="rain, snow, haze, rain+haze, raindrop or clean; several with commas.")
     ] = None,
-    severity: Annotated[float | None, typer.Option(help="Of the degradation, 0 to 1; random by default.")] = None,
+    severity: Annotated[
+        str, typer.Option(help="Of the degradation, 0 to 1, or `random`: nearly clean pictures then rule the mean.")
+    ] = "0.7",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pictures.")] = None,
     restored: Annotated[
         list[str] | None, typer.Option(help="Score this folder of finished outputs; several with commas.")
@@ -87,7 +89,8 @@ def evaluate(
     if resume and report is None:
         raise ConfigError("--resume continues the evaluation in a report folder: pass --report")
     folders = [Path(folder) for folder in _listed(restored)]
-    pictures = _pictures(card, root, split, inputs, target, clean, _listed(degradation), severity, folders).first(limit)
+    strength = _severity(severity)
+    pictures = _pictures(card, root, split, inputs, target, clean, _listed(degradation), strength, folders).first(limit)
     asked = _listed(metric)
     names, sets, notes = _metrics(asked)
     digests = Digests()
@@ -141,6 +144,15 @@ def _seeds(values: Sequence[str]) -> tuple[int, ...]:
     if not all(value.isdecimal() for value in values):
         raise ConfigError(f"--seed takes whole numbers from 0 on, got {', '.join(values)}")
     return tuple(int(value) for value in values) or (0,)
+
+
+def _severity(text: str) -> float | None:
+    if text == "random":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--severity takes a number from 0 to 1, or random, not {text!r}") from None
 
 
 def _pictures(

@@ -11,7 +11,9 @@ from restore.cli.console import print_json, table
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="The models that there are, and what is known of each.", rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True, help="The models that there are, and what is known of each.", rich_markup_mode=None
+)
 
 
 @app.command("list")
@@ -28,7 +30,13 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print as J
     cards = [model_card(name) for name in resources.list_configs("models")]
     shipped = set(resources.list_weights())
     rows = [
-        [c.recipe.name, ", ".join(c.recipe.tasks), "ships" if Path(c.weights).stem in shipped else "absent", c.licence, c.summary]
+        [
+            c.recipe.name,
+            ", ".join(c.recipe.tasks),
+            "ships" if Path(c.weights).stem in shipped else "absent",
+            c.licence,
+            c.summary,
+        ]
         for c in cards
     ]
     if as_json:
@@ -53,10 +61,7 @@ def info(
     from restore import checkpoints
     from restore.restorer import is_file, model_card
 
-    if is_file(model):
-        document = checkpoints.read_metadata(Path(model))
-    else:
-        document = model_card(model).model_dump(mode="json")
+    document = checkpoints.read_metadata(Path(model)) if is_file(model) else model_card(model).model_dump(mode="json")
     if as_json:
         print_json(document)
     else:

@@ -158,7 +158,9 @@ def _finish(outcomes: list[Outcome], quiet: bool) -> None:
     for outcome in outcomes:
         if outcome.status == "restored" and not quiet:
             size = f"{outcome.width}x{outcome.height}"
-            typer.echo(f"{outcome.job.source} -> {', '.join(map(str, outcome.written))}  {size}, {outcome.seconds:.1f} s")
+            typer.echo(
+                f"{outcome.job.source} -> {', '.join(map(str, outcome.written))}  {size}, {outcome.seconds:.1f} s"
+            )
         elif outcome.status == "skipped":
             typer.echo(f"skipped: {outcome.reason}", err=True)
     failed = sum(outcome.status == "failed" for outcome in outcomes)
@@ -187,8 +189,6 @@ def demo(
     with bar(None, "demo", "picture") as progress:
         result = run_demo(restorer, output, steps=steps, seed=seed, on_picture=progress.update)
     header = ["picture", "weather", "PSNR before", "after", "SSIM before", "after"]
-    rows = [
-        [r.picture, r.weather, *(round(x, 2) for x in r.psnr), *(round(x, 4) for x in r.ssim)] for r in result.rows
-    ]
+    rows = [[r.picture, r.weather, *(round(x, 2) for x in r.psnr), *(round(x, 4) for x in r.ssim)] for r in result.rows]
     typer.echo(table(header, rows))
     typer.echo(f"wrote {result.sheet} (clean, degraded, restored) and {len(result.rows)} restored pictures beside it")

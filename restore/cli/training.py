@@ -42,7 +42,9 @@ def train(
                 progress.update(1)
                 progress.set_postfix(loss=f"{done.loss:.4f}", rate=f"{done.rate:.1e}")
                 if done.validation:
-                    rows = [[name, round(b, 2), round(a, 2), round(a - b, 2)] for name, (b, a) in done.validation.items()]
+                    rows = [
+                        [name, round(b, 2), round(a, 2), round(a - b, 2)] for name, (b, a) in done.validation.items()
+                    ]
                     typer.echo(f"step {done.step}, PSNR in dB on held-out pictures")
                     typer.echo(table(["degradation", "before", "after", "gain"], rows))
                 if stopped:

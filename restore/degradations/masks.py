@@ -15,12 +15,15 @@ from pydantic import Field
 from torch import Tensor
 
 from restore import images
-from restore.degradations.fields import smooth_field
+from restore.degradations.fields import enlarge, smooth_field
 from restore.degradations.random import CountRange, Random
 from restore.errors import DataError
 from restore.schema import Spec
 
 __all__ = ["Border", "Box", "Center", "FreeForm", "Hybrid", "Irregular", "MaskFiles", "MaskSpec", "read_mask"]
+
+
+FIELD = 96  # cells of the grid on which the distance from strokes is computed, along the longer side
 
 
 def _coordinates(length: int, random: Random) -> Tensor:
@@ -42,9 +45,11 @@ def _rectangle(random: Random, height: int, width: int, area: Tensor, aspect: Te
 
 def _lowest(field: Tensor, area: Tensor) -> Tensor:
     """Return (B, 1, H, W): 1 where `field` (B, H, W) is among the lowest share `area` of its values."""
-    ranks = field.flatten(1).argsort(1).argsort(1).view_as(field)
-    count = (area * field[0].numel()).round() if len(field) else area
-    return (ranks < count[:, None, None])[:, None].float()
+    flat = field.flatten(1)
+    counts = (area * flat.shape[1]).round().long().tolist()
+    edges = [row.kthvalue(k).values if k else row.new_tensor(-torch.inf) for row, k in zip(flat, counts, strict=True)]
+    edge = torch.stack(edges) if edges else area
+    return (field <= edge[:, None, None])[:, None].float()
 
 
 class Box(Spec):
@@ -146,7 +151,13 @@ class FreeForm(Spec):
         end = start[:, :, None] + step.cumsum(2)
         begin = torch.cat([start[:, :, None], end[:, :, :-1]], dim=2)
         drawn = (torch.arange(high, device=random.device) < count[:, None])[:, :, None].expand(-1, -1, self.bends)
-        return _lowest(self._distance(begin.flatten(1, 2), end.flatten(1, 2), drawn.flatten(1), height, width), area)
+        # the distance is smooth, and a coarse grid of it serves as well
+        step = max(1, round(size / FIELD))
+        rows, columns = max(1, height // step), max(1, width // step)
+        scale = torch.tensor([rows / height, columns / width], device=random.device)
+        begin, end = begin.flatten(1, 2) * scale, end.flatten(1, 2) * scale
+        distance = self._distance(begin, end, drawn.flatten(1), rows, columns)
+        return _lowest(enlarge(distance.sqrt()[:, None], height, width)[:, 0], area)
 
     @staticmethod
     def _distance(begin: Tensor, end: Tensor, drawn: Tensor, height: int, width: int) -> Tensor:

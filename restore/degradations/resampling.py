@@ -11,7 +11,7 @@ from torch import Tensor
 
 from restore.errors import ArrayError
 
-__all__ = ["Kernel", "resample", "resize", "taps"]
+__all__ = ["Kernel", "resize", "taps"]
 
 Kernel = Literal["bicubic", "bilinear"]
 
@@ -41,6 +41,8 @@ def triangle(x: Tensor) -> Tensor:
     return (1 - x.abs()).clamp(min=0)
 
 
+DENSE = 2**18  # entries up to which a matrix product is faster than gathering a few samples for each
+
 KERNELS = {"bicubic": (cubic, 4.0), "bilinear": (triangle, 2.0)}
 
 
@@ -66,12 +68,24 @@ def taps(length: int, out: int, scale: float, kernel: Kernel = "bicubic", antial
     return Taps(index[used], weight[used].float())
 
 
-def resample(image: Tensor, dim: int, matrix: Taps) -> Tensor:
-    """Return (..., H, W) resampled along `dim`, -2 or -1."""
+@lru_cache(maxsize=64)
+def matrix(length: int, out: int, scale: float, kernel: Kernel = "bicubic", antialias: bool = True) -> Tensor:
+    """Return (out, length): `taps` as a dense matrix."""
+    index, weight = taps(length, out, scale, kernel, antialias)
+    return torch.zeros(length, out).scatter_add_(0, index, weight).T.contiguous()
+
+
+def resample(image: Tensor, dim: int, scale: float, out: int, kernel: Kernel, antialias: bool) -> Tensor:
+    """Return (..., H, W) resampled to `out` samples along `dim`, -2 or -1."""
+    length = image.shape[dim]
+    if length * out <= DENSE:
+        dense = matrix(length, out, scale, kernel, antialias).to(image)
+        return dense @ image if dim == -2 else image @ dense.T
     if dim == -1:
-        return resample(image.transpose(-2, -1).contiguous(), -2, matrix).transpose(-2, -1)
-    total = None
-    for index, weight in zip(matrix.index.to(image.device), matrix.weight.to(image), strict=True):
+        turned = image.transpose(-2, -1).contiguous()
+        return resample(turned, -2, scale, out, kernel, antialias).transpose(-2, -1)
+    sparse, total = taps(length, out, scale, kernel, antialias), None
+    for index, weight in zip(sparse.index.to(image.device), sparse.weight.to(image), strict=True):
         part = image.index_select(-2, index).mul_(weight[:, None])
         total = part if total is None else total.add_(part)
     assert total is not None
@@ -109,5 +123,5 @@ def resize(
     sides = [(rows, -2, height, size[0]), (columns, -1, width, size[1])]
     for factor, dim, length, out in sorted(sides, key=lambda side: side[0]):
         if factor != 1 or length != out:
-            image = resample(image, dim, taps(length, out, factor, kernel, antialias))
+            image = resample(image, dim, factor, out, kernel, antialias)
     return image.contiguous()

@@ -15,6 +15,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import skimage.data
 import torch
@@ -55,6 +56,11 @@ def training_step(recipe: Recipe) -> Callable[[], None]:
     return step
 
 
+def degrade(make: Callable[..., object], clean: torch.Tensor) -> object:
+    """Return what `make` makes of the regions, each with its own seed."""
+    return make(clean, Random(range(REGIONS)), None)
+
+
 def cpu_seconds(work: Callable[[], object]) -> float:
     """Return the CPU time that `work` takes."""
     start = time.process_time()
@@ -71,12 +77,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     clean, step = regions(), training_step(load_train_config("weather").model)
-    weather, seeds = load_train_config("weather").data.degradation, range(REGIONS)
-    makers: dict[str, Callable[[], object]] = {"the mixture of training": lambda: weather.sample(clean, Random(seeds))}
+    weather = load_train_config("weather").data.degradation
+    makers: dict[str, Callable[[], object]] = {
+        "mixture of training": lambda: weather.sample(clean, Random(range(REGIONS)))
+    }
     for name in (*FIXED, *MORE):
-        makers[name] = lambda spec=named(name): spec(clean, Random(seeds))
+        makers[name] = partial(degrade, named(name), clean)
     for task in (Inpainting(), Uncropping(), SuperResolution(), Colorization(), Compression()):
-        makers[f"task {task.kind}"] = lambda make=task.examples(Mixture()): make(clean, Random(seeds), None)
+        makers[f"task {task.kind}"] = partial(degrade, task.examples(Mixture()), clean)
     for work in (step, *makers.values()):
         work()
     steps, found = [], {name: [] for name in makers}

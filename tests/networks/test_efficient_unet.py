@@ -48,9 +48,7 @@ def test_fresh_weights_answer_nothing() -> None:
 
 def test_pictures_of_a_batch_do_not_see_each_other(network: EfficientUNet) -> None:
     x_t, value, condition = inputs(3, 16, 24)
-    alone = torch.cat(
-        [network(x_t[i : i + 1], value[i : i + 1], condition.select(slice(i, i + 1))) for i in range(3)]
-    )
+    alone = torch.cat([network(x_t[i : i + 1], value[i : i + 1], condition.select(slice(i, i + 1))) for i in range(3)])
     torch.testing.assert_close(network(x_t, value, condition), alone, rtol=1e-5, atol=1e-5)
 
 
@@ -60,7 +58,9 @@ def test_moving_the_picture_moves_the_answer(network: EfficientUNet) -> None:
     whole = network(x_t, value, condition)
     part = condition.map(image=condition.image[..., 64:, 32:])
     inner = network(x_t[..., 64:, 32:], value, part)
-    torch.testing.assert_close(whole[..., 64 + 64 : -64, 32 + 64 : -64], inner[..., 64:-64, 64:-64], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        whole[..., 64 + 64 : -64, 32 + 64 : -64], inner[..., 64:-64, 64:-64], atol=1e-4, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("what", ["level", "label", "context", "box", "image", "x_t"])

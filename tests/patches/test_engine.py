@@ -163,11 +163,11 @@ def test_the_halo_is_the_field_of_view(spec: EfficientUNetSpec) -> None:
         other[..., changed : side - changed, changed : side - changed] = x_t[
             ..., changed : side - changed, changed : side - changed
         ]
-        return network(other, torch.zeros(1), Condition(image))[..., middle, middle]
+        return network(other, torch.ones(1), Condition(image))[..., middle, middle]
 
     # a larger picture around it, so that padding does not matter either
     around = torch.nn.functional.pad(x_t, (m,) * 4), torch.nn.functional.pad(image, (m,) * 4)
-    far = network(around[0], torch.zeros(1), Condition(around[1]))[..., h + m : h + 2 * m, h + m : h + 2 * m]
+    far = network(around[0], torch.ones(1), Condition(around[1]))[..., h + m : h + 2 * m, h + m : h + 2 * m]
     torch.testing.assert_close(far, answer(0), rtol=0, atol=1e-12)
     assert not torch.equal(answer(m), answer(0))
 
