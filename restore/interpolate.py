@@ -14,7 +14,9 @@ from restore.restorer import Restorer
 from restore.sampling import DDIM, SeededNoise
 from restore.sampling.interpolation import frames_by_diffusion, frames_by_inversion
 
-__all__ = ["interpolate"]
+__all__ = ["Method", "interpolate"]
+
+Method = Literal["inversion", "diffusion"]
 
 
 @torch.no_grad()
@@ -24,7 +26,7 @@ def interpolate(
     b: Tensor,
     frames: int,
     *,
-    method: Literal["inversion", "diffusion"] = "inversion",
+    method: Method = "inversion",
     steps: int = 20,
     start: float = 0.5,
     task: str | None = None,

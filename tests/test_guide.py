@@ -136,7 +136,8 @@ def test_a_learned_schedule_is_trained_with_its_model_and_resumed(photographs: P
 
     base = document(photographs, tmp_path)["model"]
     learned = {"kind": "learned", "steps": 20, "start": 6.0, "end": -4.0, "hidden": 8}
-    model = {**base, "schedule": learned, "prediction": "eps", "level_input": "log_snr"}  # type: ignore[dict-item]
+    network = {**NETWORK, "gated": False}
+    model = {**base, "network": network, "schedule": learned, "prediction": "eps", "level_input": "log_snr"}  # type: ignore[dict-item]
     config = document(photographs, tmp_path / "run", model=model, objective={"kind": "continuous_bound"})
     path = trained(config)
     stored = Restorer.from_pretrained(path, device="cpu").recipe.schedule

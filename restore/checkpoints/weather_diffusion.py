@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from restore.checkpoints.family import Found, TensorLike, make, schedule, settle
+from restore.checkpoints.family import Found, TensorLike, faster, make, schedule, settle
 from restore.checkpoints.layout import Layout, Shapes, stages_down, stages_up
 from restore.checkpoints.settings import Settings
 from restore.networks.unet import UNetSpec
@@ -42,13 +42,14 @@ class WeatherDiffusion:
         usual = 16 * 2 ** min(network.attention) if network.attention else 64
         size = settings.get(int, usual, "data.image_size", "image_size")
         dataset = settings.find(str, "data.dataset", "dataset")
+        trained = schedule(settings, "linear", 1000, 1e-4, 0.02, "diffusion")
         recipe = {
             "name": name or f"weather-diffusion-{size}",
             "tasks": {"weather": "unknown"},
-            "schedule": schedule(settings, "linear", 1000, 1e-4, 0.02, "diffusion"),
+            "schedule": trained,
             "prediction": "eps",
             "level_input": "t",
-            **self.sampling(size, network.multiple),
+            **self.sampling(size, network, trained["steps"]),
         }
         notes = (f"trained on {dataset[0]}",) if dataset else ()
         return Found(self.name, network, self.layout(network), recipe, size, notes=notes)
@@ -108,12 +109,12 @@ class WeatherDiffusion:
                 names[attention] = f"{way}.{i}.attn.{j[0]}"
         return Layout(names, BLOCK, ATTENTION, ones=2)
 
-    def sampling(self, size: int, multiple: int) -> dict[str, Any]:
+    def sampling(self, size: int, network: UNetSpec, steps: int) -> dict[str, Any]:
         """Return how pictures are made: our faster way, and the published one as a preset."""
-        patches = {"size": size, "multiple": multiple, "fixed": True, "batch": 16}
+        patches = {"size": size, "multiple": network.multiple, "fixed": True, "batch": 16}
         stride = min(STRIDE, size)
         return {
-            "sampler": {"kind": "ddim", "steps": 10, "eta": 0.0, "spacing": "leading"},
+            "sampler": faster(network, 10, steps),
             "patches": {**patches, "overlap": size // 4, "window": "hann"},
             "presets": {
                 "published": {

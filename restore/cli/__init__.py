@@ -1,4 +1,4 @@
-"""The command line: `restore run | demo | train | evaluate | models | data | plan | env`.
+"""The command line: `restore run | demo | plan | train | evaluate | metrics | interpolate | models | data | env`.
 
 Results go to stdout, progress and explanations to stderr. Exit codes: 0 all good, 1 failed, 2 a usage or config error,
 3 some files failed, 130 and 143 on Ctrl-C and SIGTERM.
@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from restore.cli import data, environment, evaluation, models, running, training
+from restore.cli import data, environment, evaluation, interpolation, models, planning, running, training
 from restore.errors import RestoreError
 
 __all__ = ["app", "main"]
@@ -32,6 +32,8 @@ app.command("run")(running.run)
 app.command("demo")(running.demo)
 app.command("train")(training.train)
 app.command("evaluate")(evaluation.evaluate)
+app.command("plan")(planning.plan)
+app.command("interpolate")(interpolation.interpolate)
 app.command("metrics")(evaluation.metrics)
 app.command("env")(environment.env)
 app.add_typer(models.app, name="models")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from restore.errors import ConfigError
 
 if TYPE_CHECKING:
     from restore.restorer import Restorer
@@ -50,29 +53,55 @@ def bar(total: int | None, description: str, unit: str) -> Any:
 
 
 def open_model(
-    model: str, device: str, dtype: str, patch: int | None = None, overlap: int | None = None, batch: int | None = None
+    model: str,
+    device: str,
+    dtype: str,
+    *,
+    patches: Mapping[str, Any] | None = None,
+    sampler: str | None = None,
+    guidance: float = 1.0,
+    preset: str | None = None,
+    config: Path | None = None,
+    settings: Sequence[str] = (),
 ) -> Restorer:
     """Return the model of the common options.
+
+    Args:
+        model: a name or a file.
+        device: `auto`, `cpu` or `cuda`.
+        dtype: `auto`, `fp32` or `bf16`.
+        patches: changes to how pictures are cut; None values change nothing.
+        sampler: kind of another sampler than the model's own.
+        guidance: scale of classifier-free guidance.
+        preset: a named way to make pictures.
+        config: config file of a published codebase.
+        settings: `key=value` in the words of that config.
 
     Raises:
         ConfigError: a value is unknown or out of range.
     """
     import torch
 
-    from restore.errors import ConfigError
     from restore.patches import Patches
     from restore.restorer import Restorer
+    from restore.sampling import SamplerSpec
     from restore.schema import parse
 
     types = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
     if dtype not in types:
         raise ConfigError(f"unknown --dtype {dtype!r}; choose {', '.join(types)}")
-    restorer = Restorer.from_pretrained(model, device=device, dtype=types[dtype])
-    changes = {"size": patch, "overlap": overlap, "batch": batch}
-    changes = {key: value for key, value in changes.items() if value is not None}
+    restorer = Restorer.from_pretrained(
+        model, device=device, dtype=types[dtype], preset=preset, config=config, overrides=settings
+    )
+    restorer.guidance_scale = guidance
+    if sampler is not None:
+        document = {"kind": sampler, "steps": restorer.recipe.sampler.steps}
+        chosen = parse(SamplerSpec, document, "--sampler")
+        restorer.recipe = restorer.recipe.model_copy(update={"sampler": chosen})
+    changes = {key: value for key, value in (patches or {}).items() if value is not None}
     if changes:
         document = {**restorer.recipe.patches.model_dump(), **changes}
-        if patch is not None and overlap is None:
-            document["overlap"] = min(document["overlap"], patch // 2)
-        restorer.patches = parse(Patches, document, "--patch/--overlap")
+        if "size" in changes and "overlap" not in changes:
+            document["overlap"] = min(document["overlap"], changes["size"] // 2)
+        restorer.patches = parse(Patches, document, "--patch, --overlap, --grid")
     return restorer

@@ -1,4 +1,4 @@
-"""`restore models list | info`."""
+"""`restore models list | info | convert`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from restore.cli.console import print_json, table
+from restore.errors import ConfigError
 
 __all__ = ["app"]
 
@@ -59,10 +60,46 @@ def info(
     import yaml
 
     from restore import checkpoints
-    from restore.restorer import is_file, model_card
+    from restore.restorer import find_weights, is_file, model_card
 
-    document = checkpoints.read_metadata(Path(model)) if is_file(model) else model_card(model).model_dump(mode="json")
+    if is_file(model):
+        opened = checkpoints.open_checkpoint(find_weights(model))
+        if opened.conversion is not None and not as_json:
+            typer.echo(opened.conversion.summary())
+            return
+        document = {"recipe": opened.recipe} if opened.conversion else checkpoints.read_metadata(Path(model))
+    else:
+        document = model_card(model).model_dump(mode="json")
     if as_json:
         print_json(document)
     else:
         typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110).rstrip())
+
+
+@app.command("convert")
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A checkpoint of a published codebase.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="Where ours goes.")],
+    config: Annotated[Path | None, typer.Option(help="Its authors' config, YAML or JSON.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting in the words of that config.")
+    ] = None,
+) -> None:
+    """Make a checkpoint of WeatherDiffusion, Palette, SR3 or guided-diffusion one of ours, and say what it is.
+
+    Nothing in the file is run: a pickle that asks for more than tensors and plain values is refused.
+
+    Examples:
+
+      restore models convert WeatherDiff64.pth.tar weatherdiff64.safetensors
+
+      restore models convert ema_0.9999.pt ours.safetensors --set noise_schedule=cosine
+    """
+    from restore import checkpoints
+
+    if output.exists():
+        raise ConfigError(f"{output} is there already; give another name")
+    if output.suffix != ".safetensors":
+        raise ConfigError(f"the converted file is a .safetensors file, not {output.name}")
+    typer.echo(checkpoints.convert(source, output, config, settings or ()).summary())
+    typer.echo(f"wrote {output}")

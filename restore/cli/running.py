@@ -12,7 +12,8 @@ from restore.cli.console import bar, open_model, print_json, table
 from restore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from restore.bulk import Outcome
+    from restore.bulk import Job, Outcome
+    from restore.restorer import Restorer
 
 __all__ = ["demo", "run"]
 
@@ -61,6 +62,26 @@ def run(
     dtype: Dtype = "auto",
     patch: Patch = None,
     overlap: Overlap = None,
+    grid: Annotated[
+        str | None, typer.Option(help="How tiles lie: anchored, shifted, whole or weatherdiffusion. [the model's]")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="The time that a picture may take: 10s, 2m; picks steps and tiles.")
+    ] = None,
+    memory: Annotated[str | None, typer.Option(help="The memory that it may need: 2GB; picks the tiles.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="ddim, dpm_solver, ancestral, langevin or consistency. [the model's]")
+    ] = None,
+    guidance: Annotated[
+        float, typer.Option(help="Scale of classifier-free guidance, for models trained with dropped conditions.")
+    ] = 1.0,
+    preset: Annotated[str | None, typer.Option(help="A named way to make pictures: published, fast, ...")] = None,
+    model_config: Annotated[
+        Path | None, typer.Option(help="For a published checkpoint: its authors' config, YAML or JSON.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="For a published checkpoint: a setting.")
+    ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also write before and after side by side.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders, too.")] = False,
     on_exists: Annotated[str, typer.Option(help="Where there is an output already: skip, overwrite or error.")] = (
@@ -97,14 +118,51 @@ def run(
     options = Options(
         task, steps, samples, seed, cast(OnExists, on_exists), compare, uncertainty, mask, invert_mask, scale, _pad(pad)
     )
-    restorer = open_model(model or model_for(task), device, dtype, patch, overlap)
+    restorer = open_model(
+        model or model_for(task),
+        device,
+        dtype,
+        patches={"size": patch, "overlap": overlap, "grid": grid},
+        sampler=sampler,
+        guidance=guidance,
+        preset=preset,
+        config=model_config,
+        settings=settings or (),
+    )
     # an unknown task or an impossible number of steps is told before any work, not once a picture
     restorer.task(task).check(options.request())
     restorer.sampler(steps, samples)
+    if budget is not None or memory is not None:
+        _keep_within(restorer, jobs, budget, memory, steps)
     outcomes = _restore(restorer, jobs, options)
     if as_json:
         print_json([_document(outcome) for outcome in outcomes])
     _finish(outcomes, quiet=as_json)
+
+
+def _keep_within(
+    restorer: Restorer, jobs: list[Job], budget: str | None, memory: str | None, steps: int | None
+) -> None:
+    """Give the model the sampler and the tiles with which the largest picture keeps within time and memory."""
+    from restore import images
+    from restore.plan import calibrated, choose, parse_bytes, parse_seconds, show_bytes, show_seconds
+
+    most_time = None if budget is None else parse_seconds(budget)
+    most_memory = None if memory is None else parse_bytes(memory)
+    sizes = [size for job in jobs if (size := images.peek(job.source)) is not None]
+    if not sizes:
+        return
+    height, width = max(sizes, key=lambda size: size[0] * size[1])
+    speed = calibrated(restorer, height, width)
+    plan = choose(restorer, height, width, most_time, most_memory, steps=steps, speed=speed)
+    restorer.patches = plan.patches
+    restorer.recipe = restorer.recipe.model_copy(update={"sampler": plan.sampler})
+    short = "" if plan.fits else "; nothing faster is at hand, it will take longer than asked"
+    typer.echo(
+        f"plan for {width}x{height}: {plan.sampler.kind}, {plan.sampler.steps} steps, tiles of {plan.patches.size}, "
+        f"about {show_seconds(plan.seconds)} and {show_bytes(plan.memory)}{short}",
+        err=True,
+    )
 
 
 def _pad(text: str | None) -> tuple[int, int, int, int] | None:

@@ -58,6 +58,18 @@ def read(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
     return replace(picture, source=Path(os.path.abspath(location)))
 
 
+def peek(path: str | PathLike[str]) -> tuple[int, int] | None:
+    """Return the (height, width) that a file's header tells, as stored, or None where `read` would refuse it."""
+    location = os.fspath(path)
+    shown = printable(location)
+    # whatever is wrong with the file is told when it is read
+    with suppress(Exception), open_file(location, shown) as stream, translated_warnings(shown):
+        image = opened(stream, recognise(stream.read(4096), shown))
+        check_size(image.size, shown, MAX_PIXELS)
+        return image.size[1], image.size[0]
+    return None
+
+
 def read_stream(stream: BinaryIO, shown: str, max_pixels: int) -> Picture:
     """Return the picture in an open file; any exception other than `ImageError` means damage."""
     head = stream.read(4096)

@@ -67,8 +67,8 @@ class Transfer:
             return None
         if not self.pinned:
             return tensor.to(self.home)
-        there = torch.empty(tensor.shape, dtype=tensor.dtype, device=self.home, pin_memory=True)
-        return there.copy_(tensor, non_blocking=True)
+        here = torch.empty(tensor.shape, dtype=tensor.dtype, device=self.home, pin_memory=True)
+        return here.copy_(tensor, non_blocking=True)
 
     @staticmethod
     def _arrived(batch: Any, estimate: Estimate, event: torch.cuda.Event | None) -> tuple[Any, Estimate]:

@@ -81,7 +81,8 @@ def probes_for(restorer: Restorer) -> list[Shape]:
     if patches.fixed:
         return [(1, patches.size, patches.size), (max(2, patches.batch), patches.size, patches.size)]
     multiple = restorer.recipe.network.multiple
-    return [(n, *(max(multiple, side // multiple * multiple) for side in sides)) for n, *sides in PROBES]
+    rounded = {side: max(multiple, side // multiple * multiple) for _, *sides in PROBES for side in sides}
+    return [(n, rounded[height], rounded[width]) for n, height, width in PROBES]
 
 
 def _times(call: Callable[[], object], seconds: float) -> Iterator[float]:

@@ -1,0 +1,73 @@
+"""`restore interpolate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restore.cli.console import bar, open_model
+from restore.errors import ConfigError
+
+__all__ = ["interpolate"]
+
+
+def interpolate(
+    a: Annotated[Path, typer.Argument(help="The first picture.")],
+    b: Annotated[Path, typer.Argument(help="The last picture, of the same size.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A strip of all frames, or a folder for them.")],
+    frames: Annotated[int, typer.Option(min=2, help="How many, both ends included.")] = 7,
+    method: Annotated[
+        str, typer.Option(help="inversion (a great circle between the noises) or diffusion (mixed under one noise).")
+    ] = "inversion",
+    steps: Annotated[int, typer.Option(min=1, help="Steps of DDIM, up and down.")] = 20,
+    start: Annotated[float, typer.Option(help="For diffusion: how far up the noise goes, above 0 to 1.")] = 0.5,
+    model: Annotated[str, typer.Option("--model", "-m", help="A name or a checkpoint file.")] = "weather",
+    task: Annotated[str | None, typer.Option("--task", "-t", help="One of the model's tasks.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same frames.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+) -> None:
+    """Make the pictures between two pictures, by way of their noise.
+
+    Examples:
+
+      restore interpolate a.png b.png -o strip.png --frames 7
+
+      restore interpolate a.png b.png -o frames/ --frames 30 --method diffusion --start 0.6
+    """
+    from typing import cast, get_args
+
+    import torch
+
+    from restore import images
+    from restore.interpolate import Method
+    from restore.interpolate import interpolate as between
+
+    if method not in get_args(Method):
+        raise ConfigError(f"unknown --method {method!r}; choose {', '.join(get_args(Method))}")
+    first, last = images.read(a), images.read(b)
+    restorer = open_model(model, device, dtype)
+    made = []
+    with bar(frames, "interpolating", "frame") as progress:
+        pictures = between(
+            restorer,
+            first.pixels,
+            last.pixels,
+            frames,
+            method=cast(Method, method),
+            steps=steps,
+            start=start,
+            task=task,
+            seed=seed,
+        )
+        for pixels in pictures:
+            made.append(pixels.cpu())
+            progress.update(1)
+    if output.suffix.lower() in images.WRITABLE:
+        images.write(images.Picture(torch.cat(made, dim=-1)), output, overwrite=True)
+    else:
+        for i, pixels in enumerate(made):
+            images.write(images.Picture(pixels), output / f"{i:04d}.png", overwrite=True)
+    typer.echo(f"wrote {frames} frames to {output}")
