@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,11 @@ def test_operations_are_those_of_the_network(restorer: Restorer) -> None:
     def counted(steps_batch: int) -> None:
         seen.append(steps_batch)
 
-    restorer.patches = Patches(size=40, overlap=0, multiple=4, batch=2, context=16)
+    patches = Patches(size=40, overlap=0, multiple=4, batch=2, context=16)
     with FlopCounterMode(display=False) as flops:
-        restorer.restore(image, on_batch=counted)
+        replace(restorer, patches=patches).restore(image, on_batch=counted)
     assert seen == [2]
-    recipe = restorer.recipe.model_copy(update={"patches": restorer.patches})
+    recipe = restorer.recipe.model_copy(update={"patches": patches})
     thumbnails = 2 * 2 * (9 * 4 * 3 * 8**2 + 9 * 8 * 4 * 4**2 + 9 * 8 * 8 * 2**2)  # made once a picture, not a tile
     assert cost(recipe, 2, 24, 40).flop == flops.get_total_flops() - thumbnails
 
@@ -113,7 +114,8 @@ def test_little_memory_means_small_tiles_or_an_error(tiny_recipe: Recipe) -> Non
 
 
 def test_a_plan_can_be_carried_out(restorer: Restorer) -> None:
-    plan = choose(restorer, 40, 60, 1e6, speed=SPEED)
+    plan = choose(restorer, 40, 60, 0.05, speed=SPEED)
+    assert isinstance(plan.sampler, DPMSolver)
     steps = list(plan.apply(restorer).stream(torch.zeros(1, 3, 40, 60)))
     assert len(steps) == plan.sampler.steps and steps[-1].x_t.shape == (1, 3, 40, 60)
 

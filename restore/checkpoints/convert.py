@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from restore.checkpoints import native, pickles
+from restore.checkpoints import native
 from restore.checkpoints.family import Family, Found, TensorLike
 from restore.checkpoints.guided_diffusion import GuidedDiffusion
 from restore.checkpoints.layout import Rule, Shapes, check, gather, rules, scatter
 from restore.checkpoints.palette import Palette
+from restore.checkpoints.probe import probed
 from restore.checkpoints.settings import Settings, read_config
 from restore.checkpoints.sr3 import SR3
+from restore.checkpoints.unwrap import read, unwrap
 from restore.checkpoints.weather_diffusion import WeatherDiffusion
 from restore.errors import CheckpointError, ConfigError
 
@@ -25,10 +26,6 @@ __all__ = ["FAMILIES", "Conversion", "Opened", "convert", "identify", "open_chec
 
 # Palette before SR3: a file of Palette's second U-Net differs from SR3's only by its tables
 FAMILIES: tuple[Family, ...] = (WeatherDiffusion(), Palette(), SR3(), GuidedDiffusion())
-
-AVERAGES = ("ema_helper", "ema", "ema_state_dict", "params_ema", "model_ema")
-STATES = ("state_dict", "model", "model_state_dict", "params", "network", "net")
-PREFIXES = ("module.", "_orig_mod.", "ema_model.", "netG.")
 
 
 @dataclass(frozen=True)
@@ -108,21 +105,30 @@ def open_checkpoint(path: Path, config: Path | None = None, overrides: Sequence[
             raise ConfigError(f"{path} carries its recipe; a config or overrides are for files of other codebases")
         return Opened(native.read_metadata(path)["recipe"], native.load(path), None)
     settings = Settings(overrides, read_config(config) if config else None, f"config file {config}")
-    kind = settings.find(str, "weights")
-    path, content = _content(path, None if kind is None else kind[0])
+    asked = settings.find(str, "weights")
+    wanted = None if asked is None else asked[0]
+    path, content = read(path, wanted)
+    state, weights, inside = unwrap(path, content, wanted)
+    if inside:
+        settings.add("config in the file", inside)
     settings.file = path.name
-    state, weights = _unwrap(path, content, settings, None if kind is None else kind[0])
     found = identify(state, settings, path)
     settings.refuse_unused()
-    network, mapping = _mapping(found)
-    check(mapping, {name: state[name] for name in state if name not in found.tables}, str(path))
-    tensors = gather(network, mapping, state)
-    recipe = {**found.recipe, "network": found.network.model_dump(mode="json")}
+    check(_mapping(found)[1], {name: state[name] for name in state if name not in found.tables}, str(path))
+    if found.choices:
+        found = probed(found, state, settings)
+    tensors = gather(*_mapping(found), state)
+    return Opened(_recipe(found), tensors, _report(path, found, weights, tensors, settings))
+
+
+def _recipe(found: Found) -> dict[str, Any]:
+    return {**found.recipe, "network": found.network.model_dump(mode="json")}
+
+
+def _report(path: Path, found: Found, weights: str, tensors: Mapping[str, Tensor], settings: Settings) -> Conversion:
     count = sum(value.numel() for value in tensors.values())
-    report = Conversion(
-        path, found.family, recipe, count, found.resolution, weights, settings.given, settings.assumed, found.notes
-    )
-    return Opened(recipe, tensors, report)
+    told = settings.given, settings.assumed
+    return Conversion(path, found.family, _recipe(found), count, found.resolution, weights, *told, found.notes)
 
 
 def convert(path: Path, out: Path, config: Path | None = None, overrides: Sequence[str] = ()) -> Conversion:
@@ -143,7 +149,7 @@ def convert(path: Path, out: Path, config: Path | None = None, overrides: Sequen
     recipe, tensors, report = open_checkpoint(path, config, overrides)
     if report is None:
         raise CheckpointError(f"{path} is a file of this package already")
-    bad = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
+    bad = [name for name, value in tensors.items() if not native.finite(value)]
     if bad:
         raise CheckpointError(f"{path} holds NaN or infinity in {', '.join(bad[:5])}")
     origin = {"family": report.family, "file": report.source.name, "weights": report.weights}
@@ -180,92 +186,3 @@ def _mapping(found: Found) -> tuple[Any, list[Rule]]:
     with torch.device("meta"):
         network = found.network.build()
     return network, rules(network, found.layout)
-
-
-def _content(path: Path, weights: str | None) -> tuple[Path, Any]:
-    """Return the content of a file, or of the average that lies beside it."""
-    average = path.with_name(f"{path.stem}_ema{path.suffix}")
-    if weights != "raw" and path.stem.endswith("_Network") and average.is_file():
-        path = average
-    if native.is_safetensors(path):
-        return path, native.load(path)
-    return path, pickles.load(path)
-
-
-def _unwrap(path: Path, content: Any, settings: Settings, weights: str | None) -> tuple[dict[str, TensorLike], str]:
-    """Return the state inside a file's wrappers, and in words which weights it is.
-
-    Raises:
-        CheckpointError: there is none, or no average where the family has one.
-        ConfigError: `weights` is neither ema nor raw.
-    """
-    if weights not in (None, "ema", "raw"):
-        raise ConfigError(f"weights is ema or raw, not {weights!r}")
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors")
-    if "config" in content:
-        settings.add("config in the file", _plain(content["config"]))
-    average = next((key for key in AVERAGES if _is_state(content.get(key))), None)
-    raw = next((key for key in STATES if _is_state(content.get(key))), None)
-    if "ema_helper" in content or average:
-        if average and weights != "raw":
-            return _stripped(content[average]), f"average ({average})"
-        if weights != "raw" or raw is None:
-            raise CheckpointError(
-                f"{path} has no average of the weights (ema_helper), which its authors restore with; "
-                "weights=raw takes those of the last step instead"
-            )
-    if raw:
-        return _raw(
-            path, _stripped(content[raw]), f"last step ({raw})", weights, average is None and "optimizer" in content
-        )
-    if _is_state(content):
-        name = "average" if "ema" in path.stem.split("_") or path.stem.startswith("ema") else "the only ones"
-        return _stripped(content), f"{name} ({path.name})"
-    if {"optimizer", "optimizers", "state"} & set(content):
-        raise CheckpointError(
-            f"{path} holds the state of an optimizer, not weights; they lie in another file beside it"
-        )
-    raise CheckpointError(f"{path} holds no tensors by name; its entries are {', '.join(map(str, list(content)[:8]))}")
-
-
-def _raw(
-    path: Path, state: dict[str, TensorLike], name: str, weights: str | None, training: bool
-) -> tuple[dict[str, TensorLike], str]:
-    """Return the weights of the last step, unless their family restores with an average that is absent."""
-    if weights != "raw" and training and "temb.dense.0.weight" in state:
-        raise CheckpointError(
-            f"{path} has no average of the weights (ema_helper), which its authors restore with; "
-            "weights=raw takes those of the last step instead"
-        )
-    return state, name
-
-
-def _is_state(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and bool(value)
-        and all(isinstance(key, str) and hasattr(item, "shape") for key, item in value.items())
-    )
-
-
-def _stripped(state: Mapping[str, TensorLike]) -> dict[str, TensorLike]:
-    """Return the state without the prefixes that wrappers put before every name."""
-    result = dict(state)
-    while True:
-        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in result)), None)
-        if prefix is None:
-            return result
-        result = {name.removeprefix(prefix): value for name, value in result.items()}
-
-
-def _plain(value: Any) -> Any:
-    """Return nested namespaces as dictionaries, without what is not a plain value."""
-    if isinstance(value, argparse.Namespace):
-        value = vars(value)
-    if isinstance(value, dict):
-        kept = {str(key): _plain(item) for key, item in value.items()}
-        return {key: item for key, item in kept.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, str | int | float | bool) else None

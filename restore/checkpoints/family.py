@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from restore.networks.unet import UNetSpec
 from restore.schema import describe, parse, read_yaml
 
 __all__ = [
+    "Choice",
     "Family",
     "Found",
     "TensorLike",
@@ -43,6 +44,21 @@ KINDS = {"linear": "linear", "quad": "quadratic", "sigmoid": "sigmoid"}
 
 
 @dataclass(frozen=True)
+class Choice:
+    """One of several networks that the tensors could belong to, alike in every shape.
+
+    Attributes:
+        settings: what makes it, in the words of the original.
+        network: its hyper-parameters.
+        layout: how its tensors lie in the file.
+    """
+
+    settings: dict[str, str]
+    network: UNetSpec
+    layout: Layout
+
+
+@dataclass(frozen=True)
 class Found:
     """What a family made of a file.
 
@@ -54,6 +70,8 @@ class Found:
         resolution: side of the pictures that it was trained on.
         tables: names in the file that are no weights but tables which follow from the schedule.
         notes: remarks for whoever converts.
+        choices: where a setting was assumed that changes what the network computes: all that it could be, the assumed
+            one first.
     """
 
     family: str
@@ -62,7 +80,8 @@ class Found:
     recipe: dict[str, Any]
     resolution: int
     tables: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 class Family(Protocol):

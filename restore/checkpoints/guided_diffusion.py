@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import gcd
 from typing import Any, Literal
 
-from restore.checkpoints.family import Found, TensorLike, faster, make, settle
+from restore.checkpoints.family import Choice, Found, TensorLike, faster, make, settle
 from restore.checkpoints.guided_shapes import Ways, levels, pool_of
 from restore.checkpoints.layout import Layout, Shapes, stages_down, stages_up
 from restore.checkpoints.settings import Settings
@@ -25,6 +26,8 @@ BLOCK = {
     "shortcut": "skip_connection",
 }
 ATTENTION = {"norm": "norm", "qkv": "qkv", "out": "proj_out"}
+HEADS = (1, 2, 3, 4, 6, 8, 12, 16)  # that are tried where nothing tells them
+WIDTHS = (16, 32, 64, 128)  # of a head, likewise
 Spec = UNetSpec | EncoderSpec
 
 
@@ -45,6 +48,7 @@ class GuidedDiffusion:
         spec = self.network(shapes, settings)
         name = settle(self.name, spec, settings)
         steps = settings.get(int, 1000, "diffusion_steps")
+        told = settings.first("num_heads", "num_head_channels") is not None
         spec = heads(spec, settings).model_copy(update={"dropout": settings.get(float, 0.0, "dropout")})
         size = settings.get(int, usual_size(spec), "large_size", "image_size")
         upscale = spec.condition_channels > 0
@@ -61,8 +65,8 @@ class GuidedDiffusion:
             else {"kind": "weather"},
             **sampling(size, spec, settings, steps),
         }
-        legacy = not settings.get(bool, False, "use_new_attention_order")
-        return Found(self.name, spec, layout(spec, "time_embed", by_head=legacy), recipe, size)
+        names = layout(spec, "time_embed", by_head=not settings.get(bool, False, "use_new_attention_order"))
+        return Found(self.name, spec, names, recipe, size, choices=choices(spec, names, settings, told))
 
     def network(self, shapes: Shapes, settings: Settings) -> UNetSpec:
         """Return the hyper-parameters of a model or an up-sampler, from the shapes alone, with one head."""
@@ -156,6 +160,41 @@ def heads(spec: UNetSpec, settings: Settings) -> UNetSpec:
         return spec.model_copy(update={"heads": count})
     _divides(settings.get(int, 1, "num_heads_upsample"), widths, "num_heads_upsample")
     return spec.model_copy(update={"heads": count, "heads_up": up[0]})
+
+
+def choices(spec: UNetSpec, names: Layout, settings: Settings, told: bool) -> tuple[Choice, ...]:
+    """Return the heads and their orders that the tensors could have, the assumed ones first; none if all was told.
+
+    Args:
+        spec: the network with the heads that were told or assumed.
+        names: its layout, with the order that was told or assumed.
+        settings: which say whether the order was told.
+        told: whether the heads were.
+    """
+    ordered = "use_new_attention_order" not in settings.assumed
+    if settings.configured or (told and ordered):
+        return ()
+    widths = sorted({spec.channels[i] for i in spec.attention} | {spec.channels[-1]})
+    networks = [spec]
+    if not told:
+        found = [{"heads": n, "head_channels": None} for n in HEADS] + [
+            {"head_channels": n, "heads": 1} for n in WIDTHS
+        ]
+        usable = (
+            each for each in found if all(width % (each["head_channels"] or each["heads"]) == 0 for width in widths)
+        )
+        networks += [spec.model_copy(update=each) for each in usable]
+    result: dict[tuple[Any, ...], Choice] = {}
+    for network in networks:
+        for by_head in [names.by_head] if ordered else [names.by_head, not names.by_head]:
+            each = [network.heads_of(width) for width in widths]
+            # with one head the order means nothing
+            key = (*each, by_head if max(each) > 1 else None)
+            per_head = network.head_channels
+            words = {"num_head_channels": str(per_head)} if per_head else {"num_heads": str(network.heads)}
+            words["use_new_attention_order"] = str(not by_head)
+            result.setdefault(key, Choice(words, network, replace(names, by_head=by_head)))
+    return tuple(result.values())
 
 
 def _divides(value: int, widths: set[int], name: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from restore.checkpoints import guided_diffusion, guided_shapes, sr3
-from restore.checkpoints.family import Found, TensorLike, confirms, make, schedule, settle
+from restore.checkpoints.family import Choice, Found, TensorLike, confirms, make, schedule, settle
 from restore.checkpoints.layout import Layout, Shapes
 from restore.checkpoints.settings import Settings
 from restore.errors import ConfigError
@@ -35,6 +35,9 @@ TASKS: dict[str, dict[str, Any]] = {
 """What each of its tasks shows the network: noise in the hole, and no mask."""
 
 
+Module = tuple[UNetSpec, str | None, Layout, tuple[Choice, ...]]  # network, published name, layout, choices
+
+
 class Palette:
     """The family; see `restore.checkpoints.family.Family`."""
 
@@ -57,7 +60,7 @@ class Palette:
         """Return the network and recipe of a state."""
         shapes = Shapes(tensors)
         guided = f"{PREFIX}{EMBED}.0.weight" in shapes
-        spec, name, layout = self.guided(shapes, settings) if guided else self.sr3(shapes, settings)
+        spec, name, layout, choices = self.guided(shapes, settings) if guided else self.sr3(shapes, settings)
         size = settings.get(int, 256, "unet.image_size", "image_size")
         trained = schedule(settings, "linear", 2000, 1e-6, 1e-2, "beta_schedule.train")
         sampled = schedule(settings, "linear", 1000, 1e-4, 0.09, "beta_schedule.test")
@@ -76,10 +79,10 @@ class Palette:
             "level_input": "alpha_bar",
             **sr3.sampling(size, spec, sampled["steps"]),
         }
-        return Found(self.name, spec, layout, recipe, size, TABLES & set(tensors), notes)
+        return Found(self.name, spec, layout, recipe, size, TABLES & set(tensors), notes, choices)
 
-    def guided(self, shapes: Shapes, settings: Settings) -> tuple[UNetSpec, str | None, Layout]:
-        """Return network, published name and layout of the U-Net that is like guided-diffusion's."""
+    def guided(self, shapes: Shapes, settings: Settings) -> Module:
+        """Return the U-Net that is like guided-diffusion's."""
         ways = guided_shapes.levels(shapes, PREFIX)
         settings.check(int, ways.blocks, "unet.res_blocks")
         inputs = shapes[f"{PREFIX}input_blocks.0.0.weight"][1]
@@ -92,16 +95,19 @@ class Palette:
         settings.check(int, spec.level.width, "unet.inner_channel")
         name = settle(self.name, spec, settings)
         widths = {spec.channels[i] for i in spec.attention} | {spec.channels[-1]}
-        if settings.find(int, "num_heads", "num_head_channels") is None and all(width % 32 == 0 for width in widths):
+        told = settings.first("num_heads", "num_head_channels") is not None
+        if not told and all(width % 32 == 0 for width in widths):
             settings.add("as in every published config", {"num_head_channels": 32})
         spec = guided_diffusion.heads(spec, settings)
         spec = spec.model_copy(update={"dropout": settings.get(float, 0.2, "unet.dropout", "dropout")})
         by_head = not settings.get(bool, False, "use_new_attention_order")
-        return spec, name, guided_diffusion.layout(spec, EMBED, by_head, PREFIX)
+        layout = guided_diffusion.layout(spec, EMBED, by_head, PREFIX)
+        return spec, name, layout, guided_diffusion.choices(spec, layout, settings, told)
 
-    def sr3(self, shapes: Shapes, settings: Settings) -> tuple[UNetSpec, str | None, Layout]:
-        """Return network, published name and layout of the U-Net that is like SR3's."""
+    def sr3(self, shapes: Shapes, settings: Settings) -> Module:
+        """Return the U-Net that is like SR3's."""
         spec = sr3.network(shapes, settings, "channel_mults")
         name = settle(self.name, spec, settings)
         spec = sr3.finish(spec, settings)
-        return spec, name, sr3.layout(spec, continuous=True)
+        layout = sr3.layout(spec, continuous=True)
+        return spec, name, layout, sr3.choices(spec, layout, settings)

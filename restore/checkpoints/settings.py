@@ -83,6 +83,7 @@ class Settings:
         given: answers and their sources.
         assumed: answers that no source had, by name.
         file: name of the file that is asked about.
+        configured: whether there is a config; what it leaves out has the default of the original's code.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Settings:
         self.asked: dict[str, None] = {}
         self.used: set[str] = set()
         self.file = ""
+        self.configured = config is not None
         self.overrides = dict(flatten(apply_overrides({}, overrides)))
         self.sources.append(("key=value", self.overrides))
         if config is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from restore.checkpoints.family import Found, TensorLike, divisor, faster, is_real, make, schedule, settle
+from restore.checkpoints.family import Choice, Found, TensorLike, divisor, faster, is_real, make, schedule, settle
 from restore.checkpoints.layout import Layout, Shapes, stages_down, stages_up
 from restore.checkpoints.settings import Settings
 from restore.networks.unet import UNetSpec
@@ -82,7 +82,9 @@ class SR3:
             "task": {"kind": "upscale", "scale": self.scale(settings)} if conditional else {"kind": "weather"},
             **sampling(size, spec, sampled["steps"]),
         }
-        return Found(self.name, spec, layout(spec, continuous), recipe, size, TABLES & set(tensors), notes)
+        names = layout(spec, continuous)
+        tables = TABLES & set(tensors)
+        return Found(self.name, spec, names, recipe, size, tables, notes, choices(spec, names, settings))
 
     def trained(
         self, tensors: Mapping[str, TensorLike], settings: Settings, start: float, end: float
@@ -160,6 +162,17 @@ def finish(spec: UNetSpec, settings: Settings) -> UNetSpec:
     groups = divisor(spec.norm_widths(), 32, "norm_groups", settings, "unet.norm_groups", "norm_groups")
     dropout = settings.get(float, 0.2, "unet.dropout", "dropout")
     return spec.model_copy(update={"groups": groups, "dropout": dropout})
+
+
+def choices(spec: UNetSpec, names: Layout, settings: Settings) -> tuple[Choice, ...]:
+    """Return the groups that a normalisation could have, the assumed number first; none if it was told."""
+    if settings.configured or "unet.norm_groups" not in settings.assumed:
+        return ()
+    usable = [n for n in range(1, 33) if n != spec.groups and all(width % n == 0 for width in spec.norm_widths())]
+    return tuple(
+        Choice({"unet.norm_groups": str(n)}, spec.model_copy(update={"groups": n}), names)
+        for n in (spec.groups, *usable)
+    )
 
 
 def layout(spec: UNetSpec, continuous: bool) -> Layout:

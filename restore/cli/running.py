@@ -155,8 +155,7 @@ def _keep_within(
     height, width = max(sizes, key=lambda size: size[0] * size[1])
     speed = calibrated(restorer, height, width)
     plan = choose(restorer, height, width, most_time, most_memory, steps=steps, speed=speed)
-    restorer.patches = plan.patches
-    restorer.recipe = restorer.recipe.model_copy(update={"sampler": plan.sampler})
+    plan.apply(restorer)
     short = "" if plan.fits else "; nothing faster is at hand, it will take longer than asked"
     typer.echo(
         f"plan for {width}x{height}: {plan.sampler.kind}, {plan.sampler.steps} steps, tiles of {plan.patches.size}, "

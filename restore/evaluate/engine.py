@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from restore import images
+from restore.degradations.resolution import enlarge_by
 from restore.errors import ConfigError, RestoreError
 from restore.evaluate.cases import Case, Digests, Loaded
 from restore.evaluate.methods import Method, Output
@@ -113,7 +114,9 @@ class _Opened:
         if place not in self._known:
             loaded = case.load(self.seed)
             before = (
-                {} if loaded.degraded is None else score_all(self.plan.scoring, {None: loaded.degraded}, loaded.target)
+                {}
+                if loaded.degraded is None
+                else score_all(self.plan.scoring, {None: comparable(loaded.degraded, loaded.target)}, loaded.target)
             )
             self._known[place] = loaded, before
         return self._known[place]
@@ -208,6 +211,15 @@ def restore_all(
     return found
 
 
+def comparable(degraded: Tensor, target: Tensor) -> Tensor:
+    """Return the input, (3, h, w), as it is compared to the ground truth: of super-resolution, enlarged bicubically."""
+    (height, width), (h, w) = target.shape[-2:], degraded.shape[-2:]
+    scale = height // h
+    if scale < 2 or (h * scale, w * scale) != (height, width):
+        return degraded
+    return enlarge_by(degraded.add(1).div_(2), scale).mul_(2).sub_(1)
+
+
 @dataclass(frozen=True)
 class Shown:
     """The pictures of one record, (3, H, W) in [-1, 1], at the original size; `degraded` may be absent."""
@@ -230,5 +242,6 @@ def show(plan: Plan, record: Record) -> Shown:
             if (case.data, case.name, method.model, method.task) == wanted:
                 loaded = case.load(record.seed)
                 output = method([case], [loaded.degraded], record.seed)[0]
-                return Shown(record, loaded.target, loaded.degraded, output.pixels)
+                degraded = None if loaded.degraded is None else comparable(loaded.degraded, loaded.target)
+                return Shown(record, loaded.target, degraded, output.pixels)
     raise ConfigError(f"{record.data}/{record.name} is not part of this evaluation")

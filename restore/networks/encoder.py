@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from restore.contracts import Condition
-from restore.networks.layers import Trunk, TrunkSpec, attend
+from restore.networks.layers import Trunk, TrunkSpec, attend, normal
 
 __all__ = ["Encoder", "EncoderSpec"]
 
@@ -46,7 +46,7 @@ class AttentionPool(nn.Module):
     def __init__(self, channels: int, pixels: int, outputs: int, head_channels: int) -> None:
         super().__init__()
         self.heads = max(1, channels // head_channels)
-        self.position = nn.Parameter(torch.randn(channels, pixels + 1) / channels**0.5)
+        self.position = nn.Parameter(normal(channels, pixels + 1) / channels**0.5)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, outputs)
 

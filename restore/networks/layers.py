@@ -36,6 +36,7 @@ __all__ = [
     "Trunk",
     "TrunkSpec",
     "level_features",
+    "normal",
 ]
 
 MAX_PERIOD = 10_000.0
@@ -136,6 +137,12 @@ class TrunkSpec(Spec):
     def norm(self, channels: int) -> nn.GroupNorm:
         """Return a normalisation."""
         return nn.GroupNorm(self.groups, channels, eps=self.eps)
+
+
+def normal(rows: int, columns: int) -> Tensor:
+    """Return standard normal numbers; on the meta device none, where drawing them would load a compiler first."""
+    table = torch.empty(rows, columns)
+    return table if table.is_meta else table.normal_()
 
 
 def level_features(value: Tensor, width: int, first: Literal["sin", "cos"], endpoint: bool) -> Tensor:

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from restore.contracts import Condition
-from restore.networks.layers import Grow, ResBlock, Stage, Trunk, TrunkSpec
+from restore.networks.layers import Grow, ResBlock, Stage, Trunk, TrunkSpec, normal
 
 __all__ = ["UNet", "UNetSpec"]
 
@@ -55,9 +55,9 @@ class UNet(Trunk):
     def __init__(self, spec: UNetSpec) -> None:
         super().__init__(spec, 3 + spec.condition_channels)
         self.spec = spec
-        # from given numbers: the usual way to draw them takes seconds on the meta device
-        table = torch.randn(spec.classes, spec.level.out)
-        self.label = nn.Embedding.from_pretrained(table, freeze=False) if spec.classes else None
+        self.label: nn.Embedding | None = None
+        if spec.classes:
+            self.label = nn.Embedding.from_pretrained(normal(spec.classes, spec.level.out), freeze=False)
         skips, width = list(spec.skips()), spec.channels[-1]
         up, grow = [], []
         for i, out in reversed(list(enumerate(spec.channels))):

@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from restore import checkpoints
+from restore import checkpoints, images
 from restore.config import Recipe
+from restore.degradations.resolution import shrink_by
 from restore.networks import EfficientUNetSpec
 from restore.patches import Patches
 from restore.tasks import Colorization, Compression, Inpainting, SuperResolution, Task, Uncropping
@@ -185,6 +186,25 @@ def test_bicubic_against_itself_has_its_published_psnr(cli, shared: Path, tmp_pa
     assert ran.code == 0, ran.err
     row = next(line for line in ran.out.splitlines() if line.startswith("bicubic-x4"))
     assert "28.43" in row
+
+
+def test_low_resolution_files_are_evaluated(cli, model, photographs: Path, tmp_path: Path) -> None:
+    """The score before is that of the bicubic enlargement, as it is where the degradation is made."""
+    low = tmp_path / "low"
+    low.mkdir()
+    for path in photographs.iterdir():
+        clean = images.read(path).pixels[None].add(1).div(2)
+        images.write(images.Picture(shrink_by(clean, 4)[0] * 2 - 1), low / path.name)
+    weights, rows = model(SuperResolution(scale=4)), []
+    for how in (["--input", low, "--target", photographs], ["--clean", photographs, "--degradation", "bicubic-x4"]):
+        ran = cli("evaluate", *how, "--model", weights, "--protocol", "sr", "--scale", 4)
+        assert ran.code == 0, ran.err
+        rows.append(ran.out.splitlines()[2].split())
+    made = rows[1][rows[1].index("sr") :]
+    # a picture on disk is enlarged without being rounded to 8 bits
+    for one, other in zip(rows[0][rows[0].index("sr") + 1 :], made[1:], strict=True):
+        if one.replace(".", "").isdecimal():
+            assert abs(float(one) - float(other)) < 0.02
 
 
 @pytest.mark.parametrize(

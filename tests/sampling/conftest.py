@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -81,3 +81,12 @@ def linear_in_log_snr() -> Callable[[int, float, float], Schedule]:
         return Schedule(torch.cat([torch.ones(1, dtype=torch.float64), torch.sigmoid(2 * lambdas)]))
 
     return build
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors are small here: a second thread costs more than it gives."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

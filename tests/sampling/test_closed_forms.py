@@ -205,7 +205,7 @@ def test_consistency_sampling_with_the_exact_jump(joint, fresh, blank) -> None:
 @pytest.mark.parametrize("by", ["score", "mean"])
 def test_classifier_guidance_samples_the_tilted_gaussian(by: str, joint, fresh, blank) -> None:
     """Told y = x0 + N(0, sigma^2), exact guidance draws from the posterior of x0."""
-    schedule, sigma, asked = Cosine(steps=60).build(), 0.5, 0.4
+    schedule, sigma, asked = Cosine(steps=100).build(), 0.5, 0.4
     precision = torch.linalg.inv(joint.covariance) + torch.eye(6, dtype=torch.float64) / sigma**2
     covariance = torch.linalg.inv(precision)
     mean = covariance @ (torch.linalg.inv(joint.covariance) @ joint.mean + asked / sigma**2)

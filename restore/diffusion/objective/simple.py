@@ -16,7 +16,9 @@ from restore.schema import Spec
 
 __all__ = ["Norm", "Simple", "distance", "draw_eps"]
 
-Norm = Literal["l1", "mse"]
+Norm = Literal["l1", "mse", "log_mse"]
+
+NEGLIGIBLE = 1e-4  # a squared error of 46 dB PSNR: below it there is nothing left to gain
 
 
 def draw_eps(x0: Tensor, generator: torch.Generator) -> Tensor:
@@ -25,13 +27,18 @@ def draw_eps(x0: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def distance(output: Tensor, target: Tensor, norm: Norm) -> Tensor:
-    """Return the (B,) mean absolute or squared error of each picture."""
+    """Return the (B,) error of each picture: mean absolute, mean squared, or the logarithm of the latter.
+
+    The logarithm is PSNR but for a factor: each picture counts alike, however strongly it was degraded, where a mean of
+    squares is ruled by the worst ones.
+    """
     loss = F.l1_loss if norm == "l1" else F.mse_loss
-    return loss(output, target, reduction="none").flatten(1).mean(1)
+    error = loss(output, target, reduction="none").flatten(1).mean(1)
+    return (error + NEGLIGIBLE).log() if norm == "log_mse" else error
 
 
 class Simple(Spec):
-    """L_simple (DDPM, eq. 14) on whatever the network predicts; `l1` as in Palette and SR3, or `mse`.
+    """L_simple (DDPM, eq. 14) on whatever the network predicts; `l1` as in Palette and SR3, `mse`, or `log_mse` (PSNR).
 
     Attributes:
         norm: of the error.

@@ -138,10 +138,10 @@ def test_training_the_bound_finds_the_variance(independent) -> None:
         return torch.cat([(x_t - a * x0) / s, fraction], dim=1)
 
     generator = seeded()
-    optimizer = torch.optim.Adam([said], lr=0.15)
+    optimizer = torch.optim.Adam([said], lr=0.1)
     problem = Problem(schedule, "eps", "t")
-    for _ in range(80):
-        x0 = data.draw((64, 3, 4, 4), generator)
+    for _ in range(140):
+        x0 = data.draw((96, 3, 4, 4), generator)
         optimizer.zero_grad()
         Hybrid(weight=1.0)(network, problem, x0, Condition(x0), generator).backward()
         optimizer.step()
