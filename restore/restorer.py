@@ -31,7 +31,6 @@ __all__ = [
     "find_weights",
     "is_file",
     "model_card",
-    "model_for",
     "pick_device",
     "seed_of",
 ]
@@ -362,28 +361,6 @@ def model_card(name: str) -> ModelCard:
         ConfigError: there is no model of that name.
     """
     return parse(ModelCard, read_yaml(resources.config_path("models", name)), f"the card of model {name}")
-
-
-def model_for(task: str | None, default: str = "weather") -> str:
-    """Return the name of the model that ships for a task: the default one, unless only another knows it.
-
-    Raises:
-        ConfigError: no model that ships knows the task.
-    """
-    if task is None:
-        return default
-    shipped = set(resources.list_weights())
-    known: dict[str, str] = {}
-    for name in sorted(resources.list_configs("models"), key=lambda name: (name != default, name)):
-        card = model_card(name)
-        if Path(card.weights).stem in shipped:
-            known = {**dict.fromkeys(card.recipe.tasks, name), **known}
-            if task in known:
-                return known[task]
-    raise ConfigError(
-        f"no model that ships knows task {task!r}; the tasks are {', '.join(known) or 'none'}. "
-        "Pass --model with a file of weights (`restore train` makes one)"
-    )
 
 
 def is_file(model: str | Path) -> bool:

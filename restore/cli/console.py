@@ -15,7 +15,7 @@ from restore.errors import ConfigError
 if TYPE_CHECKING:
     from restore.restorer import Restorer
 
-__all__ = ["bar", "open_model", "print_json", "table"]
+__all__ = ["bar", "model_for", "open_model", "print_json", "table"]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -50,6 +50,31 @@ def bar(total: int | None, description: str, unit: str) -> Any:
     from tqdm import tqdm
 
     return tqdm(total=total, desc=description, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+
+
+def model_for(task: str | None, default: str = "weather") -> str:
+    """Return the name of the model that ships for a task: the default one, unless only another knows it.
+
+    Raises:
+        ConfigError: no model that ships knows the task.
+    """
+    if task is None:
+        return default
+    from restore import resources
+    from restore.restorer import model_card
+
+    shipped = set(resources.list_weights())
+    known: dict[str, str] = {}
+    for name in sorted(resources.list_configs("models"), key=lambda name: (name != default, name)):
+        card = model_card(name)
+        if Path(card.weights).stem in shipped:
+            known = {**dict.fromkeys(card.recipe.tasks, name), **known}
+            if task in known:
+                return known[task]
+    raise ConfigError(
+        f"no model that ships knows task {task!r}; the tasks are {', '.join(known) or 'none'}. "
+        "Pass --model with a file of weights (`restore train` makes one)"
+    )
 
 
 def open_model(

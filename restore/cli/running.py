@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from restore.cli.console import bar, open_model, print_json, table
+from restore.cli.console import bar, model_for, open_model, print_json, table
 from restore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -108,7 +108,6 @@ def run(
     from typing import cast, get_args
 
     from restore.bulk import OnExists, Options, plan_jobs
-    from restore.restorer import model_for
 
     if on_exists not in get_args(OnExists):
         raise ConfigError(f"unknown --on-exists {on_exists!r}; choose {', '.join(get_args(OnExists))}")
@@ -133,17 +132,17 @@ def run(
     restorer.task(task).check(options.request())
     restorer.sampler(steps, samples)
     if budget is not None or memory is not None:
-        _keep_within(restorer, jobs, budget, memory, steps)
+        restorer = _kept_within(restorer, jobs, budget, memory, steps)
     outcomes = _restore(restorer, jobs, options)
     if as_json:
         print_json([_document(outcome) for outcome in outcomes])
     _finish(outcomes, quiet=as_json)
 
 
-def _keep_within(
+def _kept_within(
     restorer: Restorer, jobs: list[Job], budget: str | None, memory: str | None, steps: int | None
-) -> None:
-    """Give the model the sampler and the tiles with which the largest picture keeps within time and memory."""
+) -> Restorer:
+    """Return the model with the sampler and the tiles with which the largest picture keeps within time and memory."""
     from restore import images
     from restore.plan import calibrated, choose, parse_bytes, parse_seconds, show_bytes, show_seconds
 
@@ -151,17 +150,17 @@ def _keep_within(
     most_memory = None if memory is None else parse_bytes(memory)
     sizes = [size for job in jobs if (size := images.peek(job.source)) is not None]
     if not sizes:
-        return
+        return restorer
     height, width = max(sizes, key=lambda size: size[0] * size[1])
     speed = calibrated(restorer, height, width)
     plan = choose(restorer, height, width, most_time, most_memory, steps=steps, speed=speed)
-    plan.apply(restorer)
     short = "" if plan.fits else "; nothing faster is at hand, it will take longer than asked"
     typer.echo(
         f"plan for {width}x{height}: {plan.sampler.kind}, {plan.sampler.steps} steps, tiles of {plan.patches.size}, "
         f"about {show_seconds(plan.seconds)} and {show_bytes(plan.memory)}{short}",
         err=True,
     )
+    return plan.apply(restorer)
 
 
 def _pad(text: str | None) -> tuple[int, int, int, int] | None:

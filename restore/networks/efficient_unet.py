@@ -78,15 +78,12 @@ class EfficientUNetSpec(Spec):
 def pixel_norm(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
     """Return x, (B, C, H, W), normalised over the channels of each pixel; a free view where x is channels-last.
 
-    The normalisation is soft, `(x - mean) / sqrt(variance + 1)`: what is large is bounded, but what is small keeps its
-    size, or a pixel's brightness would be lost with its norm.
-
     Args:
         x: what to normalise.
         scale: (C,), multiplied in the same pass over the memory.
         shift: (C,), added in the same pass.
     """
-    return F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), scale, shift, eps=1.0).permute(0, 3, 1, 2)
+    return F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), scale, shift).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):

@@ -21,7 +21,7 @@ from restore.diffusion.objective import (
     Uniform,
     Variational,
 )
-from restore.diffusion.objective.simple import draw_eps
+from restore.diffusion.objective.simple import distance, draw_eps
 from restore.diffusion.parameterization import noised
 from restore.diffusion.schedule import Cosine, Linear, ZeroTerminal
 from restore.errors import ConfigError
@@ -234,3 +234,12 @@ def test_an_objective_without_a_kind_is_simple() -> None:
     assert parse(Objective, found.model_dump(mode="json"), "objective") == found
     with pytest.raises(ConfigError, match=r"'nce'.*'simple', 'vlb', 'hybrid', 'few_step'"):
         parse(Objective, {"kind": "nce"}, "objective")
+
+
+def test_the_logarithm_counts_pictures_alike() -> None:
+    """Halving the squared error of any one picture gains the same."""
+    target = torch.zeros(2, 3, 8, 8)
+    output = torch.tensor([0.5, 0.1]).reshape(2, 1, 1, 1).expand_as(target)
+    before, after = (distance(x, target, "log_mse") for x in (output, output / 2**0.5))
+    torch.testing.assert_close(before - after, torch.full((2,), math.log(2)), rtol=0, atol=6e-3)
+    assert distance(target, target, "log_mse").isfinite().all()

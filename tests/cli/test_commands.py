@@ -1,0 +1,108 @@
+"""`restore plan | interpolate | models convert`, and the options of `restore run` that they go with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+PUBLISHED = GOLDEN / "weatherdiffusion" / "ckpts" / "RainDrop_ddpm.pth.tar"
+
+
+@pytest.fixture
+def photo(photographs: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(photographs / "chelsea.png", tmp_path / "photo.png"))
+
+
+def test_a_plan_tells_what_the_run_will_see(cli, photo: Path, tiny_model: Path) -> None:
+    ran = cli("plan", photo, "-m", tiny_model, "--json")
+    assert ran.code == 0
+    document = json.loads(ran.out)
+    assert (document["width"], document["height"]) == (128, 96)
+    assert {"the model's own", "whole picture"} <= {choice["name"] for choice in document["choices"]}
+
+
+def test_a_run_keeps_to_its_budget(cli, photo: Path, tiny_model: Path) -> None:
+    out = photo.with_name("out.png")
+    ran = cli("run", photo, "-o", out, "-m", tiny_model, "--budget", "20s", "--memory", "3GB")
+    assert ran.code == 0
+    assert "plan for 128x96" in ran.err
+    with Image.open(out) as image:
+        assert image.size == (128, 96)
+    assert cli("run", photo, "-o", out, "-m", tiny_model, "--budget", "soon").code == 2
+    assert cli("run", photo, "-o", photo.with_name("b.png"), "-m", tiny_model, "--memory", "1MB").code == 2
+
+
+@pytest.mark.parametrize("grid", ["shifted", "whole"])
+def test_other_grids(cli, photo: Path, tiny_model: Path, grid: str) -> None:
+    out = photo.with_name("out.png")
+    assert cli("run", photo, "-o", out, "-m", tiny_model, "--grid", grid, "--overlap", 8).code == 0
+    with Image.open(out) as image:
+        assert image.size == (128, 96)
+
+
+@pytest.mark.parametrize("sampler", ["dpm_solver", "ancestral"])
+def test_other_samplers(cli, photo: Path, tiny_model: Path, sampler: str) -> None:
+    out = photo.with_name("out.png")
+    assert cli("run", photo, "-o", out, "-m", tiny_model, "--sampler", sampler, "--steps", 3).code == 0
+    wrong = cli("run", photo, "-o", out, "-m", tiny_model, "--sampler", "euler")
+    assert wrong.code == 2 and "euler" in wrong.err
+
+
+def test_interpolation_makes_a_strip_or_a_folder(cli, photographs: Path, tiny_model: Path, tmp_path: Path) -> None:
+    ends = photographs / "coffee.png", photographs / "rocket.png"
+    strip = tmp_path / "strip.png"
+    assert cli("interpolate", *ends, "-o", strip, "-m", tiny_model, "--frames", 3, "--steps", 2).code == 0
+    with Image.open(strip) as image:
+        assert image.size == (3 * 128, 96)
+    ran = cli("interpolate", *ends, "-o", tmp_path / "f", "-m", tiny_model, "--frames", 2, "--method", "diffusion")
+    assert ran.code == 0 and len(list((tmp_path / "f").iterdir())) == 2
+    assert cli("interpolate", *ends, "-o", strip, "-m", tiny_model, "--method", "magic").code == 2
+
+
+def test_a_published_file_is_told_converted_and_used(cli, photo: Path, tmp_path: Path) -> None:
+    told = cli("models", "info", PUBLISHED)
+    assert told.code == 0 and "weather-diffusion" in told.out
+    ours = tmp_path / "ours.safetensors"
+    assert cli("models", "convert", PUBLISHED, ours).code == 0
+    assert cli("models", "convert", PUBLISHED, ours).code == 2
+    for name, model in (("a.png", PUBLISHED), ("b.png", ours)):
+        ran = cli("run", photo, "-o", tmp_path / name, "-m", model, "--steps", 2)
+        assert (ran.code, ran.err) == (0, "")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_what_is_no_checkpoint_is_refused_in_one_line(cli, photo: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.pth"
+    bad.write_bytes(b"nothing")
+    ran = cli("models", "convert", bad, tmp_path / "out.safetensors")
+    assert ran.code == 1 and "bad.pth" in ran.err and len(ran.err.splitlines()) == 1
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_every_command_teaches_with_an_example(cli) -> None:
+    for command in (
+        ("run",),
+        ("demo",),
+        ("plan",),
+        ("train",),
+        ("evaluate",),
+        ("metrics",),
+        ("interpolate",),
+        ("env",),
+        ("models", "list"),
+        ("models", "info"),
+        ("models", "convert"),
+        ("data", "list"),
+        ("data", "verify"),
+        ("data", "preview"),
+        ("data", "synthesize"),
+        ("data", "manifest"),
+    ):
+        ran = cli(*command, "--help")
+        assert ran.code == 0
+        assert f"restore {' '.join(command)}" in ran.out.split("Example", 1)[1], command
