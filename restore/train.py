@@ -149,8 +149,6 @@ class Trainer:
         from timm.utils.model_ema import ModelEmaV3
 
         self.config = config
-        # Adam's second moments of small gradients are denormal numbers, which halve the speed of a CPU
-        torch.set_flush_denormal(True)
         cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         self.accelerator = Accelerator(mixed_precision=self._precision(cpu), cpu=cpu)
         self.device = self.accelerator.device
@@ -191,6 +189,14 @@ class Trainer:
 
     def __iter__(self) -> Iterator[Progress]:
         """Yield progress after each step until the run is done; stop iterating at any time and call `save`."""
+        # Adam's second moments of small gradients become denormal numbers, which halve the speed of a CPU
+        torch.set_flush_denormal(True)
+        try:
+            yield from self._steps()
+        finally:
+            torch.set_flush_denormal(False)
+
+    def _steps(self) -> Iterator[Progress]:
         self.network.train()
         while self.step < self.config.steps:
             start = time.perf_counter()

@@ -75,20 +75,26 @@ def noise_error(found: Found, state: Mapping[str, Tensor]) -> float:
         network, recipe["prediction"], recipe["level_input"], level_scale=recipe.get("level_scale", 1.0)
     )
     multiple = found.network.multiple
-    x0, eps = _pictures(-(-SIDE // multiple) * multiple)
+    x0, eps, other = _pictures(-(-SIDE // multiple) * multiple)
     level = schedule.level(torch.tensor(_levels(schedule, SHARES)))
-    x_t = noised(x0, eps, level.alpha_bar)
+    x_t, shown = noised(x0, eps, level.alpha_bar), x0
+    seen = torch.ones_like(x0, dtype=torch.bool)
+    if recipe.get("task", {}).get("fill") == "noise":
+        # a network that fills holes was trained to find noise in them alone: here the right half of the picture
+        seen[..., : x0.shape[-1] // 2] = False
+        x_t, shown = torch.where(seen, x_t, x0), torch.where(seen, other, x0)
     with torch.no_grad():
-        estimate = denoiser(x_t, level, Condition(x0)).x0
-    return float((to_eps(estimate, x_t, level.alpha_bar) - eps).square().mean())
+        estimate = denoiser(x_t, level, Condition(shown)).x0
+    return float((to_eps(estimate, x_t, level.alpha_bar) - eps)[seen].square().mean())
 
 
-def _pictures(side: int) -> tuple[Tensor, Tensor]:
-    """Return four smooth pictures and as much noise, (4, 3, side, side)."""
+def _pictures(side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return four smooth pictures and twice as much noise, (4, 3, side, side) each."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(len(SHARES), 3, 4, 4, generator=generator) * 1.6 - 0.8
     x0 = F.interpolate(coarse, (side, side), mode="bilinear")
-    return x0, torch.randn(x0.shape, generator=generator)
+    first, second = (torch.randn(x0.shape, generator=generator) for _ in range(2))
+    return x0, first, second
 
 
 def _levels(schedule: Schedule, shares: Sequence[float]) -> list[int]:

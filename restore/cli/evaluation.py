@@ -33,8 +33,8 @@ def evaluate(
         list[str] | None, typer.Option(help="rain, snow, haze, rain+haze, raindrop or clean; several with commas.")
     ] = None,
     severity: Annotated[
-        str, typer.Option(help="Of the degradation, 0 to 1, or `random`: nearly clean pictures then rule the mean.")
-    ] = "0.7",
+        str | None, typer.Option(help="Of the degradation, 0 to 1, or `random`. [0.7 for weather, else its own]")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pictures.")] = None,
     restored: Annotated[
         list[str] | None, typer.Option(help="Score this folder of finished outputs; several with commas.")
@@ -89,7 +89,7 @@ def evaluate(
     if resume and report is None:
         raise ConfigError("--resume continues the evaluation in a report folder: pass --report")
     folders = [Path(folder) for folder in _listed(restored)]
-    strength = _severity(severity)
+    strength = _severity(severity, _listed(degradation))
     pictures = _pictures(card, root, split, inputs, target, clean, _listed(degradation), strength, folders).first(limit)
     asked = _listed(metric)
     names, sets, notes = _metrics(asked)
@@ -146,7 +146,17 @@ def _seeds(values: Sequence[str]) -> tuple[int, ...]:
     return tuple(int(value) for value in values) or (0,)
 
 
-def _severity(text: str) -> float | None:
+def _severity(text: str | None, degradations: list[str]) -> float | None:
+    """Return how strong made degradations are; None draws it for weather, and is the full strength of all else.
+
+    Raises:
+        ConfigError: neither a number nor `random`.
+    """
+    from restore.degradations import LABELS
+
+    if text is None:
+        # a fixed strength for weather: among random ones, nearly clean pictures would rule the mean
+        return 0.7 if set(degradations) <= set(LABELS) else None
     if text == "random":
         return None
     try:

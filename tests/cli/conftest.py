@@ -24,7 +24,9 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """A function that runs `restore ARGS...`."""
     from restore.cli import main
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = {sign: signal.getsignal(sign) for sign in (signal.SIGINT, signal.SIGTERM)}
+    # a shell that starts the tests in the background has them ignore Ctrl-C; a user's terminal does not
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def run(*args: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["restore", *map(str, args)])
@@ -39,4 +41,5 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Ran(code, *capsys.readouterr())
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for sign, handler in before.items():
+        signal.signal(sign, handler)
