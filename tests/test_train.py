@@ -95,7 +95,8 @@ def test_the_result_restores_and_carries_its_recipe(config: TrainConfig) -> None
     assert [bool(s) for s in scores] == [False, False, True, False, False, True]
     assert (config.output / "validation" / "0000006.png").is_file()
     restorer = Restorer.from_pretrained(config.output / "model.safetensors", device="cpu")
-    assert restorer.recipe == config.model
+    # what was left out at times is known to the result only
+    assert restorer.recipe == config.model.model_copy(update={"dropped": ("label",)})
     assert restorer.restore(torch.zeros(1, 3, 30, 50)).shape == (1, 3, 30, 50)
 
 

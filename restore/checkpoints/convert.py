@@ -15,7 +15,6 @@ from restore.checkpoints.family import Family, Found, TensorLike
 from restore.checkpoints.guided_diffusion import GuidedDiffusion
 from restore.checkpoints.layout import Rule, Shapes, check, gather, rules, scatter
 from restore.checkpoints.palette import Palette
-from restore.checkpoints.probe import probed
 from restore.checkpoints.settings import Settings, read_config
 from restore.checkpoints.sr3 import SR3
 from restore.checkpoints.unwrap import read, unwrap
@@ -115,8 +114,6 @@ def open_checkpoint(path: Path, config: Path | None = None, overrides: Sequence[
     found = identify(state, settings, path)
     settings.refuse_unused()
     check(_mapping(found)[1], {name: state[name] for name in state if name not in found.tables}, str(path))
-    if found.choices:
-        found = probed(found, state, settings)
     tensors = gather(*_mapping(found), state)
     return Opened(_recipe(found), tensors, _report(path, found, weights, tensors, settings))
 

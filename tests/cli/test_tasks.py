@@ -201,9 +201,8 @@ def test_low_resolution_files_are_evaluated(cli, model, photographs: Path, tmp_p
         assert ran.code == 0, ran.err
         rows.append(ran.out.splitlines()[2].split())
     made = rows[1][rows[1].index("sr") :]
-    # a picture on disk is enlarged without being rounded to 8 bits
-    # (the last column is the time)
-        for one, other in zip(rows[0][rows[0].index("sr") + 1 : -1], made[1:-1], strict=True):
+    # a picture on disk is enlarged without being rounded to 8 bits; the last column is the time
+    for one, other in zip(rows[0][rows[0].index("sr") + 1 : -1], made[1:-1], strict=True):
         if one.replace(".", "").isdecimal():
             assert abs(float(one) - float(other)) < 0.02
 
