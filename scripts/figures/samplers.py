@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from restore import images
+from restore.data.loading import list_pictures
 from restore.degradations import Mixture, Random
 from restore.errors import MissingResource
 from restore.metrics import lpips, psnr
@@ -60,12 +61,12 @@ def pictures(arguments: argparse.Namespace) -> Iterator[tuple[str, int, Tensor, 
         return x[:3, top : top + h, left : left + w]
 
     if arguments.pairs:
-        inputs, targets = (sorted(p for p in Path(folder).iterdir() if p.is_file()) for folder in arguments.pairs)
+        inputs, targets = (list_pictures(Path(folder)) for folder in arguments.pairs)
         for given, true in list(zip(inputs, targets, strict=True))[: arguments.pictures]:
             yield given.name, 0, read(given), read(true)
         return
     degradations = Mixture().parts()
-    for i, path in enumerate(sorted(p for p in Path(arguments.clean).iterdir() if p.is_file())[: arguments.pictures]):
+    for i, path in enumerate(list_pictures(Path(arguments.clean))[: arguments.pictures]):
         clean = read(path)
         for name in arguments.weather:
             degraded = degradations[name](clean[None].add(1).div(2), Random([i], torch.device("cpu")), 0.6)

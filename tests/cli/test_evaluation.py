@@ -180,7 +180,7 @@ def test_a_signal_leaves_a_partial_report_that_says_so(
 
     sender = threading.Thread(target=send)
     sender.start()
-    ran = cli("evaluate", *options, "--protocol", "rgb", "--steps", 10, "--samples", 2, "--report", report)
+    ran = cli("evaluate", *options, "--protocol", "rgb", "--steps", 40, "--samples", 4, "--report", report)
     sender.join()
     assert ran.code == code, ran.err
     assert "partial: " in ran.err

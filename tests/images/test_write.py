@@ -6,6 +6,7 @@ import os
 import resource
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,25 +71,30 @@ def test_the_source_is_never_overwritten_under_any_name(picture: Picture, tmp_pa
     assert picture.source.read_bytes() == before
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file can grow beyond 1000 bytes: a disk that fills up in the middle of a picture."""
+    """No file can grow beyond 1000 bytes: a disk that fills up in the middle of a picture.
+
+    A fixture would hold the limit while the test runner writes its own output, which may be a file too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("name", ["old.png", "old.tif", "new.jpg", "new.webp", "deep/er/new.png"])
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(
-    picture: Picture, tmp_path: Path, full_disk: None, name: str, depth: int
+    picture: Picture, tmp_path: Path, name: str, depth: int
 ) -> None:
     for old in ("old.png", "old.tif"):
         (tmp_path / old).write_bytes(b"old")
     names = sorted(path.name for path in tmp_path.iterdir())
     noisy = replace(picture.with_pixels(torch.rand(3, 64, 64, generator=torch.manual_seed(0)) * 2 - 1), depth=depth)
-    with pytest.raises(ImageError, match=r"cannot write .*(too large|encod)"):
+    with full_disk(), pytest.raises(ImageError, match=r"cannot write .*(too large|encod)"):
         write(noisy, tmp_path / name, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert (tmp_path / "old.png").read_bytes() == (tmp_path / "old.tif").read_bytes() == b"old"
