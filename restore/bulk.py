@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
@@ -20,6 +22,7 @@ from restore.tasks import Request
 __all__ = ["Job", "OnExists", "Options", "Outcome", "plan_jobs", "restore_files"]
 
 OnExists = Literal["skip", "overwrite", "error"]
+T = TypeVar("T")
 
 UNCERTAINTY_FULL_SCALE = 0.25  # a standard deviation of a quarter of the range is shown as white
 
@@ -80,7 +83,7 @@ class Outcome:
         status: `restored`, `skipped` (the output was there) or `failed`.
         written: every file that was written.
         reason: why it failed or was skipped.
-        seconds: wall time, reading and writing included.
+        seconds: that reading, restoring and writing took, waiting left aside.
         width: of the result, 0 where there is none.
         height: of the result.
     """
@@ -149,6 +152,8 @@ def restore_files(
 ) -> Iterator[Outcome]:
     """Yield the outcome of each job; one that fails does not stop the others.
 
+    While the network works on a picture, the next one is read and the one before is written.
+
     Raises:
         ConfigError: the options do not fit the only picture that there is.
 
@@ -159,47 +164,111 @@ def restore_files(
         on_start: called with each job and the number of tiles that its picture takes.
         on_batch: called with the number of tiles done after each evaluation of the network.
     """
-    for job in jobs:
-        start = time.perf_counter()
-        try:
-            outcome = _restore_file(restorer, job, options, on_start, on_batch)
-        except RestoreError as error:
-            if len(jobs) == 1 and isinstance(error, ConfigError):
-                raise
-            named = f"{job.source}: {error}" if isinstance(error, ConfigError) else str(error)
-            outcome = Outcome(job, "failed", reason=named)
-        except MemoryError:
-            outcome = Outcome(job, "failed", reason=f"{job.source}: out of memory; try a smaller --patch")
-        yield Outcome(**{**outcome.__dict__, "seconds": time.perf_counter() - start})
+    alone = len(jobs) == 1
+    with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:
+
+        def read(index: int) -> Future[_Opened | Outcome] | None:
+            work = partial(_open, restorer, jobs[index], options) if index < len(jobs) else None
+            return None if work is None else reader.submit(_attempt, jobs[index], alone, work)
+
+        ahead, behind = read(0), None
+        for index, job in enumerate(jobs):
+            assert ahead is not None
+            opened, ahead = ahead.result(), read(index + 1)
+            done: _Restored | Outcome
+            if isinstance(opened, Outcome):
+                done = opened
+            else:
+                done = _attempt(job, alone, partial(_restore, restorer, opened, options, on_start, on_batch))
+            if behind is not None:
+                yield behind.result()
+            behind = writer.submit(_attempt, job, alone, partial(_finish, done, options))
+        if behind is not None:
+            yield behind.result()
 
 
-def _restore_file(
-    restorer: Restorer,
-    job: Job,
-    options: Options,
-    on_start: Callable[[Job, int], None] | None,
-    on_batch: Callable[[int], None] | None,
-) -> Outcome:
+@dataclass(frozen=True)
+class _Opened:
+    """A picture that was read, and the seconds that it took."""
+
+    job: Job
+    picture: Picture
+    request: Request
+    size: tuple[int, int]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Restored:
+    """A picture that waits to be written, and the seconds that it took so far."""
+
+    opened: _Opened
+    restored: Picture
+    posterior: Posterior
+    seconds: float
+
+
+def _attempt(job: Job, alone: bool, work: Callable[[], T]) -> T | Outcome:
+    """Return what the work returns, or why it failed.
+
+    Raises:
+        ConfigError: the options do not fit the only picture that there is.
+    """
+    start = time.perf_counter()
+    try:
+        return work()
+    except RestoreError as error:
+        if alone and isinstance(error, ConfigError):
+            raise
+        reason = f"{job.source}: {error}" if isinstance(error, ConfigError) else str(error)
+    except MemoryError:
+        reason = f"{job.source}: out of memory; try a smaller --patch"
+    return Outcome(job, "failed", reason=reason, seconds=time.perf_counter() - start)
+
+
+def _open(restorer: Restorer, job: Job, options: Options) -> _Opened | Outcome:
+    start = time.perf_counter()
     if job.output.exists() and options.on_exists != "overwrite":
         if options.on_exists == "skip":
             return Outcome(job, "skipped", reason=f"{job.output} is there already")
         raise ImageError(f"{job.output} is there already; pass --on-exists overwrite or skip")
     picture = images.read(job.source)
-    task, request = restorer.task(options.task), options.request(job.source)
-    height, width = task.size(picture.height, picture.width, request)
+    request = options.request(job.source)
+    size = restorer.task(options.task).size(picture.height, picture.width, request)
+    return _Opened(job, picture, request, size, time.perf_counter() - start)
+
+
+def _restore(
+    restorer: Restorer,
+    opened: _Opened,
+    options: Options,
+    on_start: Callable[[Job, int], None] | None,
+    on_batch: Callable[[int], None] | None,
+) -> _Restored:
+    start = time.perf_counter()
     if on_start:
-        on_start(job, restorer.evaluations(height, width, options.steps, options.samples))
+        on_start(opened.job, restorer.evaluations(*opened.size, options.steps, options.samples))
     posterior = restorer.posterior(
-        picture.pixels,
+        opened.picture.pixels,
         task=options.task,
-        request=request,
+        request=opened.request,
         steps=options.steps,
         samples=options.samples,
         seed=options.seed,
         on_batch=on_batch,
     )
-    written = _write(picture, task.finish(picture, posterior.mean, request), posterior, job, options)
-    return Outcome(job, "restored", written, width=width, height=height)
+    restored = restorer.task(options.task).finish(opened.picture, posterior.mean, opened.request)
+    return _Restored(opened, restored, posterior, opened.seconds + time.perf_counter() - start)
+
+
+def _finish(done: _Restored | Outcome, options: Options) -> Outcome:
+    if isinstance(done, Outcome):
+        return done
+    start = time.perf_counter()
+    job, (height, width) = done.opened.job, done.opened.size
+    written = _write(done.opened.picture, done.restored, done.posterior, job, options)
+    seconds = done.seconds + time.perf_counter() - start
+    return Outcome(job, "restored", written, seconds=seconds, width=width, height=height)
 
 
 def _write(picture: Picture, restored: Picture, posterior: Posterior, job: Job, options: Options) -> tuple[Path, ...]:

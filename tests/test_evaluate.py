@@ -86,6 +86,9 @@ class Counted:
         self.asked.extend(case.name for case in cases)
         return self.inner(cases, degraded, seed)
 
+    def bits_per_dim(self, case: Case, loaded: object, seed: int) -> float | None:
+        return None
+
     def identity(self, case: Case) -> dict[str, object]:
         return self.inner.identity(case)
 

@@ -47,7 +47,15 @@ def evaluate(
         typer.Option("--task", "-t", help="Tasks; by default the first, or for a made degradation told and blind."),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Score the mean of so many restorations.")] = 1,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Score the mean of so many restorations; tells how far their spread is true.")
+    ] = 1,
+    likelihood: Annotated[
+        bool,
+        typer.Option(
+            "--bits-per-dim", help="Bound the ground truths' likelihood too, over all levels or as many as --steps."
+        ),
+    ] = False,
     seed: Annotated[list[str] | None, typer.Option(help="Seeds of made weather and of the sampler. [0]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
@@ -95,7 +103,9 @@ def evaluate(
     names, sets, notes = _metrics(asked)
     digests = Digests()
     models = _listed(model) or ([] if folders else ["weather"])
-    jobs, place = _jobs(pictures.cases, models, folders, _listed(task), steps, samples, device, dtype, digests)
+    jobs, place = _jobs(
+        pictures.cases, models, folders, _listed(task), (steps, samples, likelihood), device, dtype, digests
+    )
     protocols = [get_protocol(name) for name in _listed(protocol) or pictures.protocols]
     scoring = Scoring(protocols, names, scale, place)
     batch = batch or (8 if place.type == "cuda" else 1)
@@ -237,8 +247,7 @@ def _jobs(
     models: list[str],
     folders: list[Path],
     tasks: list[str],
-    steps: int | None,
-    samples: int,
+    sampling: tuple[int | None, int, bool],
     device: str,
     dtype: str,
     digests: Digests,
@@ -259,7 +268,7 @@ def _jobs(
 
     def method(name: str, task: str) -> Method:
         restorer, sha256 = restorers[name]
-        return methods.setdefault((name, task), ModelMethod(name, task, restorer, sha256, steps, samples))
+        return methods.setdefault((name, task), ModelMethod(name, task, restorer, sha256, *sampling))
 
     def ways(label: str | None) -> list[Method]:
         asked = [
@@ -314,7 +323,16 @@ def _result(pictures: Pictures, plan: Plan, records: list[Record], notes: list[s
 
 def _present(result: Result, as_json: bool, csv: Path | None, report: Path | None, plan: Plan) -> None:
     """Print the table, or everything as JSON, and write what was asked for."""
-    from restore.report import comparison_table, csv_text, plain, reported_table, summary_table, write_atomically
+    from restore.report import (
+        calibration_table,
+        comparison_table,
+        csv_text,
+        likelihood_table,
+        plain,
+        reported_table,
+        summary_table,
+        write_atomically,
+    )
 
     if csv is not None:
         write_atomically(csv, csv_text(result))
@@ -331,6 +349,13 @@ def _present(result: Result, as_json: bool, csv: Path | None, report: Path | Non
     if result.comparisons:
         typer.echo("\nPaired comparison on the same pictures")
         typer.echo(plain(*comparison_table(result)))
+    for title, (header, cells) in (
+        ("Spread of the samples", calibration_table(result)),
+        ("Likelihood of the ground truths", likelihood_table(result)),
+    ):
+        if cells:
+            typer.echo(f"\n{title}")
+            typer.echo(plain(header, cells))
     if result.reported:
         typer.echo("\nFrom papers, as reported, not measured here")
         typer.echo(plain(*reported_table(result)))

@@ -82,6 +82,10 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="For a published checkpoint: a setting.")
     ] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile the network first: takes a minute or more, pays for many pictures."),
+    ] = False,
     compare: Annotated[bool, typer.Option("--compare", help="Also write before and after side by side.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders, too.")] = False,
     on_exists: Annotated[str, typer.Option(help="Where there is an output already: skip, overwrite or error.")] = (
@@ -133,6 +137,7 @@ def run(
     restorer.sampler(steps, samples)
     if budget is not None or memory is not None:
         restorer = _kept_within(restorer, jobs, budget, memory, steps)
+    restorer = restorer.compiled() if compiled else restorer
     outcomes = _restore(restorer, jobs, options)
     if as_json:
         print_json([_document(outcome) for outcome in outcomes])

@@ -52,8 +52,8 @@ class Rain(Spec):
     layers: CountRange = (1, 4)
     length: PositiveRange = (8.0, 150.0)
     width: PositiveRange = (0.95, 5.5)
-    coverage: PositiveRange = (0.06, 4.0)
-    opacity: Range = (0.35, 1.0)
+    coverage: PositiveRange = (0.15, 3.0)
+    opacity: Range = (0.5, 1.0)
     brightness: Range = (0.6, 1.0)
     slant: float = Field(default=16.0, ge=0.0, le=60.0)
     veil: float = Field(default=0.2, ge=0.0, le=1.0)
@@ -117,7 +117,7 @@ class Rain(Spec):
         # The mean of the texture is known beforehand. Where it would be a white wall, streaks get fainter, as they do
         # when many are averaged during an exposure.
         mean = (coverage * evenness * height * (count[:, None] > torch.arange(most, device=random.device))).sum(1)
-        height = height * (random.uniform(0.2, 0.65) / mean).clamp(max=1.0)[:, None]
+        height = height * (random.uniform(0.15, 0.45) / mean).clamp(max=1.0)[:, None]
         total = canvas.blank(len(random))
         for layer in range(most):
             active = (count > layer).nonzero()[:, 0]

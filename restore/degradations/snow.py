@@ -33,11 +33,11 @@ class Snow(Spec):
     """
 
     kind: Literal["snow"] = "snow"
-    dust: PositiveRange = (0.08, 1.4)
-    small: PositiveRange = (0.05, 0.6)
-    large: PositiveRange = (0.01, 0.15)
+    dust: PositiveRange = (0.3, 1.6)
+    small: PositiveRange = (0.2, 0.8)
+    large: PositiveRange = (0.03, 0.2)
     diameter: PositiveRange = (1.1, 26.0)
-    opacity: Range = (0.6, 1.0)
+    opacity: Range = (0.75, 1.0)
     brightness: Range = (0.75, 1.0)
     motion: PositiveRange = (0.05, 4.0)
     veil: float = Field(default=0.4, ge=0.0, le=1.0)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from restore.evaluate.methods import Method, Output
 from restore.evaluate.records import Record, Scores
 from restore.evaluate.scoring import Scoring, Size, input_size, score_all
 from restore.metrics import Protocol, prepare_input
+from restore.sampling import Calibration
 
 __all__ = ["Plan", "Shown", "evaluate", "kept_path", "show"]
 
@@ -151,10 +153,10 @@ def _evaluate(opened: _Opened, method: Method, cases: Sequence[Case], done: Mapp
             yield from _evaluate(opened, method, [case], done)
         return
     for record, case, by_size in zip(todo, ready, outputs, strict=True):
-        yield _finish(opened, record, case, by_size)
+        yield _finish(opened, method, record, case, by_size)
 
 
-def _finish(opened: _Opened, record: Record, case: Case, outputs: Mapping[Size, Output]) -> Record:
+def _finish(opened: _Opened, method: Method, record: Record, case: Case, outputs: Mapping[Size, Output]) -> Record:
     """Return the record with its scores."""
     loaded, before = opened(case)
     first = next(iter(outputs.values()))
@@ -163,6 +165,7 @@ def _finish(opened: _Opened, record: Record, case: Case, outputs: Mapping[Size, 
         if opened.plan.keep is not None:
             picture = images.Picture(outputs[None].pixels if None in outputs else first.pixels)
             images.write(picture, kept_path(opened.plan.keep, record), overwrite=True)
+        bits = method.bits_per_dim(case, loaded, record.seed)
     except (RestoreError, MemoryError, torch.OutOfMemoryError) as error:
         return replace(record, failure=_reason(error, case))
     height, width = loaded.target.shape[-2:]
@@ -174,7 +177,18 @@ def _finish(opened: _Opened, record: Record, case: Case, outputs: Mapping[Size, 
         tiles=first.tiles,
         before=before,
         after=after,
+        spread=_spread(method, first, loaded.target),
+        bits_per_dim=bits,
     )
+
+
+def _spread(method: Method, output: Output, target: Tensor) -> dict[str, Any]:
+    """Return how the samples of one picture scatter about the truth; empty for one sample."""
+    if output.deviation is None or output.deviation.shape != target.shape:
+        return {}
+    calibration = Calibration(method.describe()["samples"])
+    calibration.add(target, output.pixels, output.deviation)
+    return vars(calibration) | {"ks": list(calibration.ks)}
 
 
 def _reason(error: BaseException, case: Case) -> str:

@@ -15,19 +15,29 @@ from torch import Tensor
 from restore import images
 from restore.data.files import walk
 from restore.errors import DataError, ImageError
-from restore.evaluate.cases import Case
-from restore.restorer import Restorer, seed_of
+from restore.evaluate.cases import Case, Loaded
+from restore.evaluate.likelihood import bits_per_dim, check_likelihood
+from restore.restorer import Posterior, Restorer, seed_of
+from restore.sampling import Moments, SamplerSpec
 
 __all__ = ["Method", "ModelMethod", "Output", "OutputFolder", "Unrestored", "tasks_for"]
 
 
 @dataclass(frozen=True)
 class Output:
-    """A restored picture, (3, H, W) in [-1, 1], and what it took."""
+    """A restored picture, (3, H, W) in [-1, 1], and what it took.
+
+    Attributes:
+        pixels: the picture, the mean where there are several samples.
+        seconds: None for finished outputs.
+        tiles: that the network has seen.
+        deviation: (3, H, W), the standard deviation of the samples; None for one.
+    """
 
     pixels: Tensor
     seconds: float | None = None
     tiles: int = 0
+    deviation: Tensor | None = None
 
 
 class Method(Protocol):
@@ -56,6 +66,10 @@ class Method(Protocol):
         """
         ...
 
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> float | None:
+        """Return the bound on the ground truth's likelihood in bits per dimension, None where it was not asked for."""
+        ...
+
     def identity(self, case: Case) -> dict[str, Any]:
         """Return, as plain JSON values, all that the output depends on beside the degraded picture and the seed."""
         ...
@@ -76,6 +90,7 @@ class ModelMethod:
         sha256: of its file of weights.
         steps: of the sampler; the recipe's by default.
         samples: how many restorations the output is the mean of.
+        likelihood: whether the bits per dimension of the ground truth are computed too.
     """
 
     model: str
@@ -84,10 +99,18 @@ class ModelMethod:
     sha256: str
     steps: int | None = None
     samples: int = 1
+    likelihood: bool = False
 
     def __post_init__(self) -> None:
         self.restorer.recipe.label(self.task)
-        self.restorer.sampler(self.steps)
+        _ = self.sampler
+        if self.likelihood:
+            check_likelihood(self.restorer.recipe)
+
+    @property
+    def sampler(self) -> SamplerSpec:
+        """The sampler with the number of steps that was asked for."""
+        return self.restorer.sampler(self.steps, self.samples)
 
     @property
     def label(self) -> str:
@@ -110,29 +133,35 @@ class ModelMethod:
             shown = [(cases[i], picture) for i in members if (picture := degraded[i]) is not None]
             restored = self._together(shown, seed)
             seconds = (time.perf_counter() - start) / len(members)
-            tiles = self.restorer.evaluations(*restored[0].shape[-2:], self.steps, self.samples)
-            outputs |= {i: Output(pixels, seconds, tiles) for i, pixels in zip(members, restored, strict=True)}
+            tiles = self.restorer.evaluations(*restored[0].mean.shape[-2:], self.steps, self.samples)
+            outputs |= {i: Output(x.mean, seconds, tiles, x.deviation) for i, x in zip(members, restored, strict=True)}
         return [outputs[index] for index in range(len(cases))]
 
-    def _together(self, shown: list[tuple[Case, Tensor]], seed: int) -> list[Tensor]:
-        """Return the mean of the samples for each of some pictures of one size, as `Restorer.posterior` would."""
+    def _together(self, shown: list[tuple[Case, Tensor]], seed: int) -> list[Posterior]:
+        """Return the samples' mean and spread for each of some pictures of one size, as `Restorer.posterior` would."""
         task = self.restorer.task(self.task)
         requests = [case.request(task, seed, *picture.shape[-2:]) for case, picture in shown]
         if len(shown) == 1:
             options = {"task": self.task, "steps": self.steps, "samples": self.samples, "seed": seed}
-            return [self.restorer.posterior(shown[0][1], request=requests[0], **options).mean]
-        label, sampler = self.restorer.recipe.label(self.task), self.restorer.sampler(self.steps)
+            return [self.restorer.posterior(shown[0][1], request=requests[0], **options)]
+        label = self.restorer.recipe.label(self.task)
         prepared = [task.prepare(picture[None], said) for (_, picture), said in zip(shown, requests, strict=True)]
         image = torch.cat([one.image for one in prepared])
         holes = [one.hole for one in prepared if one.hole is not None]
-        hole, mean = (torch.cat(holes) if holes else None), None
+        hole, moments = (torch.cat(holes) if holes else None), Moments()
         for k in range(self.samples):
             seeds = [seed if k == 0 else seed_of(seed, k)] * len(shown)
-            x = self.restorer.restore(image, label=label, hole=hole, seeds=seeds, sampler=sampler)
-            x = task.polish(image.to(x), x).cpu()
-            mean = x if mean is None else mean + (x - mean) / (k + 1)
-        assert mean is not None
-        return list(mean)
+            x = self.restorer.restore(image, label=label, hole=hole, seeds=seeds, sampler=self.sampler)
+            moments.add(task.polish(image.to(x), x).cpu())
+        spread = moments.deviation() if self.samples > 1 else [None] * len(shown)
+        return [Posterior(mean, deviation) for mean, deviation in zip(moments.mean, spread, strict=True)]
+
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> float | None:
+        """Return the likelihood bound where it was asked for."""
+        if not self.likelihood or loaded.degraded is None:
+            return None
+        request = case.request(self.restorer.task(self.task), seed, *loaded.degraded.shape[-2:])
+        return bits_per_dim(self.restorer, self.task, loaded.degraded, loaded.target, request, self.steps, seed)
 
     def identity(self, case: Case) -> dict[str, Any]:
         """Return all that the output depends on, the machine's own rounding left aside."""
@@ -145,8 +174,9 @@ class ModelMethod:
             "sha256": self.sha256,
             "task": self.task,
             "told": self.label,
-            "sampler": self.restorer.sampler(self.steps).model_dump(mode="json"),
+            "sampler": self.sampler.model_dump(mode="json"),
             "samples": self.samples,
+            "likelihood": self.likelihood,
             "patches": self.restorer.patches.model_dump(mode="json") if self.restorer.patches else None,
             "dtype": str(self.restorer.dtype).removeprefix("torch."),
             "device": str(self.restorer.device),
@@ -170,6 +200,10 @@ class Unrestored:
                 raise DataError(f"{case.name} has no input picture")
             outputs.append(Output(picture))
         return outputs
+
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> float | None:
+        """Return None: without a model there is no likelihood."""
+        return None
 
     def identity(self, case: Case) -> dict[str, Any]:
         """Return that nothing was done."""
@@ -220,6 +254,10 @@ class OutputFolder:
     def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
         """Return the pictures as they are."""
         return [Output(images.read(self.path(case)).pixels) for case in cases]
+
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> float | None:
+        """Return None: without a model there is no likelihood."""
+        return None
 
     def identity(self, case: Case) -> dict[str, Any]:
         """Return the digest of the picture."""

@@ -37,6 +37,8 @@ class Record:
         tiles: that the network has seen.
         before: scores of the input; empty where there is none.
         after: scores of the output; empty where it failed.
+        spread: of several samples, the fields of a `Calibration`; empty for one sample.
+        bits_per_dim: the variational bound of the ground truth's likelihood; None where it was not asked for.
         failure: why there are no scores.
     """
 
@@ -52,6 +54,8 @@ class Record:
     tiles: int = 0
     before: Scores = field(default_factory=dict)
     after: Scores = field(default_factory=dict)
+    spread: Mapping[str, Any] = field(default_factory=dict)
+    bits_per_dim: float | None = None
     failure: str = ""
 
     @property

@@ -11,6 +11,7 @@ from statistics import fmean
 
 from restore.evaluate.records import Record, Scores
 from restore.metrics import METRICS, Difference, Summary, paired_difference, summarise
+from restore.sampling import Calibration
 
 __all__ = ["Comparison", "Row", "Series", "compare", "group", "per_picture", "summarise_rows"]
 
@@ -48,6 +49,8 @@ class Row:
         improved: pictures whose first metric is better after than before.
         seconds: mean time of one restoration, None for finished outputs.
         tiles: mean number of tiles that the network has seen for a picture.
+        calibration: of the samples, over the values of all pictures; None for one sample.
+        bits_per_dim: the likelihood bound of the ground truths; None where it was not asked for.
     """
 
     series: Series
@@ -60,6 +63,8 @@ class Row:
     improved: int
     seconds: float | None
     tiles: float
+    calibration: Calibration | None = None
+    bits_per_dim: Summary | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,20 @@ def _row(series: Series, records: list[Record], protocol: str) -> Row:
         improved,
         fmean(times) if times else None,
         fmean(record.tiles for record in records),
+        _calibration(records),
+        summarise(bits) if (bits := [r.bits_per_dim for r in records if r.bits_per_dim is not None]) else None,
     )
+
+
+def _calibration(records: Sequence[Record]) -> Calibration | None:
+    """Return what the samples of all pictures say together."""
+    found = [Calibration(**record.spread) for record in records if record.spread]
+    if not found:
+        return None
+    whole = Calibration(found[0].samples, found[0].ks)
+    for part in found:
+        whole.merge(part)
+    return whole
 
 
 def _better(metric: str, first: float, second: float) -> bool:

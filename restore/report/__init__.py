@@ -5,15 +5,25 @@ from __future__ import annotations
 from restore.report.files import csv_text, json_text, markdown_text, write_atomically
 from restore.report.gallery import count_pictures
 from restore.report.result import Result
-from restore.report.tables import comparison_table, markdown, plain, reported_table, summary_table
+from restore.report.tables import (
+    calibration_table,
+    comparison_table,
+    likelihood_table,
+    markdown,
+    plain,
+    reported_table,
+    summary_table,
+)
 from restore.report.writing import write_report
 
 __all__ = [
     "Result",
+    "calibration_table",
     "comparison_table",
     "count_pictures",
     "csv_text",
     "json_text",
+    "likelihood_table",
     "markdown",
     "markdown_text",
     "plain",

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from restore.evaluate import Series, gain_of
 from restore.metrics import METRICS
@@ -13,7 +14,7 @@ from restore.report.drawing import Circle, Drawing, Label, Line, Rectangle, tick
 from restore.report.result import Result
 from restore.report.tables import NAMES, decimals
 
-__all__ = ["Figure", "draw_figures", "forest", "histogram", "scatter"]
+__all__ = ["Figure", "calibration", "draw_figures", "forest", "histogram", "scatter"]
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 48
@@ -54,6 +55,8 @@ def draw_figures(result: Result) -> list[Figure]:
     several = [row for row in rows if row.gain.get(metric) is not None and row.gain[metric].mean is not None]
     if len(several) > 1:
         figures.append(forest(result, protocol, metric))
+    if any(row.calibration is not None for row in rows):
+        figures.append(calibration(result, protocol))
     for series, records in result.groups.items():
         points = [(r.name, r.before[protocol][metric], gain_of(r, protocol, metric)) for r in records if r.before]
         points = [point for point in points if math.isfinite(point[1]) and math.isfinite(point[2])]
@@ -159,6 +162,30 @@ def forest(result: Result, protocol: str, metric: str) -> Figure:
         drawing.shapes.append(Label(left - 12, middle + 4, _short(label, 48), "end"))
         drawing.shapes.append(Label(width - RIGHT, middle + 4, _fixed(gain.mean, metric, True), "end"))
     return Figure("gains", sentence, drawing)
+
+
+def calibration(result: Result, protocol: str) -> Figure:
+    """Return how often the truth lies within k standard deviations, against how often it should."""
+    rows = [row for row in result.rows if row.protocol == protocol and row.calibration is not None]
+    x, y = Axis(0, 100, LEFT, WIDTH - RIGHT), Axis(0, 100, HEIGHT - BOTTOM, TOP)
+    sentence = (
+        "Share of true values within 1, 2 and 3 standard deviations of the samples' mean, against the share that "
+        "calibrated samples would have; below the dashed line the model is surer than it should be."
+    )
+    drawing = _frame(x, y, result.title, "calibrated share (%)", "measured share (%)", sentence)
+    drawing.shapes.append(Line(x(0), y(0), x(100), y(100), "mean", 1.5, dashed=True))
+    for row in rows:
+        assert row.calibration is not None
+        points = [(100 * expected, 100 * measured) for measured, expected in row.calibration.shares().values()]
+        for (x1, y1), (x2, y2) in pairwise([(0.0, 0.0), *points]):
+            drawing.shapes.append(Line(x(x1), y(y1), x(x2), y(y2), "faint", 2))
+        for expected, measured in points:
+            title = f"{result.label(row.series)}: {measured:.1f} % where {expected:.1f} % are expected"
+            drawing.shapes.append(Circle(x(expected), y(measured), 4, "mark", title))
+        drawing.shapes.append(
+            Label(x(points[-1][0]) - 6, y(points[-1][1]) - 8, _short(result.label(row.series), 40), "end")
+        )
+    return Figure("calibration", sentence, drawing)
 
 
 def _frame(x: Axis, y: Axis, title: str, below: str, beside: str, sentence: str, whole: bool = False) -> Drawing:

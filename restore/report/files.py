@@ -11,7 +11,14 @@ from pathlib import Path
 
 from restore.metrics import METRICS
 from restore.report.result import Result
-from restore.report.tables import comparison_table, markdown, reported_table, summary_table
+from restore.report.tables import (
+    calibration_table,
+    comparison_table,
+    likelihood_table,
+    markdown,
+    reported_table,
+    summary_table,
+)
 
 __all__ = ["csv_text", "json_text", "markdown_text", "write_atomically"]
 
@@ -52,6 +59,10 @@ def markdown_text(result: Result) -> str:
     parts.append(markdown(*summary_table(result)))
     if result.comparisons:
         parts += ["## Paired comparison", markdown(*comparison_table(result))]
+    if (calibration := calibration_table(result))[1]:
+        parts += ["## Calibration of the samples", markdown(*calibration)]
+    if (likelihood := likelihood_table(result))[1]:
+        parts += ["## Likelihood of the ground truths", markdown(*likelihood)]
     if result.reported:
         parts += ["## As reported", markdown(*reported_table(result))]
     parts += [f"Note: {note}" for note in result.remarks]

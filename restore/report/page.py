@@ -16,8 +16,10 @@ from restore.report.pagedata import page_data
 from restore.report.result import Result
 from restore.report.tables import (
     NAMES,
+    calibration_table,
     comparison_table,
     interval,
+    likelihood_table,
     number,
     numeric,
     published_table,
@@ -43,6 +45,7 @@ def page_html(result: Result, figures: Sequence[Figure], gallery: Gallery | None
         "pictures": ("Pictures", _pictures(result, gallery)),
         "published": ("As reported", _published(result)),
         "comparison": ("Comparison", _comparison(result)),
+        "samples": ("Samples", _samples(result, figures)),
         "distribution": ("Distribution", _distribution(figures)),
         "table": ("Every picture", _every_picture(result)),
         "failures": ("Failed", _failures(result)),
@@ -193,8 +196,23 @@ def _comparison(result: Result) -> str:
     return note + _table(*comparison_table(result), "")
 
 
+def _samples(result: Result, figures: Sequence[Figure]) -> str:
+    calibration, likelihood = calibration_table(result), likelihood_table(result)
+    parts = []
+    if calibration[1]:
+        parts.append(
+            "<p>How often the truth lies within k standard deviations of the samples' mean, and how often it would if "
+            "it were one more of them. Below 1, spread over error says that the model is surer than it should be.</p>"
+        )
+        parts.append(_table(*calibration, ""))
+        parts += [_figure(figure) for figure in figures if figure.name == "calibration"]
+    if likelihood[1]:
+        parts.append(_table(*likelihood, "Bound on the ground truths' likelihood; smaller is better."))
+    return "\n".join(parts)
+
+
 def _distribution(figures: Sequence[Figure]) -> str:
-    drawn = "".join(_figure(figure) for figure in figures if figure.name != "gains")
+    drawn = "".join(_figure(figure) for figure in figures if figure.name not in {"gains", "calibration"})
     return f'<div class="figures">{drawn}</div>' if drawn else ""
 
 

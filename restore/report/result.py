@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any
 from restore.data.card import DatasetCard
 from restore.evaluate import Comparison, Provenance, Record, Row, Series, SetScores, compare, group, summarise_rows
 from restore.metrics import METRICS, PROTOCOLS, Summary
+from restore.sampling import Calibration
 
 __all__ = ["Result"]
 
@@ -154,10 +156,22 @@ def _row(row: Row) -> dict[str, Any]:
         "improved": row.improved,
         "seconds": row.seconds,
         "tiles": row.tiles,
+        "calibration": None if row.calibration is None else _calibration(row.calibration),
+        "bits_per_dim": None if row.bits_per_dim is None else row.bits_per_dim.model_dump(mode="json"),
         **{
             side: {metric: summary.model_dump(mode="json") for metric, summary in getattr(row, side).items()}
             for side in ("before", "after", "gain")
         },
+    }
+
+
+def _calibration(calibration: Calibration) -> dict[str, Any]:
+    ratio = calibration.spread_to_error()
+    return {
+        "samples": calibration.samples,
+        "values": calibration.values,
+        "shares": [{"k": k, "measured": m, "expected": e} for k, (m, e) in calibration.shares().items()],
+        "spread_to_error": ratio if math.isfinite(ratio) else None,
     }
 
 

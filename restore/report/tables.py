@@ -10,9 +10,11 @@ from restore.metrics import METRICS, Difference, Summary
 from restore.report.result import Result
 
 __all__ = [
+    "calibration_table",
     "comparison_table",
     "decimals",
     "interval",
+    "likelihood_table",
     "markdown",
     "number",
     "numeric",
@@ -98,6 +100,33 @@ def _scores(row: Row, metric: str, paired: bool, first: bool) -> list[str]:
     return cells + ([number(gain, metric, sign=True), interval(gain, metric, sign=True)] if first else [])
 
 
+def calibration_table(result: Result) -> Table:
+    """Return header and cells: how often the truth lies within k standard deviations of the samples' mean.
+
+    Beside each share stands the one that samples would have if the truth were one more of them, drawn from a Gaussian.
+    """
+    rows = {row.series: row.calibration for row in result.rows if row.calibration is not None}
+    ks = next(iter(rows.values())).ks if rows else ()
+    header = ["data", "task", "samples"]
+    header += [part for k in ks for part in (f"within {k:g} sd", "calibrated")] + ["spread / error"]
+    cells = []
+    for series, found in rows.items():
+        shares = [f"{100 * share:.1f} %" for pair in found.shares().values() for share in pair]
+        cells.append([series.data, series.method, str(found.samples), *shares, f"{found.spread_to_error():.3f}"])
+    return header, cells
+
+
+def likelihood_table(result: Result) -> Table:
+    """Return header and cells: bits per dimension of the ground truths, where they were asked for."""
+    rows = {row.series: row.bits_per_dim for row in result.rows if row.bits_per_dim is not None}
+    header = ["data", "task", "bits per dimension", "95 % interval"]
+    cells = []
+    for series, found in rows.items():
+        ends = "" if found.low is None or found.high is None else f"[{found.low:.4f}, {found.high:.4f}]"
+        cells.append([series.data, series.method, "-" if found.mean is None else f"{found.mean:.4f}", ends])
+    return header, cells
+
+
 def comparison_table(result: Result) -> Table:
     """Return header and cells of the paired comparisons."""
     header = ["data", "protocol", "metric", "first", "second", "difference", "95 % interval", "first better", "verdict"]
@@ -179,7 +208,7 @@ def plain(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 
 def numeric(cell: str) -> bool:
     """Return whether a cell holds a number, an interval or nothing."""
-    return re.fullmatch(r"[-+]?[\d.]+( x \d+)?|\[.*\]|inf|-|", cell) is not None
+    return re.fullmatch(r"[-+]?[\d.]+( x \d+| %)?|\[.*\]|inf|-|", cell) is not None
 
 
 def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

@@ -12,14 +12,17 @@ from restore.sampling.ddim import DDIM
 from restore.sampling.dpm_solver import DPMSolver
 from restore.sampling.langevin import Langevin
 from restore.sampling.noise import Noise, RecordedNoise, SeededNoise
+from restore.sampling.posterior import Calibration, Moments
 from restore.sampling.step import Sampler, Step
 
 __all__ = [
     "DDIM",
     "Ancestral",
+    "Calibration",
     "Consistency",
     "DPMSolver",
     "Langevin",
+    "Moments",
     "Noise",
     "RecordedNoise",
     "Sampler",

@@ -33,11 +33,11 @@ class Moments:
         """Take one more sample in (Welford's update: exact for close samples, where a sum of squares cancels)."""
         self.count += 1
         if self.count == 1:
-            self.mean, self.square = x.clone(), torch.zeros_like(x)
+            self.mean = x.clone()
             return
         delta = x - self.mean
         self.mean.add_(delta, alpha=1 / self.count)
-        self.square.addcmul_(delta, x - self.mean)
+        self.square = torch.addcmul(self.square, delta, x - self.mean)
 
     def deviation(self) -> Tensor:
         """Return the standard deviation of the samples, unbiased in its square.
@@ -107,6 +107,19 @@ class Calibration:
         self.values += error.numel()
         self.error += float(error.double().square().sum())
         self.variance += float(deviation.double().square().sum())
+
+    def merge(self, other: Calibration) -> None:
+        """Take in what another one has counted.
+
+        Raises:
+            ConfigError: it counts something else.
+        """
+        if (self.samples, list(self.ks)) != (other.samples, list(other.ks)):
+            raise ConfigError("calibrations of different numbers of samples or deviations cannot be merged")
+        self.inside = [a + b for a, b in zip(self.inside, other.inside, strict=True)]
+        self.values += other.values
+        self.error += other.error
+        self.variance += other.variance
 
     def shares(self) -> dict[float, tuple[float, float]]:
         """Return, for each k, the measured share and the one that calibrated Gaussian samples would have."""

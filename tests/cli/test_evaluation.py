@@ -229,3 +229,22 @@ def test_metrics_say_which_end_is_better_and_where_they_come_from(cli) -> None:
         assert text in ran.out
     document = json.loads(cli("metrics", "--json").out)
     assert document["metrics"]["lpips_alex"]["direction"] == "lower" and "t3" in document["protocols"]
+
+
+def test_samples_and_likelihood_have_their_own_tables(cli, options, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    asked = ["--protocol", "rgb", "--samples", 3, "--steps", 2, "--bits-per-dim", "--limit", 2, "--report", report]
+    ran = cli("evaluate", *options, *asked)
+    assert ran.code == 0, ran.err
+    assert "within 1 sd" in ran.out and "bits per dimension" in ran.out
+    document = json.loads((report / "report.json").read_text())
+    (row,) = document["rows"]
+    assert row["calibration"]["samples"] == 3
+    assert [share["k"] for share in row["calibration"]["shares"]] == [1.0, 2.0, 3.0]
+    measured = [share["measured"] for share in row["calibration"]["shares"]]
+    assert measured == sorted(measured) and measured[0] >= 0 and measured[-1] <= 1
+    assert row["bits_per_dim"]["mean"] > 0
+    assert "## Calibration of the samples" in (report / "table.md").read_text()
+    page = (report / "index.html").read_text(encoding="utf-8")
+    assert 'id="samples"' in page and "within 3 sd" in page
+    assert (report / "figures" / "calibration.png").is_file()

@@ -16,7 +16,7 @@ from restore.schema import Spec
 
 __all__ = ["Norm", "Simple", "distance", "draw_eps"]
 
-Norm = Literal["l1", "mse", "log_mse"]
+Norm = Literal["l1", "mse", "rmse", "log_mse"]
 
 NEGLIGIBLE = 1e-4  # a squared error of 46 dB PSNR: below it there is nothing left to gain
 
@@ -27,23 +27,26 @@ def draw_eps(x0: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def distance(output: Tensor, target: Tensor, norm: Norm) -> Tensor:
-    """Return the (B,) error of each picture: mean absolute, mean squared, or the logarithm of the latter.
+    """Return the (B,) error of each picture: mean absolute, mean squared, or the root or logarithm of the latter.
 
-    The logarithm is PSNR but for a factor: each picture counts alike, however strongly it was degraded, where a mean of
-    squares is ruled by the worst ones.
+    A mean of squares is ruled by the worst pictures. The gradient of the root is of one size for all of them. The
+    logarithm is PSNR but for a factor: it is ruled by the pictures that are nearly perfect already, and belongs, if
+    anywhere, at the end of a training.
     """
     loss = F.l1_loss if norm == "l1" else F.mse_loss
     error = loss(output, target, reduction="none").flatten(1).mean(1)
+    if norm == "rmse":
+        return (error + NEGLIGIBLE).sqrt()
     return (error + NEGLIGIBLE).log() if norm == "log_mse" else error
 
 
 class Simple(Spec):
-    """L_simple (DDPM, eq. 14) on whatever the network predicts; `l1` as in Palette and SR3, `mse`, or `log_mse` (PSNR).
+    """L_simple (DDPM, eq. 14) on whatever the network predicts; `l1` as in Palette and SR3, `mse`, `rmse`, `log_mse`.
 
     Attributes:
         norm: of the error.
         levels: where it is trained.
-        weighting: how much each level counts; of the absolute error, the root of the weight.
+        weighting: how much each level counts; of `l1` and `rmse`, the root of the weight.
     """
 
     kind: Literal["simple"] = "simple"
@@ -66,4 +69,4 @@ class Simple(Spec):
         weight = self.weighting(problem, level)
         if weight is None:
             return 1.0
-        return weight.sqrt() if self.norm == "l1" else weight
+        return weight.sqrt() if self.norm in {"l1", "rmse"} else weight
