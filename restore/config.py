@@ -253,7 +253,7 @@ class PairedFolders(Spec):
     kind: Literal["pairs"] = "pairs"
     input: Path
     target: Path
-    label: str = "unknown"
+    label: Literal["unknown", "rain", "snow", "haze", "rain+haze", "raindrop", "clean"] = "unknown"
 
 
 class Stage(Spec):
@@ -325,6 +325,12 @@ class TrainConfig(Spec):
             raise ValueError("a classifier needs every label and restores nothing: set label_drop and pictures to 0")
         if isinstance(self.objective, ContinuousBound) and not isinstance(self.model.schedule, Learned):
             raise ValueError("objective kind continuous_bound trains a schedule of kind learned, not a fixed one")
+        if (
+            isinstance(self.model.schedule, Learned)
+            and self.model.schedule.table is None
+            and not isinstance(self.objective, ContinuousBound)
+        ):
+            raise ValueError("a schedule of kind learned is trained by objective kind continuous_bound alone")
         return self
 
     @property

@@ -8,11 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from restore.contracts import Condition
 from restore.errors import ArrayError, ConfigError
 from restore.restorer import Restorer
 from restore.sampling import DDIM, SeededNoise
 from restore.sampling.interpolation import frames_by_diffusion, frames_by_inversion
+from restore.tasks import Request
+from restore.tasks.inpainting import Filling
 
 __all__ = ["Method", "interpolate"]
 
@@ -50,7 +51,7 @@ def interpolate(
 
     Raises:
         ArrayError: the sizes differ.
-        ConfigError: fewer than two frames, or another value is out of range.
+        ConfigError: fewer than two frames, another value is out of range, or the model fills in parts of pictures.
     """
     if a.shape != b.shape or a.ndim != 3:
         raise ArrayError(f"two pictures of one size are needed, not {tuple(a.shape)} and {tuple(b.shape)}")
@@ -59,18 +60,26 @@ def interpolate(
     if not 0 < start <= 1:
         raise ConfigError(f"start must be above 0 and at most 1, not {start}")
     level = max(1, round(start * restorer.schedule.T))
+    most = level if method == "diffusion" else restorer.schedule.T
+    if not 1 <= steps <= most:
+        raise ConfigError(f"steps must be between 1 and {most}, the levels that are visited at most, not {steps}")
+    asked = restorer.task(task)
+    if isinstance(asked, Filling):
+        raise ConfigError(f"{restorer.recipe.name} fills in parts of a picture; only whole pictures are interpolated")
     sampler = DDIM(
-        steps=min(steps, level if method == "diffusion" else restorer.schedule.T),
+        steps=steps,
         spacing="trailing",
         start=level if method == "diffusion" else None,
     )
-    label = torch.full((1,), restorer.recipe.label(task or next(iter(restorer.recipe.tasks))), device=restorer.device)
+    label = restorer.recipe.label(task or next(iter(restorer.recipe.tasks)))
     ends = []
     for picture in (a, b):
-        image = picture[None].to(restorer.device, torch.float32)
-        ends.append((image, Condition(image, label, restorer.context(image))))
+        condition = restorer.condition(asked.prepare(picture[None], Request()).image, label)
+        ends.append((condition.image, condition))
     make = frames_by_diffusion if method == "diffusion" else frames_by_inversion
     weights = [i / (frames - 1) for i in range(frames)]
     schedule, noise = restorer.schedule, SeededNoise([seed])
-    for frame in make(restorer.denoiser(seeds=[seed]), ends[0], ends[1], weights, schedule, sampler, noise):
+    # a clipped estimate does not tell the noise that it came with
+    denoiser = restorer.denoiser(seeds=[seed], clipped=method == "diffusion")
+    for frame in make(denoiser, ends[0], ends[1], weights, schedule, sampler, noise):
         yield frame[0].clamp(-1, 1)

@@ -147,12 +147,15 @@ class Restorer:
         self.recipe.label(name)
         return self.recipe.task.asked(name)
 
-    def denoiser(self, on_batch: Callable[[int], None] | None = None, seeds: Sequence[int] = ()) -> Denoiser:
+    def denoiser(
+        self, on_batch: Callable[[int], None] | None = None, seeds: Sequence[int] = (), clipped: bool = True
+    ) -> Denoiser:
         """Return the whole stack: clipping around patches around the network.
 
         Args:
             on_batch: called with the number of tiles after each evaluation of the network.
             seeds: one per picture, for what the patches draw; 0 for all where it is empty.
+            clipped: off for what cannot work with clipped estimates: following a picture up to its noise.
         """
         core: Denoiser = self.problem.denoiser(self.network, self.dtype)
         if self.guidance_scale != 1:
@@ -163,7 +166,7 @@ class Restorer:
             core = Observed(core, on_batch)
         assert self.patches is not None
         tiled = in_patches(core, self.patches, halo=self.halo, seeds=tuple(seeds))
-        return self.recipe.threshold.around(tiled)
+        return self.recipe.threshold.around(tiled) if clipped else tiled
 
     def blind_context(self) -> Tensor | None:
         """Return the (1, ...) context of a picture that is nothing but mid-grey, as training shows it."""
@@ -267,7 +270,7 @@ class Restorer:
             seeds = [seed if k == 0 else seed_of(seed, k)]
             x = self.restore(image, label=label, hole=hole, seeds=seeds, sampler=sampler, on_batch=on_batch)
             moments.add(asked.polish(image.to(x), x)[0].cpu())
-        return Posterior(moments.mean, moments.deviation() if samples > 1 else None)
+        return Posterior(moments.mean, moments.deviation() if samples > 1 else None, None if hole is None else hole[0])
 
     def sampler(self, steps: int | None = None, samples: int = 1) -> SamplerSpec:
         """Return the recipe's sampler, with another number of steps where one is given.
@@ -330,10 +333,12 @@ class Posterior:
     Attributes:
         mean: the restored picture.
         deviation: how far the samples scatter at each pixel; None for a single sample.
+        hole: (1, H, W), 1 where pixels were asked for, where others were kept; None asks for all.
     """
 
     mean: Tensor
     deviation: Tensor | None
+    hole: Tensor | None = None
 
 
 @dataclass(frozen=True)

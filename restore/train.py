@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,12 @@ from restore.data.loading import PairStore, PictureStore, list_pictures
 from restore.degradations import LABELS, Random
 from restore.diffusion.guidance import dropped
 from restore.diffusion.schedule import Learned, LearnedSchedule
-from restore.errors import CheckpointError, ConfigError
+from restore.errors import CheckpointError, ConfigError, DataError
 from restore.patches import thumbnail
 from restore.restorer import Restorer, seed_of
 from restore.tasks import Example
 
-__all__ = ["Progress", "Trainer"]
+__all__ = ["Progress", "Trainer", "read_log"]
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         network = config.model.network.build().to(memory_format=torch.channels_last)
         if config.start_from:
-            network.load_state_dict(Restorer.from_pretrained(config.start_from, device="cpu").network.state_dict())
+            started = Restorer.from_pretrained(config.start_from, device="cpu", dtype=torch.float32)
+            network.load_state_dict(started.network.state_dict())
         optimizer = create_optimizer_v2(
             network,
             opt=config.optimizer.name,
@@ -337,11 +339,23 @@ class Trainer:
         """Drop from the log what a crash undid: steps after the checkpoint are made again."""
         log = self.config.output / "log.jsonl"
         if self.accelerator.is_main_process and log.exists():
-            lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-            kept = [line for line in lines if json.loads(line)["step"] <= self.step]
+            kept = [json.dumps(entry) for entry in read_log(log) if entry["step"] <= self.step]
             temporary = log.with_suffix(".part")
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
             os.replace(temporary, log)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's `log.jsonl`; a last line that was cut off is left aside.
+
+    Raises:
+        DataError: there is none, or it is no log.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not the log of a training run: {error}") from None
 
 
 def _psnr(a: Tensor, b: Tensor) -> float:

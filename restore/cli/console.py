@@ -52,11 +52,16 @@ def bar(total: int | None, description: str, unit: str) -> Any:
     return tqdm(total=total, desc=description, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
 
 
-def model_for(task: str | None, default: str = "weather") -> str:
-    """Return the name of the model that ships for a task: the default one, unless only another knows it.
+def model_for(task: str | None, scale: int | None = None, default: str = "weather") -> str:
+    """Return the name of the model that ships for a task: the default one, else the one that was made for it.
+
+    Args:
+        task: None takes the default model.
+        scale: the factor of super-resolution, where one was asked for.
+        default: the first choice, if it knows the task.
 
     Raises:
-        ConfigError: no model that ships knows the task.
+        ConfigError: no model that ships knows the task, or the factor.
     """
     if task is None:
         return default
@@ -64,17 +69,21 @@ def model_for(task: str | None, default: str = "weather") -> str:
     from restore.restorer import model_card
 
     shipped = set(resources.list_weights())
-    known: dict[str, str] = {}
-    for name in sorted(resources.list_configs("models"), key=lambda name: (name != default, name)):
-        card = model_card(name)
-        if Path(card.weights).stem in shipped:
-            known = {**dict.fromkeys(card.recipe.tasks, name), **known}
-            if task in known:
-                return known[task]
-    raise ConfigError(
-        f"no model that ships knows task {task!r}; the tasks are {', '.join(known) or 'none'}. "
-        "Pass --model with a file of weights (`restore train` makes one)"
-    )
+    recipes = {name: model_card(name) for name in resources.list_configs("models")}
+    recipes = {name: card.recipe for name, card in recipes.items() if Path(card.weights).stem in shipped}
+    knowing = {name: recipe for name, recipe in recipes.items() if task in recipe.tasks}
+    if not knowing:
+        known = list(dict.fromkeys(task for recipe in recipes.values() for task in recipe.tasks))
+        raise ConfigError(
+            f"no model that ships knows task {task!r}; the tasks are {', '.join(known) or 'none'}. "
+            "Pass --model with a file of weights (`restore train` makes one)"
+        )
+    scales = {name: getattr(recipe.task, "scale", None) for name, recipe in knowing.items()}
+    fitting = [name for name in knowing if scale in (None, scales[name]) or scales[name] is None]
+    if not fitting:
+        factors = ", ".join(str(factor) for factor in sorted({s for s in scales.values() if s is not None}))
+        raise ConfigError(f"no model that ships enlarges by {scale}; there are models for {factors}")
+    return min(fitting, key=lambda name: (name != default, knowing[name].task.kind != task, name))
 
 
 def open_model(
@@ -96,7 +105,7 @@ def open_model(
         device: `auto`, `cpu` or `cuda`.
         dtype: `auto`, `fp32` or `bf16`.
         patches: changes to how pictures are cut; None values change nothing.
-        sampler: kind of another sampler than the model's own.
+        sampler: kind of another sampler than the model's own, and its settings as `key=value`, with commas.
         guidance: scale of classifier-free guidance.
         preset: a named way to make pictures.
         config: config file of a published codebase.
@@ -110,7 +119,7 @@ def open_model(
     from restore.patches import Patches
     from restore.restorer import Restorer
     from restore.sampling import SamplerSpec
-    from restore.schema import parse
+    from restore.schema import apply_overrides, parse
 
     types = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
     if dtype not in types:
@@ -120,8 +129,10 @@ def open_model(
     )
     restorer.guidance_scale = guidance
     if sampler is not None:
-        document = {"kind": sampler, "steps": restorer.recipe.sampler.steps}
-        chosen = parse(SamplerSpec, document, "--sampler")
+        kind, *changes = (part.strip() for part in sampler.split(","))
+        own = restorer.recipe.sampler
+        kept = own.model_dump() if own.kind == kind else {"steps": own.steps}
+        chosen = parse(SamplerSpec, apply_overrides({**kept, "kind": kind}, changes), "--sampler")
         restorer.recipe = restorer.recipe.model_copy(update={"sampler": chosen})
     changes = {key: value for key, value in (patches or {}).items() if value is not None}
     if changes:

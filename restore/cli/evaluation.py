@@ -97,6 +97,8 @@ def evaluate(
     if resume and report is None:
         raise ConfigError("--resume continues the evaluation in a report folder: pass --report")
     folders = [Path(folder) for folder in _listed(restored)]
+    if (likelihood or samples > 1 or steps) and (set(_listed(model)) == {NONE} or (folders and not _listed(model))):
+        raise ConfigError("--steps, --samples and --bits-per-dim are for a model, but none is evaluated: pass --model")
     strength = _severity(severity, _listed(degradation))
     pictures = _pictures(card, root, split, inputs, target, clean, _listed(degradation), strength, folders).first(limit)
     asked = _listed(metric)

@@ -70,7 +70,12 @@ def run(
     ] = None,
     memory: Annotated[str | None, typer.Option(help="The memory that it may need: 2GB; picks the tiles.")] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="ddim, dpm_solver, ancestral, langevin or consistency. [the model's]")
+        str | None,
+        typer.Option(
+            metavar="KIND[,KEY=VALUE...]",
+            help="ddim, dpm_solver, ancestral, langevin or consistency, and settings: ddim,eta=0.5,start=600. "
+            "[the model's]",
+        ),
     ] = None,
     guidance: Annotated[
         float, typer.Option(help="Scale of classifier-free guidance, for models trained with dropped conditions.")
@@ -122,7 +127,7 @@ def run(
         task, steps, samples, seed, cast(OnExists, on_exists), compare, uncertainty, mask, invert_mask, scale, _pad(pad)
     )
     restorer = open_model(
-        model or model_for(task),
+        model or model_for(task, scale),
         device,
         dtype,
         patches={"size": patch, "overlap": overlap, "grid": grid},

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from restore.cli.console import bar, table
+
+if TYPE_CHECKING:
+    from restore.config import TrainConfig
 
 __all__ = ["train"]
 
@@ -19,6 +22,9 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Train a model from clean photographs or from pairs; Ctrl-C saves first, --resume continues exactly.
+
+    The output folder holds `model.safetensors`, `log.jsonl` with the loss of each step, `training.png` that draws it,
+    and in `validation/` held-out pictures as they were given, restored and true.
 
     Examples:
 
@@ -47,16 +53,30 @@ def train(
                     ]
                     typer.echo(f"step {done.step}, PSNR in dB on held-out pictures")
                     typer.echo(table(["degradation", "before", "after", "gain"], rows))
+                    _draw(document)
                 if stopped:
                     break
     finally:
         for sign, handler in previous.items():
             signal.signal(sign, handler)
+    if trainer.accelerator.is_main_process:
+        _draw(document)
     if stopped:
         trainer.save()
         typer.echo(f"stopped and saved at step {trainer.step} of {document.steps}; --resume continues", err=True)
         raise typer.Exit(128 + stopped[0])
     typer.echo(f"done: {document.output / 'model.safetensors'} after {trainer.step} steps")
+
+
+def _draw(document: TrainConfig) -> None:
+    """Write the course of the run as a figure."""
+    from restore.report import training_figure, write_atomically
+    from restore.train import read_log
+
+    log = document.output / "log.jsonl"
+    if log.exists():
+        figure = training_figure(read_log(log), document.model.name)
+        write_atomically(document.output / "training.png", figure.to_png())
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

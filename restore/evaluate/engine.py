@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -177,18 +177,24 @@ def _finish(opened: _Opened, method: Method, record: Record, case: Case, outputs
         tiles=first.tiles,
         before=before,
         after=after,
-        spread=_spread(method, first, loaded.target),
+        spread=_spread(method, outputs.values(), loaded.target),
         bits_per_dim=bits,
     )
 
 
-def _spread(method: Method, output: Output, target: Tensor) -> dict[str, Any]:
-    """Return how the samples of one picture scatter about the truth; empty for one sample."""
-    if output.deviation is None or output.deviation.shape != target.shape:
-        return {}
-    calibration = Calibration(method.describe()["samples"])
-    calibration.add(target, output.pixels, output.deviation)
-    return vars(calibration) | {"ks": list(calibration.ks)}
+def _spread(method: Method, outputs: Iterable[Output], target: Tensor) -> dict[str, Any]:
+    """Return how the samples of one picture scatter about the truth, where pixels were asked for; empty for one."""
+    for output in outputs:
+        if output.deviation is None or output.deviation.shape != target.shape:
+            continue
+        truth, mean, deviation = target, output.pixels, output.deviation
+        if output.hole is not None:
+            asked = output.hole.to(target).bool().expand_as(target)
+            truth, mean, deviation = (x[asked] for x in (truth, mean, deviation))
+        calibration = Calibration(method.describe()["samples"])
+        calibration.add(truth, mean, deviation)
+        return vars(calibration) | {"ks": list(calibration.ks)}
+    return {}
 
 
 def _reason(error: BaseException, case: Case) -> str:

@@ -6,12 +6,16 @@ from torch import Tensor
 
 from restore.config import Recipe
 from restore.diffusion import likelihood
-from restore.errors import ConfigError
+from restore.errors import ArrayError, ConfigError
 from restore.restorer import Restorer
-from restore.sampling import SeededNoise
+from restore.sampling import Ancestral, SeededNoise
 from restore.tasks import Request
+from restore.tasks.inpainting import Filling
 
-__all__ = ["bits_per_dim", "check_likelihood"]
+__all__ = ["TERMS", "bits_per_dim", "check_likelihood"]
+
+TERMS = ("total", "L_T", "L_t-1", "L_0")
+"""The bound on -log2 p(x0) per value, and what it is the sum of (DDPM, eq. 5); L_t-1 is the sum over t > 1."""
 
 
 def check_likelihood(recipe: Recipe) -> None:
@@ -20,7 +24,7 @@ def check_likelihood(recipe: Recipe) -> None:
     Raises:
         ConfigError: the model keeps the known pixels of its input, so that only a part of the picture is random.
     """
-    if recipe.task.channels != 3:
+    if isinstance(recipe.task, Filling):
         raise ConfigError(
             f"bits per dimension are those of whole pictures; {recipe.name} fills in parts of them and keeps the rest"
         )
@@ -34,8 +38,8 @@ def bits_per_dim(
     request: Request,
     steps: int | None = None,
     seed: int = 0,
-) -> float:
-    """Return the variational bound (DDPM, eq. 5) on -log2 p(target | degraded) per value, in bits.
+) -> dict[str, float]:
+    """Return the variational bound (DDPM, eq. 5) on -log2 p(target | degraded) per value and its `TERMS`, in bits.
 
     Args:
         restorer: the model.
@@ -49,11 +53,16 @@ def bits_per_dim(
 
     Raises:
         ConfigError: the schedule has fewer levels.
+        ArrayError: the model's answer to the degraded picture is not of the ground truth's size.
     """
     image, _ = restorer.task(task).prepare(degraded[None], request)
+    if image.shape[-2:] != target.shape[-2:]:
+        sizes = " and ".join(f"{x.shape[-2]}x{x.shape[-1]}" for x in (image, target))
+        raise ArrayError(f"bits per dimension need a ground truth of the result's size, not {sizes}")
     condition = restorer.condition(image, restorer.recipe.label(task))
-    network = restorer.recipe.network
+    network, sampler = restorer.recipe.network, restorer.recipe.sampler
     learned = getattr(network, "learned_variance", False) or getattr(network, "outputs", 3) == 6
+    variance = "learned" if learned else sampler.variance if isinstance(sampler, Ancestral) else "beta_tilde"
     bits = likelihood.bits_per_dim(
         restorer.denoiser(seeds=[seed]),
         target[None].to(restorer.device),
@@ -61,6 +70,7 @@ def bits_per_dim(
         restorer.schedule,
         SeededNoise([seed]).draw,
         levels=restorer.schedule.steps(steps),
-        variance="learned" if learned else "beta_tilde",
+        variance=variance,
     )
-    return float(bits.total)
+    found = (bits.total, bits.prior, bits.steps[:, :-1].sum(1), bits.steps[:, -1])
+    return {name: float(value) for name, value in zip(TERMS, found, strict=True)}

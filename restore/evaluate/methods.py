@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,12 +32,14 @@ class Output:
         seconds: None for finished outputs.
         tiles: that the network has seen.
         deviation: (3, H, W), the standard deviation of the samples; None for one.
+        hole: (1, H, W), 1 where pixels were asked for; None asks for all.
     """
 
     pixels: Tensor
     seconds: float | None = None
     tiles: int = 0
     deviation: Tensor | None = None
+    hole: Tensor | None = None
 
 
 class Method(Protocol):
@@ -66,8 +68,8 @@ class Method(Protocol):
         """
         ...
 
-    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> float | None:
-        """Return the bound on the ground truth's likelihood in bits per dimension, None where it was not asked for."""
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
+        """Return the bound on the ground truth's likelihood in bits per dimension, empty where it was not asked for."""
         ...
 
     def identity(self, case: Case) -> dict[str, Any]:
@@ -134,7 +136,9 @@ class ModelMethod:
             restored = self._together(shown, seed)
             seconds = (time.perf_counter() - start) / len(members)
             tiles = self.restorer.evaluations(*restored[0].mean.shape[-2:], self.steps, self.samples)
-            outputs |= {i: Output(x.mean, seconds, tiles, x.deviation) for i, x in zip(members, restored, strict=True)}
+            outputs |= {
+                i: Output(x.mean, seconds, tiles, x.deviation, x.hole) for i, x in zip(members, restored, strict=True)
+            }
         return [outputs[index] for index in range(len(cases))]
 
     def _together(self, shown: list[tuple[Case, Tensor]], seed: int) -> list[Posterior]:
@@ -154,12 +158,13 @@ class ModelMethod:
             x = self.restorer.restore(image, label=label, hole=hole, seeds=seeds, sampler=self.sampler)
             moments.add(task.polish(image.to(x), x).cpu())
         spread = moments.deviation() if self.samples > 1 else [None] * len(shown)
-        return [Posterior(mean, deviation) for mean, deviation in zip(moments.mean, spread, strict=True)]
+        asked = hole.cpu() if hole is not None else [None] * len(shown)
+        return [Posterior(*found) for found in zip(moments.mean, spread, asked, strict=True)]
 
-    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> float | None:
-        """Return the likelihood bound where it was asked for."""
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
+        """Return the likelihood bound and its terms where they were asked for."""
         if not self.likelihood or loaded.degraded is None:
-            return None
+            return {}
         request = case.request(self.restorer.task(self.task), seed, *loaded.degraded.shape[-2:])
         return bits_per_dim(self.restorer, self.task, loaded.degraded, loaded.target, request, self.steps, seed)
 
@@ -176,7 +181,7 @@ class ModelMethod:
             "told": self.label,
             "sampler": self.sampler.model_dump(mode="json"),
             "samples": self.samples,
-            "likelihood": self.likelihood,
+            "levels_of_likelihood": (self.steps or self.restorer.schedule.T) if self.likelihood else 0,
             "patches": self.restorer.patches.model_dump(mode="json") if self.restorer.patches else None,
             "dtype": str(self.restorer.dtype).removeprefix("torch."),
             "device": str(self.restorer.device),
@@ -201,9 +206,9 @@ class Unrestored:
             outputs.append(Output(picture))
         return outputs
 
-    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> float | None:
-        """Return None: without a model there is no likelihood."""
-        return None
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
+        """Return nothing: without a model there is no likelihood."""
+        return {}
 
     def identity(self, case: Case) -> dict[str, Any]:
         """Return that nothing was done."""
@@ -255,9 +260,9 @@ class OutputFolder:
         """Return the pictures as they are."""
         return [Output(images.read(self.path(case)).pixels) for case in cases]
 
-    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> float | None:
-        """Return None: without a model there is no likelihood."""
-        return None
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
+        """Return nothing: without a model there is no likelihood."""
+        return {}
 
     def identity(self, case: Case) -> dict[str, Any]:
         """Return the digest of the picture."""

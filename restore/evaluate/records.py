@@ -38,7 +38,7 @@ class Record:
         before: scores of the input; empty where there is none.
         after: scores of the output; empty where it failed.
         spread: of several samples, the fields of a `Calibration`; empty for one sample.
-        bits_per_dim: the variational bound of the ground truth's likelihood; None where it was not asked for.
+        bits_per_dim: bound on the ground truth's likelihood and its terms; empty where it was not asked for.
         failure: why there are no scores.
     """
 
@@ -55,7 +55,7 @@ class Record:
     before: Scores = field(default_factory=dict)
     after: Scores = field(default_factory=dict)
     spread: Mapping[str, Any] = field(default_factory=dict)
-    bits_per_dim: float | None = None
+    bits_per_dim: Mapping[str, float] = field(default_factory=dict)
     failure: str = ""
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from statistics import fmean
 
@@ -50,7 +50,7 @@ class Row:
         seconds: mean time of one restoration, None for finished outputs.
         tiles: mean number of tiles that the network has seen for a picture.
         calibration: of the samples, over the values of all pictures; None for one sample.
-        bits_per_dim: the likelihood bound of the ground truths; None where it was not asked for.
+        bits_per_dim: the likelihood bound of the ground truths and its terms; empty where it was not asked for.
     """
 
     series: Series
@@ -64,7 +64,7 @@ class Row:
     seconds: float | None
     tiles: float
     calibration: Calibration | None = None
-    bits_per_dim: Summary | None = None
+    bits_per_dim: dict[str, Summary] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,17 @@ def _row(series: Series, records: list[Record], protocol: str) -> Row:
         fmean(times) if times else None,
         fmean(record.tiles for record in records),
         _calibration(records),
-        summarise(bits) if (bits := [r.bits_per_dim for r in records if r.bits_per_dim is not None]) else None,
+        _bits_per_dim(records),
     )
+
+
+def _bits_per_dim(records: Sequence[Record]) -> dict[str, Summary]:
+    """Return each term's mean over pictures, after the mean over seeds."""
+    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        for term, bits in record.bits_per_dim.items():
+            values[term][record.name].append(bits)
+    return {term: summarise([fmean(bits) for bits in named.values()]) for term, named in values.items()}
 
 
 def _calibration(records: Sequence[Record]) -> Calibration | None:

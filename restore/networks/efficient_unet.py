@@ -211,5 +211,6 @@ class EfficientUNet(nn.Module):
             x = x + skips.pop() if torch.is_grad_enabled() else x.add_(skips.pop())
             for block in blocks:
                 x = block(x, embedding)
-        x = self.head(pixel_norm(x))
+        # not normalised here: the way around the blocks is what carries brightness to the output
+        x = self.head(x)
         return F.pixel_shuffle(x, self.spec.stem) if self.spec.stem > 1 else x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from restore.report.curves import training_figure
 from restore.report.files import csv_text, json_text, markdown_text, write_atomically
 from restore.report.gallery import count_pictures
 from restore.report.result import Result
@@ -29,6 +30,7 @@ __all__ = [
     "plain",
     "reported_table",
     "summary_table",
+    "training_figure",
     "write_atomically",
     "write_report",
 ]

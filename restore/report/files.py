@@ -35,7 +35,7 @@ def json_text(result: Result) -> str:
 def csv_text(result: Result) -> str:
     """Return one line for each picture, method, seed and protocol, with every score before and after."""
     metrics = [name for name in result.metrics if METRICS[name].per == "picture"]
-    facts = ["data", "name", "model", "task", "seed", "protocol", "height", "width", "seconds", "tiles"]
+    facts = ["data", "name", "model", "task", "seed", "protocol", "height", "width", "seconds", "tiles", "bits_per_dim"]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*facts, *(f"{metric}_{side}" for metric in metrics for side in ("before", "after")), "failure"])
@@ -47,7 +47,8 @@ def csv_text(result: Result) -> str:
             inputs = record.before.get(protocol, {})
             values = [side.get(metric, "") for metric in metrics for side in (inputs, scores)]
             seconds = "" if record.seconds is None else round(record.seconds, 4)
-            writer.writerow([*start, protocol, record.height, record.width, seconds, record.tiles, *values, ""])
+            facts_of_run = [record.height, record.width, seconds, record.tiles, record.bits_per_dim.get("total", "")]
+            writer.writerow([*start, protocol, *facts_of_run, *values, ""])
     return buffer.getvalue()
 
 

@@ -157,7 +157,7 @@ def _row(row: Row) -> dict[str, Any]:
         "seconds": row.seconds,
         "tiles": row.tiles,
         "calibration": None if row.calibration is None else _calibration(row.calibration),
-        "bits_per_dim": None if row.bits_per_dim is None else row.bits_per_dim.model_dump(mode="json"),
+        "bits_per_dim": {term: summary.model_dump(mode="json") for term, summary in row.bits_per_dim.items()},
         **{
             side: {metric: summary.model_dump(mode="json") for metric, summary in getattr(row, side).items()}
             for side in ("before", "after", "gain")

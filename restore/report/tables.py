@@ -117,13 +117,16 @@ def calibration_table(result: Result) -> Table:
 
 
 def likelihood_table(result: Result) -> Table:
-    """Return header and cells: bits per dimension of the ground truths, where they were asked for."""
-    rows = {row.series: row.bits_per_dim for row in result.rows if row.bits_per_dim is not None}
-    header = ["data", "task", "bits per dimension", "95 % interval"]
+    """Return header and cells: bits per dimension of the ground truths and their terms, where they were asked for."""
+    rows = {row.series: row.bits_per_dim for row in result.rows if row.bits_per_dim}
+    terms = list(dict.fromkeys(term for found in rows.values() for term in found))
+    header = ["data", "task", "bits per dimension", "95 % interval", *terms[1:]]
     cells = []
     for series, found in rows.items():
-        ends = "" if found.low is None or found.high is None else f"[{found.low:.4f}, {found.high:.4f}]"
-        cells.append([series.data, series.method, "-" if found.mean is None else f"{found.mean:.4f}", ends])
+        means = ["-" if summary.mean is None else f"{summary.mean:.4f}" for summary in found.values()]
+        whole = next(iter(found.values()))
+        ends = "" if whole.low is None or whole.high is None else f"[{whole.low:.4f}, {whole.high:.4f}]"
+        cells.append([series.data, series.method, means[0], ends, *means[1:]])
     return header, cells
 
 

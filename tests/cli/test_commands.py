@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,8 @@ def test_every_command_teaches_with_an_example(cli) -> None:
         ran = cli(*command, "--help")
         assert ran.code == 0
         assert f"restore {' '.join(command)}" in ran.out.split("Example", 1)[1], command
+
+
+def test_the_package_is_a_command_too() -> None:
+    ran = subprocess.run([sys.executable, "-m", "restore", "--version"], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip()[0].isdigit()

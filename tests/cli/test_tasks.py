@@ -11,9 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from restore import checkpoints, images
-from restore.config import Recipe
+from restore import checkpoints, images, resources, restorer
+from restore.cli.console import model_for
+from restore.config import ModelCard, Recipe
 from restore.degradations.resolution import shrink_by
+from restore.errors import ConfigError
 from restore.networks import EfficientUNetSpec
 from restore.patches import Patches
 from restore.tasks import Colorization, Compression, Inpainting, SuperResolution, Task, Uncropping
@@ -174,6 +176,36 @@ def test_a_task_that_no_shipped_model_knows(cli, photo: Path, tmp_path: Path) ->
     ran = cli("run", photo, "-o", tmp_path / "out.png", "--task", "develop")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "no model that ships knows task 'develop'" in ran.err
+
+
+def test_the_model_for_a_task_is_the_one_that_was_made_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_recipe
+) -> None:
+    cards = {
+        "filling": (Inpainting(), {"inpaint": "unknown", "uncrop": "unknown"}),
+        "twice": (SuperResolution(scale=2), {"upscale": "unknown"}),
+        "thrice": (SuperResolution(scale=3), {"upscale": "unknown"}),
+        "wider": (Uncropping(), {"uncrop": "unknown"}),
+        "absent": (Compression(), {"jpeg": "unknown"}),
+    }
+
+    def card(name: str) -> ModelCard:
+        task, tasks = cards[name]
+        recipe = tiny_recipe.model_copy(update={"name": name, "task": task, "tasks": tasks})
+        facts = dict.fromkeys(("summary", "sha256", "licence", "data", "command"), "-")
+        return ModelCard.model_construct(recipe=recipe, weights=f"{name}.safetensors", **facts)
+
+    monkeypatch.setattr(resources, "list_configs", lambda kind: sorted(cards))
+    monkeypatch.setattr(resources, "list_weights", lambda: sorted(set(cards) - {"absent"}))
+    monkeypatch.setattr(restorer, "model_card", card)
+    assert model_for(None) == "weather"
+    assert model_for("inpaint") == "filling"
+    assert model_for("uncrop") == "wider"
+    assert [model_for("upscale", scale) for scale in (2, 3)] == ["twice", "thrice"]
+    with pytest.raises(ConfigError, match="no model that ships enlarges by 5; there are models for 2, 3"):
+        model_for("upscale", 5)
+    with pytest.raises(ConfigError, match="the tasks are inpaint, uncrop, upscale"):
+        model_for("jpeg")
 
 
 def test_bicubic_against_itself_has_its_published_psnr(cli, shared: Path, tmp_path: Path) -> None:
