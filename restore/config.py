@@ -239,7 +239,21 @@ class ModelCard(Spec):
         return self
 
 
-class CleanFolders(Spec):
+class Folders(Spec):
+    """What all sources of training pictures have.
+
+    Attributes:
+        workers: threads that read ahead where the pictures do not fit into memory.
+        memory_mb: how much decoded data may be held; a set that fits is decoded once.
+        corrupt_limit: share of damaged files past which the run stops.
+    """
+
+    memory_mb: float = Field(2048, gt=0)
+    workers: int = Field(2, ge=0)
+    corrupt_limit: float = Field(0.1, ge=0, le=1)
+
+
+class CleanFolders(Folders):
     """Clean photographs, degraded on the fly."""
 
     kind: Literal["clean"] = "clean"
@@ -247,7 +261,7 @@ class CleanFolders(Spec):
     degradation: Mixture = Mixture()
 
 
-class PairedFolders(Spec):
+class PairedFolders(Folders):
     """Pairs with equal names in two folders; `label` says which degradation they show."""
 
     kind: Literal["pairs"] = "pairs"

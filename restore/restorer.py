@@ -128,9 +128,15 @@ class Restorer:
         return cls(recipe, network, place, dtype or fast_dtype(place))
 
     def compiled(self) -> Restorer:
-        """Return the model with its network compiled for the tiles that it will meet, which takes a minute or more."""
-        assert self.patches is not None
-        return replace(self, network=compiled(self.network, self.patches.batch))
+        """Return the model with its network compiled, and all tiles of one size: each other is a minute or more.
+
+        Raises:
+            ConfigError: there is no compiler here, or the grid has no tiles of one size.
+        """
+        own = self.patches or self.recipe.patches
+        if own.grid == "whole":
+            raise ConfigError("the parts of the whole grid have many sizes: compile the network for another --grid")
+        return replace(self, network=compiled(self.network, own.batch), patches=own.model_copy(update={"fixed": True}))
 
     @property
     def halo(self) -> int | None:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from restore import images
 from restore.data.loading import list_pictures
-from restore.degradations import Degradation, Haze, Random
+from restore.degradations import BlindResolution, Degradation, Haze, Hole, Random, Resolution
 from restore.degradations.names import named
-from restore.errors import ConfigError, RestoreError
+from restore.degradations.resolution import shrink_by
+from restore.errors import ConfigError, ImageError, RestoreError
 from restore.restorer import seed_of
 
 __all__ = ["Synthesized", "degradation_named", "degrade_picture", "picture_seed", "severities", "synthesize"]
@@ -71,22 +72,26 @@ def synthesize(
 ) -> Iterator[Synthesized]:
     """Yield each pair of `output/input` and `output/target` (PNG, equal names) after it was written.
 
-    `output/manifest.json` is written at the end: degradation, seed, severity and each picture's own seed.
+    Of `bicubic-xN` and `blind-xN` the inputs are N times smaller, and the targets cut to multiples of N; `mask-*` and
+    `crop` also write `output/mask`, white where pixels are lost. `output/manifest.json` is written at the end:
+    degradation, seed, severity and each picture's own seed.
 
     Args:
         clean: folder of clean photographs.
         output: a new or empty folder.
         degradation: its name, as in `restore.degradations.names.KNOWN`.
         seed: the same seed makes the same pairs, whatever else is in the folder.
-        severity: 0 to 1; None draws one for each picture.
+        severity: 0 to 1; None draws one for each picture, or is the full one where nothing is random.
         depth: for haze, a folder of depth maps with the pictures' names, or one for all.
 
     Raises:
         ConfigError: an unknown degradation, a severity out of range, or an output folder that holds something.
     """
-    degradation_named(degradation, depth)
+    spec = degradation_named(degradation, depth)
     if severity is not None and not 0 <= severity <= 1:
         raise ConfigError(f"severity must be between 0 and 1, not {severity}")
+    if isinstance(spec, Resolution) and severity not in (None, 1):
+        raise ConfigError(f"{degradation} makes files that are {spec.scale} times smaller, whatever the severity")
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{output} is not empty: synthesized pairs go to a new folder")
     pictures = []
@@ -94,17 +99,14 @@ def synthesize(
         name = path.relative_to(clean).with_suffix(".png").as_posix().replace("/", "_")
         own = picture_seed(seed, name)
         try:
-            picture = images.read(path)
-            spec = degradation_named(degradation, _depth_of(depth, path))
-            degraded = degrade_picture(picture.pixels, spec, own, severity)
-            images.write(images.Picture(degraded), output / "input" / name)
-            images.write(images.Picture(picture.pixels), output / "target" / name)
+            made = _pair(path, degradation_named(degradation, _depth_of(depth, path)), own, severity)
+            for folder, picture in made.items():
+                images.write(picture, output / folder / name)
         except RestoreError as error:
             yield Synthesized(name, own, str(error))
             continue
         pictures.append({"name": name, "source": str(path.relative_to(clean)), "seed": own})
         yield Synthesized(name, own)
-    spec = degradation_named(degradation, depth)
     document = {
         "name": degradation,
         "degradation": spec.model_dump(mode="json"),
@@ -116,6 +118,31 @@ def synthesize(
     output.mkdir(parents=True, exist_ok=True)
     temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, output / "manifest.json")
+
+
+def _pair(path: Path, spec: Degradation, seed: int, severity: float | None) -> dict[str, images.Picture]:
+    """Return input and target of a clean file, and the mask of a hole, by the names of their folders.
+
+    Raises:
+        ImageError: the file cannot be read, or is too small to be made smaller.
+    """
+    clean = images.read(path)
+    pixels, gray = clean.pixels, clean.gray
+    if not isinstance(spec, Resolution | BlindResolution):
+        degraded = degrade_picture(pixels, spec, seed, severity)
+        found = {"input": images.Picture(degraded), "target": images.Picture(pixels, gray=gray)}
+        if isinstance(spec, Hole):
+            mask = spec.masks(Random([seed]), *pixels.shape[-2:], severity)[0]
+            found["mask"] = images.Picture(mask.mul(2).sub(1).expand(3, -1, -1), gray=True)
+        return found
+    height, width = (side // spec.scale * spec.scale for side in pixels.shape[-2:])
+    if not height or not width:
+        raise ImageError(f"{path} is too small to be made {spec.scale} times smaller")
+    pixels = pixels[:, :height, :width]
+    plain = isinstance(spec, Resolution)
+    degraded = pixels if plain else degrade_picture(pixels, spec, seed, severity)
+    small = shrink_by(degraded.add(1).div(2), spec.scale, spec.kernel if plain else "bicubic").mul(2).sub(1)
+    return {"input": images.Picture(small, gray=gray and plain), "target": images.Picture(pixels, gray=gray)}
 
 
 def _depth_of(depth: Path | None, path: Path) -> Path | None:

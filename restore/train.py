@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from torch import Tensor
 from restore import checkpoints
 from restore.config import ClassifierRecipe, CleanFolders, PairedFolders, Recipe, Stage, TrainConfig
 from restore.contracts import Condition
-from restore.data.loading import PairStore, PictureStore, list_pictures
+from restore.data.loading import Ahead, PairStore, PictureStore, list_pictures
 from restore.degradations import LABELS, Random
 from restore.diffusion.guidance import dropped
 from restore.diffusion.schedule import Learned, LearnedSchedule
@@ -69,40 +70,43 @@ class Sampler:
     def __init__(self, config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1) -> None:
         self.config, self.device, self.rank, self.world = config, device, rank, world
         held = config.validation.pictures
+        limits = {"memory_mb": config.data.memory_mb, "corrupt_limit": config.data.corrupt_limit}
         if isinstance(config.data, CleanFolders):
             paths = [path for folder in config.data.folders for path in list_pictures(folder)]
             every = max(1, len(paths) // max(held, 1))
             self.held_out = paths[::every][:held] if len(paths) > held else []
             kept = [path for path in paths if path not in set(self.held_out)]
-            self.clean, self.pairs = PictureStore(kept), None
+            store: PictureStore | PairStore = PictureStore(kept, **limits)
         else:
             from restore.data.pairs import folder_pairs
 
             found = [(pair.input, pair.target) for pair in folder_pairs(config.data.input, config.data.target)]
             self.held_out = found[:held] if len(found) > held else []
-            self.clean, self.pairs = None, PairStore(found[len(self.held_out) :])
+            store = PairStore(found[len(self.held_out) :], **limits)
+        # what lies in memory is cut faster than a thread is told to
+        workers = 0 if store.in_memory else config.data.workers
+        self.regions = Ahead(partial(self._regions, store), config.steps, workers)
 
-    def __call__(self, step: int) -> tuple[Tensor, Condition]:
-        """Return x0, (B, 3, p, p) in [-1, 1], and its condition, for a step counted from 0."""
+    def _regions(self, store: PictureStore | PairStore, step: int) -> tuple[Tensor, ...]:
+        """Return this process's clean regions of a step, or its degraded and clean ones, as bytes."""
         stage = self.config.stage(step)
         if stage.regions % self.world:
             raise ConfigError(f"{stage.regions} regions cannot be shared by {self.world} processes")
-        local = range(self.rank * stage.regions // self.world, (self.rank + 1) * stage.regions // self.world)
         where = (step, stage.regions, self.config.region, self.config.seed)
+        found = store.regions(*where, rank=self.rank, world=self.world)
+        return found if isinstance(found, tuple) else (found,)
+
+    def __call__(self, step: int) -> tuple[Tensor, Condition]:
+        """Return x0, (B, 3, p, p) in [-1, 1], and its condition, for a step counted from 0."""
+        *degraded, clean = (x.to(self.device, torch.float32).div_(255) for x in self.regions(step))
+        stage = self.config.stage(step)
+        local = range(self.rank * stage.regions // self.world, (self.rank + 1) * stage.regions // self.world)
         seeds = [seed_of(self.config.seed, step, index) for index in local]
         task = self.config.model.task
         if isinstance(self.config.data, PairedFolders):
-            assert self.pairs is not None
-            degraded, clean = (
-                x.to(self.device, torch.float32).div_(255)
-                for x in self.pairs.regions(*where, rank=self.rank, world=self.world)
-            )
             label = torch.full((len(local),), LABELS.index(self.config.data.label), device=self.device)
-            example = Example(task.from_pairs(degraded), label)
+            example = Example(task.from_pairs(degraded[0]), label)
         else:
-            assert self.clean is not None
-            clean = self.clean.regions(*where, rank=self.rank, world=self.world)
-            clean = clean.to(self.device, torch.float32).div_(255)
             example = task.examples(self.config.data.degradation)(clean, Random(seeds, self.device), None)
         return self.cut(clean.mul_(2).sub_(1), example, seeds, stage)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from restore.evaluate import (
     Case,
     Digests,
     Journal,
+    Loaded,
     ModelMethod,
     Output,
     OutputFolder,
@@ -46,6 +47,7 @@ from restore.evaluate.provenance import data_digest, find_commit, peak_memory
 from restore.metrics import PROTOCOLS, prepare_input, score
 from restore.restorer import Restorer
 from restore.synthesize import synthesize
+from restore.tasks import Inpainting
 
 NATIVE, RGB, WEATHERDIFF = (PROTOCOLS[name] for name in ("native", "rgb", "weatherdiff"))
 
@@ -86,8 +88,8 @@ class Counted:
         self.asked.extend(case.name for case in cases)
         return self.inner(cases, degraded, seed)
 
-    def bits_per_dim(self, case: Case, loaded: object, seed: int) -> float | None:
-        return None
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
+        return {}
 
     def identity(self, case: Case) -> dict[str, object]:
         return self.inner.identity(case)
@@ -212,6 +214,27 @@ def test_metrics_of_colours_are_taken_once_and_those_of_channels_for_each_protoc
     assert "ms_ssim" not in rgb  # needs 161 pixels a side; the picture keeps its other scores
 
 
+def test_a_grey_ground_truth_is_scored_on_its_one_channel(tmp_path: Path) -> None:
+    """`sr` takes the levels of a grey file as they are: 20 log10(255 / 219) less than the luma of three channels."""
+    from skimage.metrics import peak_signal_noise_ratio
+
+    rng = np.random.default_rng(0)
+    truth, output = rng.integers(0, 256, (60, 70), np.uint8), rng.integers(0, 256, (60, 70, 3), np.uint8)
+    for name, array in (("target/x.png", truth), ("output/x.png", output)):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(array).save(tmp_path / name)
+    (case,) = from_outputs(tmp_path / "output", tmp_path / "target").cases
+    assert case.load(0).gray
+    scoring = Scoring((PROTOCOLS["sr"], NATIVE), scale=4)
+    (record,) = evaluate(Plan([(case, [OutputFolder(tmp_path / "output", Digests())])], scoring))
+    saved = np.asarray(Image.fromarray(output).convert("L"))
+    inner = (slice(4, -4), slice(4, -4))
+    expected = peak_signal_noise_ratio(truth[inner], saved[inner], data_range=255)
+    assert record.after["sr"]["psnr"] == pytest.approx(expected, abs=0.01)  # Pillow's luma is rounded otherwise
+    whole = peak_signal_noise_ratio(truth, saved, data_range=255) + 20 * math.log10(255 / 219)
+    assert record.after["native"]["psnr"] == pytest.approx(whole, abs=0.01)
+
+
 # ---- folders, cards, tasks -----------------------------------------------------------------------------------------
 
 
@@ -273,6 +296,34 @@ def test_a_known_degradation_is_restored_told_and_blind(restorer: Restorer) -> N
     assert tasks_for(restorer, "snow", ["derain"]) == ["derain"]
     with pytest.raises(ConfigError, match="does not know task"):
         tasks_for(restorer, "snow", ["colorize"])
+
+
+def test_a_clean_card_keeps_its_protocol_where_the_degradation_is_its_own(shared: Path) -> None:
+    root = shared / "data" / "super_resolution" / "Set5"
+    pictures = from_card("set5", root, degradations=["bicubic-x3"])
+    assert (pictures.protocols, pictures.scale) == (("sr",), 3)
+    assert pictures.card is not None
+    assert [(score.condition, score.metrics["psnr"]) for score in pictures.card.reported] == [("x3", 30.39)]
+    for others in (["rain"], ["bicubic-x2", "bicubic-x4"], ["blind-x4"]):
+        pictures = from_card("set5", root, degradations=others)
+        assert pictures.protocols == ("native", "rgb")
+        assert pictures.card is None or not pictures.card.reported
+
+
+def test_low_resolution_folders_tell_their_factor_and_masks_are_found(photographs: Path, tmp_path: Path) -> None:
+    assert not [done.error for done in synthesize(photographs, tmp_path / "low", "bicubic-x3") if done.error]
+    pictures = from_folders(tmp_path / "low" / "input", tmp_path / "low" / "target")
+    assert pictures.scale == 3 and all(case.mask is None for case in pictures.cases)
+    made = from_clean(photographs, ["bicubic-x3"])
+    assert made.scale == 3
+    list(synthesize(photographs, tmp_path / "holes", "mask-box", seed=0))
+    holes = from_folders(tmp_path / "holes" / "input", tmp_path / "holes" / "target")
+    assert holes.scale is None
+    for case, same in zip(holes.cases, from_clean(photographs, ["mask-box"]).cases, strict=True):
+        told, drawn = (one.request(Inpainting(), 0, 96, 128).mask for one in (case, same))
+        assert told is not None and drawn is not None
+        torch.testing.assert_close(told, drawn)
+        assert "mask" in {name.partition("/")[0] for name in case.files}
 
 
 @pytest.mark.parametrize("severity", [-0.1, 1.5])

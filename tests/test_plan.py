@@ -19,7 +19,8 @@ from restore.patches import Patches
 from restore.plan import Speed, choose, cost, parse_bytes, parse_seconds, predict, survey
 from restore.plan.memory import peak_resident, resident
 from restore.restorer import Restorer
-from restore.sampling import DDIM, DPMSolver
+from restore.sampling import DDIM
+from restore.tasks import Inpainting
 
 SPEED = Speed({(1, 64, 64): (1e9, 0.01), (1, 256, 256): (1e10, 0.05)}, pixel=1e-7)
 
@@ -81,24 +82,54 @@ def test_a_plan_grows_with_its_steps(restorer: Restorer) -> None:
     assert one.memory > resident()
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.floats(1e-3, 1e3), st.integers(1, 3))
-def test_a_choice_keeps_to_its_time(tiny_model: Path, budget: float, size: int) -> None:
-    restorer = Restorer.from_pretrained(tiny_model, device="cpu")
-    plan = choose(restorer, 100 * size, 150, budget, speed=SPEED)
+@settings(deadline=None, max_examples=25)
+@given(st.floats(1e-3, 1e3), st.integers(1, 3), st.sampled_from([None, 30]))
+def test_a_choice_keeps_to_its_time_and_only_takes_away(
+    restorer: Restorer, budget: float, size: int, stride: int | None
+) -> None:
+    own = Patches(size=64, overlap=16, stride=stride, batch=3, multiple=4, context=16, grid="anchored")
+    many = Restorer(restorer.recipe.model_copy(update={"patches": own, "sampler": DDIM(steps=25)}), restorer.network)
+    plan = choose(many, 100 * size, 150, budget, speed=SPEED)
+    free = choose(many, 100 * size, 150, speed=SPEED)
     assert plan.seconds <= budget or not plan.fits
-    # with more time it does not do less
-    more = choose(restorer, 100 * size, 150, budget * 4, speed=SPEED)
-    assert more.evaluations >= plan.evaluations or not plan.fits
-    if not plan.fits:
-        assert plan.sampler.steps == 1
+    assert isinstance(plan.sampler, DDIM) and plan.sampler.steps <= 25
+    assert plan.seconds <= free.seconds and (free.sampler, free.patches) == (DDIM(steps=25), own)
+    assert (plan == replace(free, memory=plan.memory)) == (free.seconds <= budget)
+    # with more time it has no fewer steps
+    more = choose(many, 100 * size, 150, budget * 4, speed=SPEED)
+    assert more.sampler.steps >= plan.sampler.steps or not plan.fits
 
 
 def test_steps_that_are_given_are_kept(restorer: Restorer) -> None:
     assert choose(restorer, 90, 90, 100.0, steps=3, speed=SPEED).sampler.steps == 3
+    assert choose(restorer, 90, 90, 1e-6, steps=3, speed=SPEED).sampler.steps == 3
     assert choose(restorer, 90, 90, speed=SPEED).sampler == restorer.recipe.sampler
-    long = choose(restorer, 90, 90, 1e6, speed=SPEED)
-    assert isinstance(long.sampler, DPMSolver) and long.sampler.steps == 50
+    assert choose(restorer, 90, 90, 1e6, speed=SPEED).sampler == restorer.recipe.sampler
+
+
+def test_every_sample_takes_its_time(restorer: Restorer) -> None:
+    two, six = (choose(restorer, 90, 90, steps=2, samples=n, speed=SPEED) for n in (2, 6))
+    assert six.seconds == pytest.approx(3 * two.seconds)
+    assert six.evaluations == 3 * two.evaluations
+    assert choose(restorer, 90, 90, 1e-6, samples=2, speed=SPEED).sampler.steps == 2  # one step gives one picture
+
+
+def test_the_guards_look_at_the_whole_is_counted(restorer: Restorer) -> None:
+    seen: list[int] = []
+    patches = Patches(size=32, overlap=8, multiple=4, batch=3, context=16, guard=0.5)
+    plan = predict(restorer, patches, DDIM(steps=2), 70, 50, SPEED)
+    plan.apply(restorer).restore(torch.zeros(1, 3, 70, 50), on_batch=seen.append)
+    assert plan.evaluations == sum(seen)
+
+
+def test_a_condition_with_a_mask_can_be_timed(tiny_recipe: Recipe) -> None:
+    from restore.plan import calibrate
+
+    network = tiny_recipe.network.model_copy(update={"condition_channels": 4})
+    recipe = tiny_recipe.model_copy(update={"task": Inpainting(), "network": network, "tasks": {"inpaint": "unknown"}})
+    assert recipe.task.channels == 4
+    speed = calibrate(Restorer(recipe, network.build()), [(1, 32, 32)], seconds=0.2)
+    assert speed.calls
 
 
 def test_little_memory_means_small_tiles_or_an_error(tiny_recipe: Recipe) -> None:
@@ -114,10 +145,9 @@ def test_little_memory_means_small_tiles_or_an_error(tiny_recipe: Recipe) -> Non
 
 
 def test_a_plan_can_be_carried_out(restorer: Restorer) -> None:
-    plan = choose(restorer, 40, 60, 0.05, speed=SPEED)
-    assert isinstance(plan.sampler, DPMSolver)
+    plan = choose(restorer, 40, 60, 0.05, steps=3, speed=SPEED)
     steps = list(plan.apply(restorer).stream(torch.zeros(1, 3, 40, 60)))
-    assert len(steps) == plan.sampler.steps and steps[-1].x_t.shape == (1, 3, 40, 60)
+    assert len(steps) == plan.sampler.steps == 3 and steps[-1].x_t.shape == (1, 3, 40, 60)
 
 
 def test_the_survey_compares_and_marks_what_needs_too_much(restorer: Restorer) -> None:

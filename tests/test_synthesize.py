@@ -14,6 +14,7 @@ from PIL import Image
 from restore import images
 from restore.degradations import Random
 from restore.degradations.names import named
+from restore.degradations.resolution import shrink_by
 from restore.errors import ConfigError
 from restore.synthesize import degradation_named, degrade_picture, picture_seed, severities, synthesize
 
@@ -34,6 +35,7 @@ def test_the_same_seed_makes_the_same_files(photographs: Path, tmp_path: Path, n
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
     assert np.array_equal(array(tmp_path / "a/target/rocket.png"), array(photographs / "rocket.png"))
+    assert (one.shape[0] * 2 == 96) == (name == "blind-x2"), "low-resolution files are small"
 
 
 def test_the_manifest_makes_every_pair_again(photographs: Path, tmp_path: Path) -> None:
@@ -46,6 +48,34 @@ def test_the_manifest_makes_every_pair_again(photographs: Path, tmp_path: Path) 
         expected = images.read(tmp_path / "out" / "input" / entry["name"]).pixels
         torch.testing.assert_close(made, expected, atol=1e-6, rtol=0)
         assert entry["seed"] == picture_seed(1, entry["name"])
+
+
+def test_low_resolution_is_that_of_a_picture_cut_to_a_multiple(photographs: Path, tmp_path: Path) -> None:
+    source = tmp_path / "clean"
+    source.mkdir()
+    with Image.open(photographs / "coffee.png") as image:
+        image.convert("L").crop((0, 0, 101, 71)).save(source / "odd.png")
+        image.crop((0, 0, 2, 2)).save(source / "tiny.png")
+    (good, bad) = synthesize(source, tmp_path / "out", "bicubic-x3")
+    assert not good.error and "too small" in bad.error
+    small, target = array(tmp_path / "out/input/odd.png"), array(tmp_path / "out/target/odd.png")
+    assert small.shape == (23, 33) and target.shape == (69, 99), "grey files stay grey"
+    assert np.array_equal(target, array(source / "odd.png")[:69, :99])
+    clean = torch.from_numpy(target.copy())[None, None].float() / 255
+    assert np.array_equal(small, (shrink_by(clean, 3) * 255).round()[0, 0].byte().numpy())
+    with pytest.raises(ConfigError, match="whatever the severity"):
+        list(synthesize(source, tmp_path / "other", "bicubic-x3", severity=0.5))
+
+
+@pytest.mark.parametrize("name", ["mask-irregular", "crop"])
+def test_masks_are_white_where_the_input_is_lost(photographs: Path, tmp_path: Path, name: str) -> None:
+    list(synthesize(photographs, tmp_path, name, seed=5))
+    for path in (tmp_path / "mask").iterdir():
+        mask = array(path)
+        assert mask.ndim == 2 and set(np.unique(mask)) == {0, 255}
+        given, clean = (array(tmp_path / folder / path.name) for folder in ("input", "target"))
+        assert np.array_equal(given[mask == 0], clean[mask == 0])
+        assert len(np.unique(given[mask == 255])) == 1
 
 
 def test_a_damaged_picture_is_told_and_does_not_stop_the_others(photographs: Path, tmp_path: Path) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from restore.config import Recipe
 from restore.contracts import Condition
 from restore.degradations import LABELS
 from restore.diffusion import likelihood
 from restore.errors import ConfigError
 from restore.evaluate import Journal, ModelMethod, Plan, Scoring, evaluate, summarise_rows
+from restore.evaluate.likelihood import TERMS
 from restore.evaluate.pictures import from_clean
 from restore.metrics import PROTOCOLS
 from restore.patches import thumbnail
 from restore.restorer import Restorer
 from restore.sampling import Calibration, SeededNoise
+from restore.tasks import Inpainting
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +51,40 @@ def test_calibration_of_a_row_is_that_of_all_its_values(photographs: Path, resto
     assert row.calibration.spread_to_error() == pytest.approx(expected.spread_to_error(), rel=1e-4)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_calibration_of_inpainting_counts_the_pixels_of_holes_only(
+    photographs: Path, tiny_recipe: Recipe, batch: int
+) -> None:
+    torch.manual_seed(0)
+    update = {"task": Inpainting(), "tasks": {"inpaint": "unknown"}}
+    network = tiny_recipe.network.model_copy(update={"condition_channels": 4})
+    recipe = tiny_recipe.model_copy(update={**update, "network": network})
+    built = network.build()
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    filling = Restorer(recipe, built, torch.device("cpu"), torch.float32)
+    method = ModelMethod("tiny", "inpaint", filling, "", steps=2, samples=3)
+    cases = from_clean(photographs, ["mask-box"]).first(2).cases
+    row = summarise_rows(evaluate(Plan([(c, [method]) for c in cases], Scoring([PROTOCOLS["rgb"]]), batch=batch)))[0]
+    expected, pixels = Calibration(3), 0
+    for case in cases:
+        loaded, request = case.load(0), case.request(recipe.task, 0, 96, 128)
+        assert loaded.degraded is not None and request.mask is not None
+        said = filling.posterior(loaded.degraded, request=request, steps=2, samples=3, seed=0)
+        assert said.deviation is not None
+        rows, columns = request.mask[0].nonzero(as_tuple=True)
+        pixels += len(rows)
+        expected.add(*(x[:, rows, columns] for x in (loaded.target, said.mean, said.deviation)))
+    assert row.calibration is not None
+    assert row.calibration.values == expected.values == 3 * pixels < 3 * 2 * 96 * 128 / 2
+    assert row.calibration.inside == pytest.approx(expected.inside, rel=2e-3)
+    assert row.calibration.spread_to_error() == pytest.approx(expected.spread_to_error(), rel=1e-3)
+
+
 def test_one_sample_has_no_spread(photographs: Path, restorer: Restorer) -> None:
     row = summarise_rows(evaluate(plan_for(photographs, ModelMethod("tiny", "derain", restorer, ""))))[0]
-    assert row.calibration is None and row.bits_per_dim is None
+    assert row.calibration is None and row.bits_per_dim == {}
 
 
 def test_several_samples_of_a_one_step_model_take_the_steps_that_make_them_differ(restorer: Restorer) -> None:
@@ -60,8 +95,6 @@ def test_several_samples_of_a_one_step_model_take_the_steps_that_make_them_diffe
 
 def test_bits_are_those_of_the_whole_picture_at_once(photographs: Path, restorer: Restorer) -> None:
     """The picture fits one tile here, so that the bound can be computed without any of the machinery of patches."""
-    from dataclasses import replace
-
     assert restorer.patches is not None
     whole = replace(restorer, patches=restorer.patches.model_copy(update={"size": 256}))
     method = ModelMethod("tiny", "derain", whole, "", steps=7, likelihood=True)
@@ -82,8 +115,11 @@ def test_bits_are_those_of_the_whole_picture_at_once(photographs: Path, restorer
         SeededNoise([0]).draw,
         levels=whole.schedule.steps(7),
     )
-    assert record.bits_per_dim == pytest.approx(float(bits.total), rel=1e-4)
-    assert record.bits_per_dim > 0
+    found = dict(record.bits_per_dim)
+    terms = {"total": bits.total, "L_T": bits.prior, "L_t-1": bits.steps[:, :-1].sum(), "L_0": bits.steps[:, -1]}
+    assert found == pytest.approx({name: float(value) for name, value in terms.items()}, rel=1e-4)
+    assert found.pop("total") == pytest.approx(sum(found.values()), rel=1e-6)
+    assert found["L_t-1"] > 0 and found["L_0"] > 0 and found["L_T"] >= 0
 
 
 def test_what_was_not_asked_for_before_is_computed_on_resuming(
@@ -95,19 +131,18 @@ def test_what_was_not_asked_for_before_is_computed_on_resuming(
     again = Journal(tmp_path / "journal.jsonl", resume=True)
     method = ModelMethod("tiny", "derain", restorer, "", steps=3, likelihood=True)
     records = list(evaluate(plan_for(photographs, method, 2), again.done))
-    assert all(record.bits_per_dim is not None for record in records)
+    assert all(set(record.bits_per_dim) == set(TERMS) for record in records)
     for record in records:
         again.add(record)
     once_more = Journal(tmp_path / "journal.jsonl", resume=True)
-    assert {record.bits_per_dim for record in once_more.done.values()} >= {record.bits_per_dim for record in records}
+    kept = {record.key: record.bits_per_dim for record in once_more.done.values()}
+    assert [kept[record.key] for record in records] == [record.bits_per_dim for record in records]
 
 
-def test_a_model_that_keeps_pixels_has_no_likelihood_of_whole_pictures(restorer: Restorer) -> None:
-    from dataclasses import replace
-
-    from restore.tasks import Inpainting
-
-    filling = replace(restorer, recipe=restorer.recipe.model_copy(update={"task": Inpainting()}))
+@pytest.mark.parametrize("mask_channel", [True, False], ids=["ours", "Palette's"])
+def test_a_model_that_keeps_pixels_has_no_likelihood_of_whole_pictures(restorer: Restorer, mask_channel: bool) -> None:
+    task = Inpainting(mask_channel=mask_channel)
+    filling = replace(restorer, recipe=restorer.recipe.model_copy(update={"task": task}))
     with pytest.raises(ConfigError, match="keeps the rest"):
         ModelMethod("tiny", "derain", filling, "", likelihood=True)
 

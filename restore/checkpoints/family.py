@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +22,6 @@ from restore.networks.unet import UNetSpec
 from restore.schema import describe, parse, read_yaml
 
 __all__ = [
-    "Choice",
     "Family",
     "Found",
     "TensorLike",
@@ -33,6 +33,8 @@ __all__ = [
     "published",
     "schedule",
     "settle",
+    "tables",
+    "word",
 ]
 
 TensorLike = Any  # a tensor, a tensor on the meta device, or a `pickles.Header`: it has a shape
@@ -41,21 +43,7 @@ S = TypeVar("S", UNetSpec, EncoderSpec)
 UNKNOWABLE = ("groups", "heads", "head_channels", "heads_up", "dropout", "size", "pool_head_channels")
 IDENTITY = ("dataset", "task")  # of settings, those that tell published models of the same shapes apart
 KINDS = {"linear": "linear", "quad": "quadratic", "sigmoid": "sigmoid"}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of several networks that the tensors could belong to, alike in every shape.
-
-    Attributes:
-        settings: what makes it, in the words of the original.
-        network: its hyper-parameters.
-        layout: how its tensors lie in the file.
-    """
-
-    settings: dict[str, str]
-    network: UNetSpec
-    layout: Layout
+WORDS = {**{ours: theirs for theirs, ours in KINDS.items()}, "constant": "const", "jsd": "jsd", "cosine": "cosine"}
 
 
 @dataclass(frozen=True)
@@ -70,8 +58,6 @@ class Found:
         resolution: side of the pictures that it was trained on.
         tables: names in the file that are no weights but tables which follow from the schedule.
         notes: remarks for whoever converts.
-        choices: where a setting was assumed that changes what the network computes: all that it could be, the assumed
-            one first.
     """
 
     family: str
@@ -81,7 +67,6 @@ class Found:
     resolution: int
     tables: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
-    choices: tuple[Choice, ...] = ()
 
 
 class Family(Protocol):
@@ -184,13 +169,13 @@ def schedule(settings: Settings, kind: str, steps: int, start: float, end: float
         document |= {"kind": "constant", "beta": last}
     elif kind == "jsd":
         document |= {"kind": "jsd"}
-    elif kind.startswith("warmup"):
-        document |= {"kind": "warmup", "beta_start": first, "beta_end": last, "share": int(kind[6:]) / 100}
+    elif (percent := re.fullmatch(r"warmup(100|[1-9]?[0-9])", kind)) is not None:
+        document |= {"kind": "warmup", "beta_start": first, "beta_end": last, "share": int(percent[1]) / 100}
     elif kind in KINDS:
         document |= {"kind": KINDS[kind], "beta_start": first, "beta_end": last}
     else:
         raise ConfigError(
-            f"unknown schedule {kind!r}; the originals have {', '.join(KINDS)}, const, jsd, cosine, warmup10"
+            f"unknown schedule {kind!r}; the originals have {', '.join(KINDS)}, const, jsd, cosine, warmup10, warmup50"
         )
     said = ", ".join(f"{key} {value}" for key, value in sorted(document.items()))
     if known:
@@ -198,6 +183,36 @@ def schedule(settings: Settings, kind: str, steps: int, start: float, end: float
     else:
         settings.assumed[paths[0]] = said
     return document
+
+
+def word(document: Mapping[str, Any]) -> str:
+    """Return the originals' name of a schedule's kind."""
+    kind = document["kind"]
+    return f"warmup{round(document['share'] * 100)}" if kind == "warmup" else WORDS[kind]
+
+
+def tables(
+    known: frozenset[str], tensors: Mapping[str, TensorLike], beside: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """Return which names in a file are tables that the original writes beside its weights: all of them, or none.
+
+    Args:
+        known: the names of the tables.
+        tensors: of the file.
+        beside: names that may be there without the others.
+
+    Raises:
+        TensorMismatch: only some are there, or one is no list of numbers; names them.
+    """
+    found = known & set(tensors)
+    if found - beside and found != known:
+        raise TensorMismatch(
+            f"missing {', '.join(sorted(known - found))}, while other tables of the schedule are there"
+        )
+    for name in sorted(found):
+        if len(tensors[name].shape) != 1 or not tensors[name].shape[0]:
+            raise TensorMismatch(f"{name} is {tuple(tensors[name].shape)}, expected a list of numbers")
+    return frozenset(found)
 
 
 def faster(spec: UNetSpec, visited: int, steps: int) -> dict[str, Any]:

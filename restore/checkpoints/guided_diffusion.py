@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from math import gcd
 from typing import Any, Literal
 
-from restore.checkpoints.family import Choice, Found, TensorLike, faster, make, settle
+from restore.checkpoints.family import Found, TensorLike, faster, make, settle
 from restore.checkpoints.guided_shapes import Ways, levels, pool_of
 from restore.checkpoints.layout import Layout, Shapes, stages_down, stages_up
 from restore.checkpoints.settings import Settings
-from restore.errors import ConfigError
+from restore.errors import ConfigError, TensorMismatch
 from restore.networks.encoder import EncoderSpec
 from restore.networks.unet import UNetSpec
 
@@ -26,8 +25,7 @@ BLOCK = {
     "shortcut": "skip_connection",
 }
 ATTENTION = {"norm": "norm", "qkv": "qkv", "out": "proj_out"}
-HEADS = (1, 2, 3, 4, 6, 8, 12, 16)  # that are tried where nothing tells them
-WIDTHS = (16, 32, 64, 128)  # of a head, likewise
+OWN = ("classifier_depth", "classifier_width", "classifier_resblock_updown")  # flags that only a classifier has
 Spec = UNetSpec | EncoderSpec
 
 
@@ -38,17 +36,16 @@ class GuidedDiffusion:
 
     def detect(self, shapes: Shapes, settings: Settings) -> bool:
         """Return whether the tensors are guided-diffusion's."""
-        return "time_embed.0.weight" in shapes and "input_blocks.0.0.weight" in shapes
+        return shapes.has("time_embed") and (shapes.has("input_blocks") or shapes.has("middle_block"))
 
     def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
         """Return the network and recipe of a state."""
         shapes = Shapes(tensors)
-        if not shapes.has("output_blocks"):
+        if shapes.count("output_blocks") < 2:
             return self.classifier(shapes, settings)
         spec = self.network(shapes, settings)
         name = settle(self.name, spec, settings)
         steps = settings.get(int, 1000, "diffusion_steps")
-        told = settings.first("num_heads", "num_head_channels") is not None
         spec = heads(spec, settings).model_copy(update={"dropout": settings.get(float, 0.0, "dropout")})
         size = settings.get(int, usual_size(spec), "large_size", "image_size")
         upscale = spec.condition_channels > 0
@@ -66,16 +63,19 @@ class GuidedDiffusion:
             **sampling(size, spec, settings, steps),
         }
         names = layout(spec, "time_embed", by_head=not settings.get(bool, False, "use_new_attention_order"))
-        return Found(self.name, spec, names, recipe, size, choices=choices(spec, names, settings, told))
+        return Found(self.name, spec, names, recipe, size)
 
     def network(self, shapes: Shapes, settings: Settings) -> UNetSpec:
         """Return the hyper-parameters of a model or an up-sampler, from the shapes alone, with one head."""
-        inputs = shapes["input_blocks.0.0.weight"][1]
+        inputs = shapes.take("input_blocks.0.0.weight", 4)[1]
         ways = levels(shapes, "")
-        classes = shapes["label_emb.weight"][0] if "label_emb.weight" in shapes else 0
-        outputs = shapes["out.2.weight"][0]
-        compare(settings, ways)
+        classes = shapes.take("label_emb.weight", 2)[0] if "label_emb.weight" in shapes else 0
+        outputs = shapes.take("out.2.weight", 4)[0]
+        compare(settings, ways, "num_res_blocks", "resblock_updown")
         settings.check(bool, outputs == 6, "learn_sigma")
+        told = settings.find(bool, "class_cond")
+        if told is not None and told[0] and not classes:
+            raise TensorMismatch(f"missing label_emb.weight, which a model with class_cond has ({told[1]})")
         settings.check(bool, classes > 0, "class_cond")
         return make(
             UNetSpec,
@@ -89,55 +89,66 @@ class GuidedDiffusion:
     def classifier(self, shapes: Shapes, settings: Settings) -> Found:
         """Return the network and recipe of a classifier."""
         pool, outputs = pool_of(shapes)
-        ways = levels(shapes, "", settings.find(int, "classifier_depth", "num_res_blocks"))
+        own = settings.first(*OWN) is not None
+        names = ("classifier_depth", "classifier_resblock_updown") if own else ("num_res_blocks", "resblock_updown")
+        ways = levels(shapes, "", settings.find(int, names[0]))
         scale = 2 ** (len(ways.channels) - 1)
         fields = trunk(shapes, ways, "", "time_embed")
         size = usual_size(make(EncoderSpec, **fields, outputs=outputs, pool=pool))
         if pool == "attention":
-            size = int((shapes["out.2.positional_embedding"][1] - 1) ** 0.5) * scale
+            size = int((shapes.take("out.2.positional_embedding", 2)[1] - 1) ** 0.5) * scale
         spec = make(EncoderSpec, **fields, outputs=outputs, pool=pool, size=size)
-        compare(settings, ways)
+        compare(settings, ways, *names)
         name = settle(self.name, spec, settings)
         widths = {ways.channels[i] for i in ways.attention} | {ways.channels[-1]}
-        per_head = settings.get(int, gcd(64, *widths), "num_head_channels")
+        # in a config with flags of a classifier the others are those of the model that it guides
+        source = "key=value" if own else None
+        per_head = settings.get(int, gcd(64, *widths), "num_head_channels", source=source)
         _divides(per_head, widths, "num_head_channels")
         spec = make(EncoderSpec, **{**spec.model_dump(), "head_channels": per_head, "pool_head_channels": per_head})
         if pool == "attention":
             settings.check(int, size, "image_size")
         else:
             spec = spec.model_copy(update={"size": settings.get(int, size, "image_size")})
-        legacy = not settings.get(bool, False, "use_new_attention_order")
+        order = settings.find(bool, "use_new_attention_order")
+        notes = (
+            ("use_new_attention_order is the model's; a classifier has the old order",) if order and order[0] else ()
+        )
         recipe = {
             "kind": "classifier",
             "name": name or f"guided-diffusion-classifier-{spec.size}",
             "schedule": named_schedule(settings, settings.get(int, 1000, "diffusion_steps")),
             "level_input": "t",
         }
-        return Found(self.name, spec, layout(spec, "time_embed", by_head=legacy), recipe, spec.size)
+        return Found(self.name, spec, layout(spec, "time_embed", by_head=True), recipe, spec.size, notes=notes)
 
 
 def trunk(shapes: Shapes, ways: Ways, prefix: str, embed: str) -> dict[str, Any]:
     """Return what a U-Net and a classifier share of their hyper-parameters, from the shapes alone."""
-    hidden, width = shapes[f"{prefix}{embed}.0.weight"]
-    out = shapes[f"{prefix}{embed}.2.weight"][0]
-    block = f"{prefix}input_blocks.1.0"
-    double = shapes[f"{block}.emb_layers.1.weight"][0] == 2 * shapes[f"{block}.out_layers.3.weight"][0]
+    hidden, width = shapes.take(f"{prefix}{embed}.0.weight", 2)
+    out = shapes.take(f"{prefix}{embed}.2.weight", 2)[0]
+    ends = ((f"{prefix}input_blocks.1.0", ways.channels[0]), (f"{prefix}middle_block.0", ways.channels[-1]))
+    votes = [
+        shapes.most(0, f"{block}.emb_layers.1.{leaf}") == 2 * channels
+        for block, channels in ends
+        for leaf in ("weight", "bias")
+    ]
     return {
-        "stem": shapes[f"{prefix}input_blocks.0.0.weight"][0],
+        "stem": shapes.take(f"{prefix}input_blocks.0.0.weight", 4)[0],
         "channels": ways.channels,
         "blocks": ways.blocks,
         "attention": ways.attention,
         "level": {"width": width, "hidden": hidden, "out": out, "first": "cos"},
-        "modulation": "scale_shift" if double else "add",
+        "modulation": "scale_shift" if sum(votes) > 1 else "add",
         "shrink": ways.shrink,
     }
 
 
-def compare(settings: Settings, ways: Ways) -> None:
-    """Compare what a config says of the shapes with the shapes."""
-    settings.check(int, ways.blocks, "num_res_blocks", "classifier_depth")
+def compare(settings: Settings, ways: Ways, depth: str, residual: str) -> None:
+    """Compare what a config says of the shapes, under these two names, with the shapes."""
+    settings.check(int, ways.blocks, depth)
     if len(ways.channels) > 1:
-        settings.check(bool, ways.shrink == "residual", "resblock_updown", "classifier_resblock_updown")
+        settings.check(bool, ways.shrink == "residual", residual)
 
 
 def heads(spec: UNetSpec, settings: Settings) -> UNetSpec:
@@ -160,41 +171,6 @@ def heads(spec: UNetSpec, settings: Settings) -> UNetSpec:
         return spec.model_copy(update={"heads": count})
     _divides(settings.get(int, 1, "num_heads_upsample"), widths, "num_heads_upsample")
     return spec.model_copy(update={"heads": count, "heads_up": up[0]})
-
-
-def choices(spec: UNetSpec, names: Layout, settings: Settings, told: bool) -> tuple[Choice, ...]:
-    """Return the heads and their orders that the tensors could have, the assumed ones first; none if all was told.
-
-    Args:
-        spec: the network with the heads that were told or assumed.
-        names: its layout, with the order that was told or assumed.
-        settings: which say whether the order was told.
-        told: whether the heads were.
-    """
-    ordered = "use_new_attention_order" not in settings.assumed
-    if settings.configured or (told and ordered):
-        return ()
-    widths = sorted({spec.channels[i] for i in spec.attention} | {spec.channels[-1]})
-    networks = [spec]
-    if not told:
-        found = [{"heads": n, "head_channels": None} for n in HEADS] + [
-            {"head_channels": n, "heads": 1} for n in WIDTHS
-        ]
-        usable = (
-            each for each in found if all(width % (each["head_channels"] or each["heads"]) == 0 for width in widths)
-        )
-        networks += [spec.model_copy(update=each) for each in usable]
-    result: dict[tuple[Any, ...], Choice] = {}
-    for network in networks:
-        for by_head in [names.by_head] if ordered else [names.by_head, not names.by_head]:
-            each = [network.heads_of(width) for width in widths]
-            # with one head the order means nothing
-            key = (*each, by_head if max(each) > 1 else None)
-            per_head = network.head_channels
-            words = {"num_head_channels": str(per_head)} if per_head else {"num_heads": str(network.heads)}
-            words["use_new_attention_order"] = str(not by_head)
-            result.setdefault(key, Choice(words, network, replace(names, by_head=by_head)))
-    return tuple(result.values())
 
 
 def _divides(value: int, widths: set[int], name: str) -> None:

@@ -16,6 +16,9 @@ from restore.networks.encoder import Pool
 
 __all__ = ["Ways", "levels", "pool_of"]
 
+NORM = "out_layers.0.weight"
+LEAVES = ("in_layers.0.weight", "in_layers.2.weight", "emb_layers.1.weight", NORM, "out_layers.3.weight")
+
 
 @dataclass(frozen=True)
 class Ways:
@@ -39,37 +42,33 @@ def levels(shapes: Shapes, prefix: str, depth: tuple[int, str] | None = None) ->
         TensorMismatch: no structure fits; a tensor is missing or left over.
         CheckpointError: several fit, and nothing decides.
     """
-    inputs = shapes.children(f"{prefix}input_blocks")
+    inputs = shapes.run(f"{prefix}input_blocks", gap=1)
     if len(inputs) < 2:
-        raise TensorMismatch("the file has no input_blocks.1, which every file of this family has")
+        raise TensorMismatch(f"the file has no {prefix}input_blocks.1, which every file of this family has")
     total = inputs[-1]  # modules behind the stem; a pooling leaves a gap in the numbers
-    if shapes.has(f"{prefix}output_blocks"):
+    if shapes.count(f"{prefix}output_blocks") > 1:
         blocks = _blocks_by_way_up(shapes, prefix, total)
         found = [_ways(shapes, prefix, total, blocks)]
     else:
         fits = (_ways(shapes, prefix, total, n) for n in range(1, total + 1) if (total + 1) % (n + 1) == 0)
         found = [ways for ways in fits if ways is not None]
         if depth is not None:
-            found = [ways for ways in found if ways.blocks == depth[0]]
+            found = [ways for ways in found if ways.blocks == depth[0]] or found
     found = [ways for ways in found if ways is not None]
     if not found:
-        raise TensorMismatch("the blocks in the file form no regular levels; a tensor is missing or left over")
+        odd = _first_odd(shapes, prefix, total)
+        raise TensorMismatch(f"the blocks in the file form no regular levels; {odd} is missing or left over")
     return found[0] if len(found) == 1 else _likeliest(found)
 
 
 def _blocks_by_way_up(shapes: Shapes, prefix: str, total: int) -> int:
     """Return the blocks of a level, from where the way up grows."""
-    outputs = shapes.children(f"{prefix}output_blocks")
-    for n in outputs:
-        behind = [k for k in shapes.children(f"{prefix}output_blocks.{n}") if k > 0]
+    for n in shapes.run(f"{prefix}output_blocks"):
         path = f"{prefix}output_blocks.{n}"
-        if any(f"{path}.{k}.conv.weight" in shapes or shapes.has(f"{path}.{k}.in_layers") for k in behind):
+        if any(shapes.has(f"{path}.{k}.conv") or shapes.count(f"{path}.{k}.in_layers") > 1 for k in (1, 2)):
             return n
-    if any(f"{prefix}input_blocks.{n}.0.in_layers.0.weight" not in shapes for n in range(1, total + 1)):
-        # a pooling has no tensors on either way, but the way down skips its numbers
-        gap = next(n for n in range(1, total + 1) if f"{prefix}input_blocks.{n}.0.in_layers.0.weight" not in shapes)
-        return gap - 1
-    return total  # one level
+    # a pooling has no tensors on either way, but the way down skips its numbers; without one there is one level
+    return next((n - 1 for n in range(1, total + 1) if shapes.count(f"{prefix}input_blocks.{n}") < 2), total)
 
 
 def _ways(shapes: Shapes, prefix: str, total: int, blocks: int) -> Ways | None:
@@ -82,10 +81,10 @@ def _ways(shapes: Shapes, prefix: str, total: int, blocks: int) -> Ways | None:
         first = 1 + i * (blocks + 1)
         stages = [f"{prefix}input_blocks.{n}" for n in range(first, first + blocks)]
         widths = {_width(shapes, stage) for stage in stages}
-        attended = {f"{stage}.1.qkv.weight" in shapes for stage in stages}
+        attended = {shapes.count(f"{stage}.1") > 1 for stage in stages}
         if None in widths or len(widths) != 1 or len(attended) != 1:
             return None
-        if any(f"{stage}.0.skip_connection.weight" in shapes for stage in stages[1:]):
+        if any(shapes.count(f"{stage}.0.skip_connection") > 1 for stage in stages[1:]):
             return None
         channels += widths
         if True in attended:
@@ -98,18 +97,25 @@ def _ways(shapes: Shapes, prefix: str, total: int, blocks: int) -> Ways | None:
 
 
 def _width(shapes: Shapes, stage: str) -> int | None:
-    name = f"{stage}.0.out_layers.3.weight"
-    return shapes[name][0] if name in shapes else None
+    return shapes.most(0, *(f"{stage}.0.{name}" for name in ("out_layers.3.weight", "out_layers.3.bias", NORM)))
 
 
 def _kind(shapes: Shapes, path: str, width: int) -> Literal["conv", "residual", "pool"] | None:
     """Return how the module at `path` halves the resolution, or None where it cannot."""
-    if f"{path}.0.op.weight" in shapes:
+    if shapes.has(f"{path}.0.op"):
         return "conv"
-    if not shapes.has(path):
+    if shapes.count(path) < 2:
         return "pool"
-    plain = _width(shapes, path) == width and f"{path}.0.skip_connection.weight" not in shapes
-    return "residual" if plain and not shapes.has(f"{path}.1") else None
+    plain = _width(shapes, path) == width and not shapes.has(f"{path}.0.skip_connection")
+    return "residual" if plain and shapes.count(f"{path}.1") < 2 else None
+
+
+def _first_odd(shapes: Shapes, prefix: str, total: int) -> str:
+    """Return the first tensor that most residual blocks on the way down have and one has not, or what could be it."""
+    blocks = [f"{prefix}input_blocks.{n}.0" for n in range(1, total + 1)]
+    blocks = [block for block in blocks if shapes.has(f"{block}.in_layers") or shapes.has(f"{block}.out_layers")]
+    absent = (f"{block}.{leaf}" for block in blocks for leaf in LEAVES if f"{block}.{leaf}" not in shapes)
+    return next(absent, "a tensor")
 
 
 def _likeliest(found: list[Ways]) -> Ways:
@@ -135,16 +141,14 @@ def pool_of(shapes: Shapes) -> tuple[Pool, int]:
     """Return how a classifier pools, and its number of classes.
 
     Raises:
-        TensorMismatch: its output is none that is known.
+        TensorMismatch: its output is none that is known, or lacks a tensor.
     """
-    for pool, name in (
-        ("attention", "out.2.c_proj.weight"),
-        ("adaptive", "out.3.weight"),
-        ("spatial", "out.2.weight"),
-    ):
-        if name not in shapes:
-            continue
-        if pool == "adaptive" and len(shapes[name]) == 2:
-            return "spatial_v2", shapes[name][0]
-        return pool, shapes[name][0]  # type: ignore[return-value]
-    raise TensorMismatch("the file has input_blocks but no output_blocks, and no classifier's output either")
+    if not shapes.has("out"):
+        raise TensorMismatch("the file has input_blocks but no output_blocks, and no classifier's output either")
+    if shapes.count("out.2") > 3:
+        return "attention", shapes.take("out.2.c_proj.weight", 3)[0]
+    if shapes.count("out.2") > 1 or not shapes.has("out.3"):
+        return "spatial", shapes.take("out.2.weight", 2)[0]
+    if len(shapes["out.3.weight"]) == 2:
+        return "spatial_v2", shapes["out.3.weight"][0]
+    return "adaptive", shapes.take("out.3.weight", 4)[0]

@@ -7,6 +7,7 @@ what is left over and what is missing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,9 @@ from restore.networks.layers import Attention, ResBlock, Trunk
 from restore.networks.unet import UNetSpec
 
 __all__ = ["Layout", "Rule", "Shapes", "check", "gather", "rules", "scatter"]
+
+DEPTH = 12  # parts of a name that are told apart; the deepest of a family has nine
+MOST = 6  # problems of a kind that an error lists
 
 
 @dataclass(frozen=True)
@@ -134,10 +138,19 @@ def stages_up(spec: UNetSpec) -> Iterator[tuple[str, str | None]]:
 
 
 class Shapes:
-    """The shapes of a file's tensors, as adapters ask for them."""
+    """The shapes of a file's tensors, as adapters ask for them.
+
+    A module is there if any of its tensors is, or, where a name more would change what the network is, if two are: so
+    that one tensor that is missing or one too many leaves the structure as it is, and is found by `check`.
+    """
 
     def __init__(self, tensors: Mapping[str, Any]) -> None:
         self.shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+        self.held: dict[str, Counter[str]] = {}  # of each prefix: its children, and how many tensors each holds
+        for name in self.shapes:
+            parts = name.split(".", DEPTH)
+            for n in range(1, len(parts)):
+                self.held.setdefault(".".join(parts[:n]), Counter())[parts[n]] += 1
 
     def __contains__(self, name: str) -> bool:
         return name in self.shapes
@@ -155,15 +168,42 @@ class Shapes:
             raise TensorMismatch(f"the file has no tensor {name}, which every file of this family has")
         return self.shapes[name]
 
-    def children(self, prefix: str) -> list[int]:
-        """Return the numbers that follow `prefix.` in the names, sorted."""
-        start = prefix + "."
-        parts = {name[len(start) :].split(".", 1)[0] for name in self.shapes if name.startswith(start)}
-        return sorted(int(part) for part in parts if part.isdecimal())
+    def take(self, name: str, axes: int) -> tuple[int, ...]:
+        """Return a shape that has so many axes.
+
+        Raises:
+            TensorMismatch: there is no such tensor, or it has other axes or an empty one.
+        """
+        shape = self[name]
+        if len(shape) != axes or 0 in shape:
+            raise TensorMismatch(f"{name} is {shape}, expected {axes} axes, none of them empty")
+        return shape
+
+    def run(self, prefix: str, gap: int = 0) -> list[int]:
+        """Return the numbers that follow `prefix.` in the names, from the first up to where more than `gap` are absent.
+
+        A last one that holds a single tensor is left over, not a module.
+        """
+        held = self.held.get(prefix, {})
+        found = sorted(int(part) for part in held if len(part) < 7 and part.isascii() and part.isdecimal())
+        end = next((i for i in range(1, len(found)) if found[i] - found[i - 1] > gap + 1), len(found))
+        found = found[:end]
+        while len(found) > 1 and held[str(found[-1])] == 1:
+            found.pop()
+        return found
+
+    def count(self, prefix: str) -> int:
+        """Return how many names begin with `prefix.`."""
+        return sum(self.held.get(prefix, {}).values())
 
     def has(self, prefix: str) -> bool:
         """Return whether any name begins with `prefix.`."""
-        return any(name.startswith(prefix + ".") for name in self.shapes)
+        return prefix in self.held
+
+    def most(self, axis: int, *names: str) -> int | None:
+        """Return the size along an axis that most of these tensors have, or None where none is there."""
+        sizes = [self.shapes[name][axis] for name in names if len(self.shapes.get(name, ())) > axis]
+        return Counter(sizes).most_common(1)[0][0] if sizes else None
 
 
 def check(found: list[Rule], tensors: Mapping[str, Any], source: str) -> None:
@@ -173,16 +213,20 @@ def check(found: list[Rule], tensors: Mapping[str, Any], source: str) -> None:
         TensorMismatch: names what is missing, left over or of another shape.
     """
     wanted = {name: rule.shape for rule in found for name in rule.sources}
-    problems = [f"missing {name}" for name in wanted if name not in tensors]
-    problems += [f"left over {name}" for name in tensors if name not in wanted]
-    problems += [
-        f"{name} is {tuple(tensors[name].shape)}, expected {shape}"
-        for name, shape in wanted.items()
-        if name in tensors and tuple(tensors[name].shape) != shape
-    ]
-    if problems:
-        shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
-        raise TensorMismatch(f"{source} does not fit the network that its shapes describe: {shown}")
+    kinds = (
+        [f"missing {name}" for name in wanted if name not in tensors],
+        [f"left over {name}" for name in tensors if name not in wanted],
+        [
+            f"{name} is {tuple(tensors[name].shape)}, expected {shape}"
+            for name, shape in wanted.items()
+            if name in tensors and tuple(tensors[name].shape) != shape
+        ],
+    )
+    shown = [problem for problems in kinds for problem in problems[:MOST]]
+    if shown:
+        rest = sum(map(len, kinds)) - len(shown)
+        more = f"; and {rest} more" if rest else ""
+        raise TensorMismatch(f"{source} does not fit the network that its shapes describe: {'; '.join(shown)}{more}")
 
 
 def gather(network: Trunk, found: list[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

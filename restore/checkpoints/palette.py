@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from restore.checkpoints import guided_diffusion, guided_shapes, sr3
-from restore.checkpoints.family import Choice, Found, TensorLike, confirms, make, schedule, settle
+from restore.checkpoints.family import Found, TensorLike, confirms, make, schedule, settle, tables
 from restore.checkpoints.layout import Layout, Shapes
 from restore.checkpoints.settings import Settings
 from restore.errors import ConfigError
@@ -35,7 +35,7 @@ TASKS: dict[str, dict[str, Any]] = {
 """What each of its tasks shows the network: noise in the hole, and no mask."""
 
 
-Module = tuple[UNetSpec, str | None, Layout, tuple[Choice, ...]]  # network, published name, layout, choices
+Module = tuple[UNetSpec, str | None, Layout]  # network, published name, layout
 
 
 class Palette:
@@ -49,18 +49,25 @@ class Palette:
         Its second U-Net has the tensors of SR3's. The tables beside them tell them apart; an average has none, then
         the name of the file or words of the config do, and if nothing does, it is SR3's.
         """
-        if f"{PREFIX}{EMBED}.0.weight" in shapes:
+        if self.is_guided(shapes):
             return True
-        if f"{PREFIX}noise_level_mlp.1.weight" not in shapes or "betas" in shapes:
+        if not sr3.SR3().detect(shapes, settings) or shapes.count(f"{PREFIX}time_mlp") > 1:
             return False
+        own, others = (sum(name in shapes for name in names) for names in (TABLES - sr3.TABLES, sr3.TABLES - TABLES))
+        if own != others:
+            return own > others
         told = settings.find(str, "module_name") or settings.find(tuple[float, ...], "unet.channel_mults")
-        return "gammas" in shapes or "_Network" in settings.file or told is not None
+        return "_Network" in settings.file or told is not None
+
+    def is_guided(self, shapes: Shapes) -> bool:
+        """Return whether the tensors are of the U-Net that is like guided-diffusion's."""
+        return shapes.count(PREFIX + EMBED) > 1 and shapes.has(f"{PREFIX}input_blocks")
 
     def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
         """Return the network and recipe of a state."""
         shapes = Shapes(tensors)
-        guided = f"{PREFIX}{EMBED}.0.weight" in shapes
-        spec, name, layout, choices = self.guided(shapes, settings) if guided else self.sr3(shapes, settings)
+        guided = self.is_guided(shapes)
+        spec, name, layout = self.guided(shapes, settings) if guided else self.sr3(shapes, settings)
         size = settings.get(int, 256, "unet.image_size", "image_size")
         trained = schedule(settings, "linear", 2000, 1e-6, 1e-2, "beta_schedule.train")
         sampled = schedule(settings, "linear", 1000, 1e-4, 0.09, "beta_schedule.test")
@@ -79,18 +86,18 @@ class Palette:
             "level_input": "alpha_bar",
             **sr3.sampling(size, spec, sampled["steps"]),
         }
-        return Found(self.name, spec, layout, recipe, size, TABLES & set(tensors), notes, choices)
+        return Found(self.name, spec, layout, recipe, size, tables(TABLES, tensors), notes)
 
     def guided(self, shapes: Shapes, settings: Settings) -> Module:
         """Return the U-Net that is like guided-diffusion's."""
         ways = guided_shapes.levels(shapes, PREFIX)
         settings.check(int, ways.blocks, "unet.res_blocks")
-        inputs = shapes[f"{PREFIX}input_blocks.0.0.weight"][1]
+        inputs = shapes.take(f"{PREFIX}input_blocks.0.0.weight", 4)[1]
         spec = make(
             UNetSpec,
             **guided_diffusion.trunk(shapes, ways, PREFIX, EMBED),
             condition_channels=inputs - 3,
-            outputs=shapes[f"{PREFIX}out.2.weight"][0],
+            outputs=shapes.take(f"{PREFIX}out.2.weight", 4)[0],
         )
         settings.check(int, spec.level.width, "unet.inner_channel")
         name = settle(self.name, spec, settings)
@@ -102,12 +109,11 @@ class Palette:
         spec = spec.model_copy(update={"dropout": settings.get(float, 0.2, "unet.dropout", "dropout")})
         by_head = not settings.get(bool, False, "use_new_attention_order")
         layout = guided_diffusion.layout(spec, EMBED, by_head, PREFIX)
-        return spec, name, layout, guided_diffusion.choices(spec, layout, settings, told)
+        return spec, name, layout
 
     def sr3(self, shapes: Shapes, settings: Settings) -> Module:
         """Return the U-Net that is like SR3's."""
         spec = sr3.network(shapes, settings, "channel_mults")
         name = settle(self.name, spec, settings)
         spec = sr3.finish(spec, settings)
-        layout = sr3.layout(spec, continuous=True)
-        return spec, name, layout, sr3.choices(spec, layout, settings)
+        return spec, name, sr3.layout(spec, continuous=True)

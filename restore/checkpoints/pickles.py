@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import pickle
 import pickletools
 import zipfile
@@ -190,10 +191,17 @@ def inspect(path: Path) -> Any:
     for header in run.headers:
         steps = (step * (size - 1) for size, step in zip(header.shape, header.stride, strict=True))
         end = header.offset + sum(steps) + 1 if 0 not in header.shape else header.offset
-        if end > run.storages[header.storage].numel:
+        held = run.storages[header.storage].numel
+        if end > held:
             raise CheckpointError(
                 f"{path} claims a tensor of shape {header.shape} that reaches value {end} of storage "
-                f"{header.storage!r}, which has {run.storages[header.storage].numel}; the file is damaged or malicious"
+                f"{header.storage!r}, which has {held}; the file is damaged or malicious"
+            )
+        # with strides of 0 a few values can pose as any number of them, which whoever copies the tensor pays for
+        if math.prod(header.shape) > held:
+            raise CheckpointError(
+                f"{path} claims a tensor of shape {header.shape} that repeats the {held} values of storage "
+                f"{header.storage!r}, which no file of weights does; the file is damaged or malicious"
             )
     return content
 

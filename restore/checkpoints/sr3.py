@@ -7,10 +7,24 @@ from typing import Any
 
 import torch
 
-from restore.checkpoints.family import Choice, Found, TensorLike, divisor, faster, is_real, make, schedule, settle
+from restore.checkpoints.family import (
+    Found,
+    TensorLike,
+    divisor,
+    faster,
+    is_real,
+    make,
+    schedule,
+    settle,
+    tables,
+    word,
+)
 from restore.checkpoints.layout import Layout, Shapes, stages_down, stages_up
 from restore.checkpoints.settings import Settings
+from restore.diffusion.schedule import ScheduleSpec
+from restore.errors import CheckpointError, ConfigError
 from restore.networks.unet import UNetSpec
+from restore.schema import parse
 
 __all__ = ["SR3", "layout", "network"]
 
@@ -24,6 +38,8 @@ BLOCK = {
 }
 MODULATION = {"noise_level_mlp": "res_block.noise_func.noise_func.0", "time_mlp": "res_block.mlp.1"}
 ATTENTION = {"norm": "norm", "qkv": "qkv", "out": "out"}
+NORM = "block2.block.0.weight"
+FREQUENCIES = "denoise_fn.time_mlp.0.inv_freq"
 TABLES = frozenset(
     {
         "betas",
@@ -38,7 +54,7 @@ TABLES = frozenset(
         "posterior_log_variance_clipped",
         "posterior_mean_coef1",
         "posterior_mean_coef2",
-        "denoise_fn.time_mlp.0.inv_freq",
+        FREQUENCIES,
     }
 )
 
@@ -50,7 +66,8 @@ class SR3:
 
     def detect(self, shapes: Shapes, settings: Settings) -> bool:
         """Return whether the tensors are SR3's or its DDPM variant's."""
-        return any(PREFIX + f"{mlp}.1.weight" in shapes for mlp in MODULATION)
+        parts = ("downs.0", "mid.0", "ups.0", "final_conv.block", *MODULATION)
+        return sum(shapes.has(PREFIX + part) for part in parts) > 1
 
     def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
         """Return the network and recipe of a state."""
@@ -59,16 +76,16 @@ class SR3:
         spec = finish(spec, settings)
         usual = 16 * 2 ** min(spec.attention) if spec.attention else 128
         size = settings.get(int, usual, "diffusion.image_size", "image_size")
-        continuous = PREFIX + "noise_level_mlp.1.weight" in tensors
+        continuous = not spec.activate
+        found = tables(TABLES - {FREQUENCIES} if continuous else TABLES, tensors, frozenset({FREQUENCIES}))
         ends = (1e-6, 1e-2) if continuous else (1e-4, 2e-2)
         trained, notes = self.trained(tensors, settings, *ends)
-        used = {key: trained[key] for key in trained if key in ("steps", "beta_start", "beta_end")}
         sampled = schedule(
             settings,
-            "linear",
-            used["steps"],
-            used.get("beta_start", ends[0]),
-            used.get("beta_end", ends[1]),
+            word(trained),
+            trained["steps"],
+            trained.get("beta_start", ends[0]),
+            trained.get("beta_end", trained.get("beta", ends[1])),
             "beta_schedule.val",
         )
         conditional = bool(spec.condition_channels)
@@ -83,24 +100,31 @@ class SR3:
             **sampling(size, spec, sampled["steps"]),
         }
         names = layout(spec, continuous)
-        tables = TABLES & set(tensors)
-        return Found(self.name, spec, names, recipe, size, tables, notes, choices(spec, names, settings))
+        return Found(self.name, spec, names, recipe, size, found, notes)
 
     def trained(
         self, tensors: Mapping[str, TensorLike], settings: Settings, start: float, end: float
     ) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Return the schedule of training: by the table in the file where it is a straight line, else by settings."""
+        """Return the schedule of training: by the table in the file where its kind is known, else by settings.
+
+        Raises:
+            CheckpointError: the table is of no known kind, and no setting says what it is.
+        """
         betas = tensors.get("betas")
         steps = betas.shape[0] if betas is not None else 2000
         if betas is None or not is_real(betas):
             return schedule(settings, "linear", steps, start, end, "beta_schedule.train"), ()
-        line = torch.linspace(float(betas[0]), float(betas[-1]), steps, dtype=torch.float64)
-        if torch.allclose(line.float(), betas.float(), rtol=1e-4, atol=0):
-            settings.given["training schedule"] = f"linear, {steps} steps (the table in the file)"
-            first, last = (float(f"{float(beta):.6g}") for beta in (betas[0], betas[-1]))
-            return {"kind": "linear", "steps": steps, "beta_start": first, "beta_end": last}, ()
+        document = recognised(betas)
+        if document is not None:
+            settings.given["training schedule"] = f"{word(document)}, {steps} steps (the table in the file)"
+            return document, ()
+        if settings.find(str, "beta_schedule.train.schedule") is None:
+            raise CheckpointError(
+                "the betas in the file are of no schedule that is known; give the original's config, "
+                "or beta_schedule.train.schedule=NAME"
+            )
         document = schedule(settings, "linear", steps, start, end, "beta_schedule.train")
-        return document, ("the betas in the file are not linear; give the original's config if this is wrong",)
+        return document, (f"the betas in the file are not those of {word(document)}, which the settings say",)
 
     def scale(self, settings: Settings) -> int:
         """Return how many times larger the result is than the low-resolution picture."""
@@ -109,13 +133,37 @@ class SR3:
         return high[0] // low[0] if low and high else settings.get(int, 8, "scale")
 
 
+def recognised(betas: torch.Tensor) -> dict[str, Any] | None:
+    """Return the schedule that a table of betas belongs to, or None."""
+    first, last = (min(max(float(f"{float(beta):.6g}"), 1e-12), 1.0) for beta in (betas[0], betas[-1]))
+    ends, steps = {"beta_start": first, "beta_end": last}, betas.shape[0]
+    kinds: tuple[dict[str, Any], ...] = (
+        {"kind": "linear", **ends},
+        {"kind": "quadratic", **ends},
+        {"kind": "warmup", **ends, "share": 0.1},
+        {"kind": "warmup", **ends, "share": 0.5},
+        {"kind": "constant", "beta": last},
+        {"kind": "cosine"},
+        {"kind": "jsd"},
+    )
+    for kind in kinds:
+        document = {**kind, "steps": steps}
+        try:
+            table = parse(ScheduleSpec, document, "the betas in the file").build().beta
+        except ConfigError:  # no such schedule can be
+            continue
+        if table.shape == betas.shape and torch.allclose(table.float(), betas.float(), rtol=1e-4, atol=0):
+            return document
+    return None
+
+
 def network(shapes: Shapes, settings: Settings, multiplier: str) -> UNetSpec:
     """Return the hyper-parameters of an SR3 or DDPM U-Net, from the shapes alone, with one group per normalisation."""
-    mlp = "noise_level_mlp" if PREFIX + "noise_level_mlp.1.weight" in shapes else "time_mlp"
-    stem, inputs = shapes[PREFIX + "downs.0.weight"][:2]
+    mlp = max(MODULATION, key=lambda name: shapes.count(PREFIX + name))
+    stem, inputs = shapes.take(PREFIX + "downs.0.weight", 4)[:2]
     channels, counts, attention = levels(shapes)
-    outputs = shapes[PREFIX + "final_conv.block.3.weight"][0]
-    hidden, width = shapes[PREFIX + f"{mlp}.1.weight"]
+    outputs = shapes.take(PREFIX + "final_conv.block.3.weight", 4)[0]
+    hidden, width = shapes.take(PREFIX + f"{mlp}.1.weight", 2)
     settings.check(int, stem, "unet.inner_channel")
     settings.check(tuple[float, ...], tuple(c / stem for c in channels), f"unet.{multiplier}")
     settings.check(int, counts[0], "unet.res_blocks")
@@ -129,7 +177,7 @@ def network(shapes: Shapes, settings: Settings, multiplier: str) -> UNetSpec:
         level={
             "width": width,
             "hidden": hidden,
-            "out": shapes[PREFIX + f"{mlp}.3.weight"][0],
+            "out": shapes.take(PREFIX + f"{mlp}.3.weight", 2)[0],
             "first": "sin",
         },
         modulation="add",
@@ -145,14 +193,16 @@ def network(shapes: Shapes, settings: Settings, multiplier: str) -> UNetSpec:
 def levels(shapes: Shapes) -> tuple[list[int], list[int], list[int]]:
     """Return width and number of blocks of each level, and the levels with attention, by walking down."""
     widths, counts, attention = [0], [0], []
-    for n in shapes.children(PREFIX + "downs")[1:]:
-        if f"{PREFIX}downs.{n}.conv.weight" in shapes:
+    for n in shapes.run(PREFIX + "downs")[1:]:
+        path = f"{PREFIX}downs.{n}"
+        if shapes.has(f"{path}.conv") and shapes.count(f"{path}.res_block") < 2:
             widths.append(0)
             counts.append(0)
             continue
-        widths[-1] = shapes[f"{PREFIX}downs.{n}.res_block.block1.block.3.weight"][0]
+        names = [f"{path}.res_block.{name}" for name in ("block1.block.3.weight", "block2.block.3.weight", NORM)]
+        widths[-1] = shapes.most(0, *names) or shapes.take(names[0], 4)[0]
         counts[-1] += 1
-        if shapes.has(f"{PREFIX}downs.{n}.attn") and len(widths) - 1 not in attention:
+        if shapes.count(f"{path}.attn") > 1 and len(widths) - 1 not in attention:
             attention.append(len(widths) - 1)
     return widths, counts, attention
 
@@ -162,17 +212,6 @@ def finish(spec: UNetSpec, settings: Settings) -> UNetSpec:
     groups = divisor(spec.norm_widths(), 32, "norm_groups", settings, "unet.norm_groups", "norm_groups")
     dropout = settings.get(float, 0.2, "unet.dropout", "dropout")
     return spec.model_copy(update={"groups": groups, "dropout": dropout})
-
-
-def choices(spec: UNetSpec, names: Layout, settings: Settings) -> tuple[Choice, ...]:
-    """Return the groups that a normalisation could have, the assumed number first; none if it was told."""
-    if settings.configured or "unet.norm_groups" not in settings.assumed:
-        return ()
-    usable = [n for n in range(1, 33) if n != spec.groups and all(width % n == 0 for width in spec.norm_widths())]
-    return tuple(
-        Choice({"unet.norm_groups": str(n)}, spec.model_copy(update={"groups": n}), names)
-        for n in (spec.groups, *usable)
-    )
 
 
 def layout(spec: UNetSpec, continuous: bool) -> Layout:

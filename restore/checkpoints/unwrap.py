@@ -54,7 +54,7 @@ def unwrap(path: Path, content: Any, weights: str | None = None) -> Unwrapped:
 
     Raises:
         CheckpointError: there are no tensors, or no average where the family restores with one.
-        ConfigError: `weights` is neither.
+        ConfigError: `weights` is neither, or `raw` of a file that holds an average alone.
     """
     if weights not in (None, "ema", "raw"):
         raise ConfigError(f"weights is ema or raw, not {weights!r}")
@@ -77,6 +77,9 @@ def unwrap(path: Path, content: Any, weights: str | None = None) -> Unwrapped:
     else:
         entries = ", ".join(map(str, list(content)[:8])) or "none"
         raise CheckpointError(f"{path} holds no tensors by name; its entries are {entries}")
+    if weights == "raw" and name.startswith("average"):
+        beside = f"; the last step's lie in {path.name.replace('_ema', '', 1)}" if "_Network_ema" in path.name else ""
+        raise ConfigError(f"{path} holds the average of the weights alone, so weights=raw cannot be had of it{beside}")
     # a training run's own file of WeatherDiffusion, which always has the average that it restores with
     lost = "ema_helper" in content or ("optimizer" in content and "temb.dense.0.weight" in state)
     if (weights == "ema" and not name.startswith("average")) or (lost and weights != "raw"):

@@ -31,7 +31,7 @@ class WeatherDiffusion:
 
     def detect(self, shapes: Shapes, settings: Settings) -> bool:
         """Return whether the tensors are WeatherDiffusion's."""
-        return "temb.dense.0.weight" in shapes or ("conv_in.weight" in shapes and shapes.has("down.0.block"))
+        return sum(map(shapes.has, ("temb.dense", "conv_in", "down.0.block", "mid.block_1", "norm_out"))) > 1
 
     def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
         """Return the network and recipe of a state."""
@@ -56,11 +56,11 @@ class WeatherDiffusion:
 
     def network(self, shapes: Shapes, settings: Settings) -> UNetSpec:
         """Return the network's hyper-parameters, from the shapes alone; settings are compared with them."""
-        stem, inputs = shapes["conv_in.weight"][:2]
-        channels = tuple(shapes[f"down.{i}.block.0.conv1.weight"][0] for i in shapes.children("down"))
-        blocks = len(shapes.children("down.0.block"))
-        outputs = shapes["conv_out.weight"][0]
-        hidden, width = shapes["temb.dense.0.weight"][:2]
+        stem, inputs = shapes.take("conv_in.weight", 4)[:2]
+        channels = tuple(self.width(shapes, f"down.{i}.block.0") for i in shapes.run("down"))
+        blocks = len(shapes.run("down.0.block"))
+        outputs = shapes.take("conv_out.weight", 4)[0]
+        hidden, width = shapes.take("temb.dense.0.weight", 2)
         settings.check(int, stem, "model.ch")
         settings.check(tuple[float, ...], tuple(c / stem for c in channels), "model.ch_mult")
         settings.check(int, blocks, "model.num_res_blocks")
@@ -70,11 +70,11 @@ class WeatherDiffusion:
             stem=stem,
             channels=channels,
             blocks=blocks,
-            attention=tuple(i for i in range(len(channels)) if shapes.has(f"down.{i}.attn")),
+            attention=tuple(i for i in range(len(channels)) if shapes.count(f"down.{i}.attn") > 1),
             level={
                 "width": width,
                 "hidden": hidden,
-                "out": shapes["temb.dense.1.weight"][0],
+                "out": shapes.take("temb.dense.1.weight", 2)[0],
                 "first": "sin",
                 "endpoint": True,
             },
@@ -84,6 +84,11 @@ class WeatherDiffusion:
             condition_channels=inputs - 3,
             outputs=outputs,
         )
+
+    def width(self, shapes: Shapes, block: str) -> int:
+        """Return the channels that a block makes."""
+        names = ("conv1.weight", "conv2.weight", "norm2.weight")
+        return shapes.most(0, *(f"{block}.{name}" for name in names)) or shapes.take(f"{block}.conv1.weight", 4)[0]
 
     def layout(self, spec: UNetSpec) -> Layout:
         """Return the original's names; levels and blocks are numbered as ours."""

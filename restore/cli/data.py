@@ -118,7 +118,7 @@ def preview(
 @app.command("synthesize")
 def synthesize(
     clean: Annotated[Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of clean photographs.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="New folder for `input/` and `target/`.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="New folder of input/, target/ and mask/.")],
     degradation: Annotated[
         str,
         typer.Option(help="rain, snow, haze, raindrop, bicubic-x4, jpeg-q10, mask-box, ...; a wrong one lists all."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from restore.cli.choosing import NONE, card_of, model_and_tasks, pictures_of, severity_of
 from restore.cli.console import bar, open_model, print_json, table
 from restore.errors import ConfigError, MissingResource
 
@@ -19,18 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "metrics"]
 
-NONE = "none"
-
 
 def evaluate(
-    card: Annotated[str | None, typer.Argument(metavar="[CARD]", help="A dataset card by name, with --root.")] = None,
+    card: Annotated[
+        str | None, typer.Argument(metavar="[CARD]", help="A dataset card by name, with --root. [that of the task]")
+    ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the card's data set.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the card; the one that papers score by default.")] = None,
     inputs: Annotated[Path | None, typer.Option("--input", help="Folder of degraded pictures.")] = None,
     target: Annotated[Path | None, typer.Option(help="Folder of ground truths with the same names.")] = None,
     clean: Annotated[Path | None, typer.Option(help="Folder of clean pictures that --degradation is put on.")] = None,
     degradation: Annotated[
-        list[str] | None, typer.Option(help="rain, snow, haze, rain+haze, raindrop or clean; several with commas.")
+        list[str] | None, typer.Option(help="rain, snow, haze, bicubic-x4, jpeg-q10, ...; several with commas.")
     ] = None,
     severity: Annotated[
         str | None, typer.Option(help="Of the degradation, 0 to 1, or `random`. [0.7 for weather, else its own]")
@@ -40,7 +41,7 @@ def evaluate(
         list[str] | None, typer.Option(help="Score this folder of finished outputs; several with commas.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="Models by name or file; none: the input. [weather]")
+        list[str] | None, typer.Option("--model", "-m", help="Models by name or file; none: the input. [the task's]")
     ] = None,
     task: Annotated[
         list[str] | None,
@@ -65,7 +66,9 @@ def evaluate(
     metric: Annotated[
         list[str] | None, typer.Option(help="More metrics, see `restore metrics`. [lpips_alex where its weights are]")
     ] = None,
-    scale: Annotated[int | None, typer.Option(min=1, help="Factor of super-resolution, for the protocol sr.")] = None,
+    scale: Annotated[
+        int | None, typer.Option(min=1, help="Factor of super-resolution, for the protocol sr. [that of the pictures]")
+    ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Pictures restored together. [8 on CUDA, 1 on the CPU]")
     ] = None,
@@ -85,7 +88,7 @@ def evaluate(
 
       restore evaluate kodak24 --root data/Kodak24 --degradation rain --model weather,mine.safetensors
 
-      restore evaluate set5 --root data/Set5 --degradation bicubic-x4 --model none --protocol sr --scale 4
+      restore evaluate set5 --root data/Set5 --degradation bicubic-x4 --model none
 
       restore evaluate --restored outputs/ --target clean/ --protocol native,weatherdiff
     """
@@ -99,17 +102,21 @@ def evaluate(
     folders = [Path(folder) for folder in _listed(restored)]
     if (likelihood or samples > 1 or steps) and (set(_listed(model)) == {NONE} or (folders and not _listed(model))):
         raise ConfigError("--steps, --samples and --bits-per-dim are for a model, but none is evaluated: pass --model")
-    strength = _severity(severity, _listed(degradation))
-    pictures = _pictures(card, root, split, inputs, target, clean, _listed(degradation), strength, folders).first(limit)
+    made, tasks = _listed(degradation), _listed(task)
+    strength = severity_of(severity, made)
+    models = _listed(model)
+    if not models and not folders:
+        chosen, tasks = model_and_tasks(tasks, made, scale)
+        models = [chosen]
+    if card is None and root is not None and {inputs, target, clean} == {None}:
+        card = card_of(models, tasks)
+    pictures = pictures_of(card, root, split, inputs, target, clean, made, strength, folders).first(limit)
     asked = _listed(metric)
     names, sets, notes = _metrics(asked)
     digests = Digests()
-    models = _listed(model) or ([] if folders else ["weather"])
-    jobs, place = _jobs(
-        pictures.cases, models, folders, _listed(task), (steps, samples, likelihood), device, dtype, digests
-    )
+    jobs, place = _jobs(pictures.cases, models, folders, tasks, (steps, samples, likelihood), device, dtype, digests)
     protocols = [get_protocol(name) for name in _listed(protocol) or pictures.protocols]
-    scoring = Scoring(protocols, names, scale, place)
+    scoring = Scoring(protocols, names, scale or pictures.scale, place)
     batch = batch or (8 if place.type == "cuda" else 1)
     plan = Plan(jobs, scoring, _seeds(_listed(seed)), batch, keep, digests)
     if sets and keep is None:
@@ -156,67 +163,6 @@ def _seeds(values: Sequence[str]) -> tuple[int, ...]:
     if not all(value.isdecimal() for value in values):
         raise ConfigError(f"--seed takes whole numbers from 0 on, got {', '.join(values)}")
     return tuple(int(value) for value in values) or (0,)
-
-
-def _severity(text: str | None, degradations: list[str]) -> float | None:
-    """Return how strong made degradations are; None draws it for weather, and is the full strength of all else.
-
-    Raises:
-        ConfigError: neither a number nor `random`.
-    """
-    from restore.degradations import LABELS
-
-    if text is None:
-        # a fixed strength for weather: among random ones, nearly clean pictures would rule the mean
-        return 0.7 if set(degradations) <= set(LABELS) else None
-    if text == "random":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"--severity takes a number from 0 to 1, or random, not {text!r}") from None
-
-
-def _pictures(
-    card: str | None,
-    root: Path | None,
-    split: str | None,
-    inputs: Path | None,
-    target: Path | None,
-    clean: Path | None,
-    degradations: list[str],
-    severity: float | None,
-    restored: list[Path],
-) -> Pictures:
-    """Return the pictures of exactly one of the forms of use.
-
-    Raises:
-        ConfigError: none or several are asked for, or an option is missing or does not belong.
-    """
-    from restore.evaluate import pictures
-
-    forms = [card is not None, clean is not None, target is not None]
-    if sum(forms) != 1:
-        raise ConfigError(
-            "name the pictures in one way: --input DIR --target DIR, --restored DIR --target DIR, "
-            "--clean DIR --degradation KIND, or a dataset card with --root DIR"
-        )
-    if (root is not None) != (card is not None) or (split is not None and card is None):
-        raise ConfigError("a dataset card and --root belong together, and --split to them")
-    if inputs is not None and target is None:
-        raise ConfigError("--input needs --target, the folder of ground truths")
-    if target is not None and degradations:
-        raise ConfigError("--degradation is put on clean pictures: pass --clean instead of --target")
-    if card is not None and root is not None:
-        return pictures.from_card(card, root, split, degradations, severity)
-    if clean is not None:
-        return pictures.from_clean(clean, degradations, severity)
-    assert target is not None
-    if inputs is not None:
-        return pictures.from_folders(inputs, target)
-    if not restored:
-        raise ConfigError("--target needs --input (pictures to restore) or --restored (finished outputs)")
-    return pictures.from_outputs(restored[0], target)
 
 
 def _metrics(asked: list[str]) -> tuple[list[str], list[str], list[str]]:
@@ -290,8 +236,8 @@ def _work(plan: Plan, journal) -> tuple[list[Record], int]:  # type: ignore[no-u
     with bar(len(plan), "evaluating", "picture") as progress:
         try:
             for record in run(plan, journal.done):
+                records.append(record)  # first, so that a signal during the writing does not lose it from the report
                 journal.add(record)
-                records.append(record)
                 progress.update(1)
                 progress.set_postfix_str(f"{record.data} {record.name}"[-30:])
                 if record.failed:

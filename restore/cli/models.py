@@ -50,12 +50,21 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print as J
 def info(
     model: Annotated[str, typer.Argument(help="A name from `restore models list`, or a checkpoint file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="For a published checkpoint: its authors' config, YAML or JSON.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="For a published checkpoint: a setting of that config."),
+    ] = None,
 ) -> None:
     """Show the card of a model, or the recipe inside a checkpoint file.
 
-    Example:
+    Examples:
 
       restore models info weather
+
+      restore models info ema_0.9999.pt --set noise_schedule=cosine
     """
     import yaml
 
@@ -63,11 +72,13 @@ def info(
     from restore.restorer import find_weights, is_file, model_card
 
     if is_file(model):
-        opened = checkpoints.open_checkpoint(find_weights(model))
+        opened = checkpoints.open_checkpoint(find_weights(model), config, settings or ())
         if opened.conversion is not None and not as_json:
             typer.echo(opened.conversion.summary())
             return
         document = {"recipe": opened.recipe} if opened.conversion else checkpoints.read_metadata(Path(model))
+    elif config is not None or settings:
+        raise ConfigError(f"--config and --set are for a checkpoint file of another codebase, not for the name {model}")
     else:
         document = model_card(model).model_dump(mode="json")
     if as_json:

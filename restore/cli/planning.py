@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from restore.cli.console import open_model, print_json, table
+from restore.cli.console import model_for, open_model, print_json, table
+from restore.cli.running import parse_pad
 
 if TYPE_CHECKING:
     from restore.plan import Plan
@@ -18,9 +19,13 @@ __all__ = ["plan"]
 def plan(
     picture: Annotated[Path, typer.Argument(help="The picture that is to be restored.")],
     model: Annotated[
-        str, typer.Option("--model", "-m", help="A name from `restore models list`, or a checkpoint file.")
-    ] = "weather",
+        str | None,
+        typer.Option("--model", "-m", help="A name from `restore models list`, or a checkpoint file. [by the task]"),
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", "-t", help="What to do. [the model's first]")] = None,
+    pad: Annotated[str | None, typer.Option(metavar="L,T,R,B", help="For uncrop: pixels to add on each side.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps, if they are not to be chosen.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Restorations of which the mean is taken.")] = 1,
     budget: Annotated[str | None, typer.Option(help="The time that it may take: 10s, 2m, 500ms.")] = None,
     memory: Annotated[str | None, typer.Option(help="The memory that it may need: 2GB, 800MB.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes CUDA where there is one.")] = "auto",
@@ -29,7 +34,8 @@ def plan(
 ) -> None:
     """Tell what restoring a picture will cost on this machine, before it starts; takes about two seconds.
 
-    With a budget of time or memory, the best way within it is marked; `restore run` takes the same options.
+    With a budget of time or memory, the way within it that is nearest to the model's own is shown, too: a budget takes
+    overlap and steps away, and never adds any. `restore run` takes the same options.
 
     Examples:
 
@@ -39,14 +45,17 @@ def plan(
     """
     from restore import images
     from restore.plan import calibrated, choose, parse_bytes, parse_seconds, survey
+    from restore.tasks import Request
 
     seconds = None if budget is None else parse_seconds(budget)
     most = None if memory is None else parse_bytes(memory)
-    height, width = images.read(picture).pixels.shape[-2:]
-    restorer = open_model(model, device, dtype)
+    given = images.read(picture)
+    restorer = open_model(model or model_for(task), device, dtype)
+    # a scale that is not the model's own cannot be asked for, so that what is added is all that changes the size
+    height, width = restorer.task(task).size(given.height, given.width, Request(pad=parse_pad(pad)))
     speed = calibrated(restorer, height, width)
-    plans = survey(restorer, height, width, steps=steps, memory=most, speed=speed)
-    chosen = choose(restorer, height, width, seconds, most, steps=steps, speed=speed)
+    plans = survey(restorer, height, width, steps=steps, samples=samples, memory=most, speed=speed)
+    chosen = choose(restorer, height, width, seconds, most, steps=steps, samples=samples, speed=speed)
     if as_json:
         choices = [{"name": name, **_document(choice)} for name, choice in plans.items()]
         print_json({"width": width, "height": height, "chosen": _document(chosen), "choices": choices})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -12,10 +13,10 @@ from restore.cli.console import bar, model_for, open_model, print_json, table
 from restore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from restore.bulk import Job, Outcome
+    from restore.bulk import Job, Options, Outcome
     from restore.restorer import Restorer
 
-__all__ = ["demo", "run"]
+__all__ = ["demo", "parse_pad", "run"]
 
 Model = Annotated[str, typer.Option("--model", "-m", help="A name from `restore models list`, or a checkpoint file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes CUDA where there is one.")]
@@ -65,8 +66,12 @@ def run(
     grid: Annotated[
         str | None, typer.Option(help="How tiles lie: anchored, shifted, whole or weatherdiffusion. [the model's]")
     ] = None,
+    guard: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="How far large areas keep the colours of one coarse look. [the model's]"),
+    ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="The time that a picture may take: 10s, 2m; picks steps and tiles.")
+        str | None, typer.Option(help="The time that a picture may take: 10s, 2m; takes fewer steps and less overlap.")
     ] = None,
     memory: Annotated[str | None, typer.Option(help="The memory that it may need: 2GB; picks the tiles.")] = None,
     sampler: Annotated[
@@ -116,7 +121,7 @@ def run(
     """
     from typing import cast, get_args
 
-    from restore.bulk import OnExists, Options, plan_jobs
+    from restore.bulk import OnExists, Options, plan_jobs, refuse_collisions
 
     if on_exists not in get_args(OnExists):
         raise ConfigError(f"unknown --on-exists {on_exists!r}; choose {', '.join(get_args(OnExists))}")
@@ -124,13 +129,24 @@ def run(
         raise ConfigError("--uncertainty needs several samples to compare: pass --samples 2 or more")
     jobs = plan_jobs(inputs, output, recursive)
     options = Options(
-        task, steps, samples, seed, cast(OnExists, on_exists), compare, uncertainty, mask, invert_mask, scale, _pad(pad)
+        task,
+        steps,
+        samples,
+        seed,
+        cast(OnExists, on_exists),
+        compare,
+        uncertainty,
+        mask,
+        invert_mask,
+        scale,
+        parse_pad(pad),
     )
+    refuse_collisions(jobs, options)
     restorer = open_model(
         model or model_for(task, scale),
         device,
         dtype,
-        patches={"size": patch, "overlap": overlap, "grid": grid},
+        patches={"size": patch, "overlap": overlap, "grid": grid, "guard": guard},
         sampler=sampler,
         guidance=guidance,
         preset=preset,
@@ -141,29 +157,48 @@ def run(
     restorer.task(task).check(options.request())
     restorer.sampler(steps, samples)
     if budget is not None or memory is not None:
-        restorer = _kept_within(restorer, jobs, budget, memory, steps)
+        restorer = _kept_within(restorer, jobs, options, budget, memory)
     restorer = restorer.compiled() if compiled else restorer
-    outcomes = _restore(restorer, jobs, options)
+    outcomes: list[Outcome] = []
+    try:
+        _restore(restorer, jobs, options, outcomes, quiet=as_json)
+    except (KeyboardInterrupt, SystemExit):
+        typer.echo(f"stopped: {len(outcomes)} of {len(jobs)} pictures were done", err=True)
+        if as_json:
+            print_json([_document(outcome) for outcome in outcomes])
+        raise
     if as_json:
         print_json([_document(outcome) for outcome in outcomes])
-    _finish(outcomes, quiet=as_json)
+    _leave(outcomes)
 
 
 def _kept_within(
-    restorer: Restorer, jobs: list[Job], budget: str | None, memory: str | None, steps: int | None
+    restorer: Restorer, jobs: list[Job], options: Options, budget: str | None, memory: str | None
 ) -> Restorer:
-    """Return the model with the sampler and the tiles with which the largest picture keeps within time and memory."""
+    """Return the model with the steps and the tiles with which the largest picture keeps within time and memory."""
     from restore import images
+    from restore.bulk import LARGE
     from restore.plan import calibrated, choose, parse_bytes, parse_seconds, show_bytes, show_seconds
 
     most_time = None if budget is None else parse_seconds(budget)
     most_memory = None if memory is None else parse_bytes(memory)
-    sizes = [size for job in jobs if (size := images.peek(job.source)) is not None]
-    if not sizes:
+    given = [size for job in jobs if (size := images.peek(job.source)) is not None]
+    if not given:
         return restorer
-    height, width = max(sizes, key=lambda size: size[0] * size[1])
-    speed = calibrated(restorer, height, width)
-    plan = choose(restorer, height, width, most_time, most_memory, steps=steps, speed=speed)
+    task, request = restorer.task(options.task), options.request()
+    height, width = max((task.size(*size, request) for size in given), key=lambda size: size[0] * size[1])
+    plan = choose(
+        restorer,
+        height,
+        width,
+        most_time,
+        most_memory,
+        steps=options.steps,
+        samples=options.samples,
+        # beside the picture that is restored, the next one and the result before are held
+        beside=2 if len(jobs) > 1 and height * width <= LARGE else 0,
+        speed=calibrated(restorer, height, width),
+    )
     short = "" if plan.fits else "; nothing faster is at hand, it will take longer than asked"
     typer.echo(
         f"plan for {width}x{height}: {plan.sampler.kind}, {plan.sampler.steps} steps, tiles of {plan.patches.size}, "
@@ -173,7 +208,7 @@ def _kept_within(
     return plan.apply(restorer)
 
 
-def _pad(text: str | None) -> tuple[int, int, int, int] | None:
+def parse_pad(text: str | None) -> tuple[int, int, int, int] | None:
     """Return the four numbers of `--pad`.
 
     Raises:
@@ -188,22 +223,38 @@ def _pad(text: str | None) -> tuple[int, int, int, int] | None:
     return left, top, right, bottom
 
 
-def _restore(restorer, jobs, options) -> list[Outcome]:  # type: ignore[no-untyped-def]
-    """Return the outcomes, with a bar over the tiles of all pictures, and a line for each picture."""
+def _restore(restorer: Restorer, jobs: list[Job], options: Options, outcomes: list[Outcome], quiet: bool) -> None:
+    """Append the outcomes as they come, with a bar over the tiles of all pictures, and a line for each picture."""
     from restore.bulk import restore_files
 
-    outcomes = []
+    begun = 0
     with bar(0, "restoring", "tile") as progress:
 
-        def begin(job, tiles: int) -> None:  # type: ignore[no-untyped-def]
+        def begin(job: Job, tiles: int) -> None:
+            nonlocal begun
+            begun += 1
             progress.total += tiles
-            progress.set_postfix_str(f"{len(outcomes) + 1}/{len(jobs)} {job.source.name}"[:40])
+            progress.set_postfix_str(f"{begun}/{len(jobs)} {job.source.name}"[:40])
 
-        for outcome in restore_files(restorer, jobs, options, begin, progress.update):
+        def done(outcome: Outcome) -> None:
             outcomes.append(outcome)
-            if outcome.status == "failed":
-                progress.write(f"failed: {outcome.reason}", file=sys.stderr)
-    return outcomes
+            line, stream = _line(outcome)
+            if stream is sys.stderr or not quiet:
+                progress.write(line, file=stream)
+                stream.flush()
+
+        with closing(restore_files(restorer, jobs, options, begin, progress.update, done)) as work:
+            for _ in work:
+                pass
+
+
+def _line(outcome: Outcome) -> tuple[str, TextIO]:
+    """Return what is said of a picture, and where."""
+    if outcome.status != "restored":
+        return f"{outcome.status}: {outcome.reason}", sys.stderr
+    size = f"{outcome.width}x{outcome.height}"
+    written = ", ".join(map(str, outcome.written))
+    return f"{outcome.job.source} -> {written}  {size}, {outcome.seconds:.1f} s", sys.stdout
 
 
 def _document(outcome: Outcome) -> dict[str, object]:
@@ -219,16 +270,8 @@ def _document(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _finish(outcomes: list[Outcome], quiet: bool) -> None:
-    """Print a line for each picture that was written, and leave with an honest exit code."""
-    for outcome in outcomes:
-        if outcome.status == "restored" and not quiet:
-            size = f"{outcome.width}x{outcome.height}"
-            typer.echo(
-                f"{outcome.job.source} -> {', '.join(map(str, outcome.written))}  {size}, {outcome.seconds:.1f} s"
-            )
-        elif outcome.status == "skipped":
-            typer.echo(f"skipped: {outcome.reason}", err=True)
+def _leave(outcomes: list[Outcome]) -> None:
+    """Leave with an honest exit code."""
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if failed:
         typer.echo(f"{failed} of {len(outcomes)} pictures failed", err=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from restore.cli.console import bar, table
-
-if TYPE_CHECKING:
-    from restore.config import TrainConfig
+from restore.errors import RestoreError
 
 __all__ = ["train"]
 
@@ -40,6 +39,7 @@ def train(
     document = load_train_config(config, overrides or [])
     trainer = Trainer(document, resume=resume, device=device)
     stopped: list[int] = []
+    figure = _Figure(document.output, document.model.name) if trainer.accelerator.is_main_process else None
     previous = {sign: signal.signal(sign, lambda number, _: stopped.append(number)) for sign in _SIGNALS}
     try:
         with bar(document.steps, "training", "step") as progress:
@@ -53,30 +53,43 @@ def train(
                     ]
                     typer.echo(f"step {done.step}, PSNR in dB on held-out pictures")
                     typer.echo(table(["degradation", "before", "after", "gain"], rows))
-                    _draw(document)
+                    if figure is not None:
+                        figure.draw()
                 if stopped:
                     break
     finally:
         for sign, handler in previous.items():
             signal.signal(sign, handler)
-    if trainer.accelerator.is_main_process:
-        _draw(document)
     if stopped:
         trainer.save()
+    if figure is not None:
+        figure.draw()
+    if stopped:
         typer.echo(f"stopped and saved at step {trainer.step} of {document.steps}; --resume continues", err=True)
         raise typer.Exit(128 + stopped[0])
     typer.echo(f"done: {document.output / 'model.safetensors'} after {trainer.step} steps")
 
 
-def _draw(document: TrainConfig) -> None:
-    """Write the course of the run as a figure."""
-    from restore.report import training_figure, write_atomically
-    from restore.train import read_log
+class _Figure:
+    """The course of a run, drawn beside its log; what hinders that is told once and never stops the run."""
 
-    log = document.output / "log.jsonl"
-    if log.exists():
-        figure = training_figure(read_log(log), document.model.name)
-        write_atomically(document.output / "training.png", figure.to_png())
+    def __init__(self, folder: Path, title: str) -> None:
+        self.folder, self.title, self.told = folder, title, False
+
+    def draw(self) -> None:
+        """Write `training.png`, if there is a log yet."""
+        from restore.report import training_figure, write_atomically
+        from restore.train import read_log
+
+        log = self.folder / "log.jsonl"
+        if not log.exists():
+            return
+        try:
+            write_atomically(self.folder / "training.png", training_figure(read_log(log), self.title).to_png())
+        except (RestoreError, OSError) as error:
+            if not self.told:
+                typer.echo(f"warning: training.png was not drawn: {error}", err=True)
+            self.told = True
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

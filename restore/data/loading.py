@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import torch
 from PIL import Image
@@ -22,9 +22,10 @@ from restore.data.files import list_pictures
 from restore.errors import ConfigError, DataError, ImageError, RestoreError
 from restore.images import read
 
-__all__ = ["Draws", "PairStore", "PictureStore", "ahead", "decode", "list_pictures"]
+__all__ = ["Ahead", "Draws", "PairStore", "PictureStore", "decode", "list_pictures"]
 
 Augment = Literal["none", "horizontal", "dihedral"]
+T = TypeVar("T")
 
 log = logging.getLogger("restore.data")
 
@@ -168,7 +169,7 @@ class _Store:
             named = ", ".join(str(name) for name in list(self.corrupt)[:5])
             raise DataError(
                 f"{count} of {len(self.groups)} training pictures are damaged, more than the {self._allowed} that are "
-                f"allowed: {named}{', ...' if count > 5 else ''}; repair or remove them, or raise corrupt_limit"
+                f"allowed: {named}{', ...' if count > 5 else ''}; repair or remove them, or raise data.corrupt_limit"
             )
 
     def _pick(self, draws: Draws) -> Tensor:
@@ -312,39 +313,27 @@ def _cut(picture: Tensor, dim: int, span: slice | Tensor) -> Tensor:
     return picture.index_select(dim, span.to(picture.device))
 
 
-def ahead(
-    store: PictureStore | PairStore,
-    *,
-    start: int,
-    stop: int,
-    batch: int,
-    size: int,
-    seed: int,
-    rank: int = 0,
-    world: int = 1,
-    augment: Augment = "horizontal",
-    workers: int = 2,
-) -> Iterator[Tensor | tuple[Tensor, Tensor]]:
-    """Yield `store.regions` of the steps start .. stop - 1 in order, cut by threads while the caller computes.
+class Ahead(Generic[T]):
+    """The data of training steps, made in threads while the caller computes; it depends on nothing but the step.
 
-    The result is the same for any number of workers; 0 workers cut in the caller's thread.
+    Args:
+        make: returns the data of a step.
+        stop: the first step that is not wanted.
+        workers: threads, and how many steps they are ahead; with 0 all is made when it is asked for.
     """
 
-    def cut(step: int) -> Tensor | tuple[Tensor, Tensor]:
-        return store.regions(step, batch, size, seed, rank=rank, world=world, augment=augment)
+    def __init__(self, make: Callable[[int], T], stop: int, workers: int) -> None:
+        self.make, self.stop, self.workers = make, stop, workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="restore-data") if workers else None
+        self._pending: dict[int, Future[T]] = {}
 
-    if workers <= 0:
-        yield from map(cut, range(start, stop))
-        return
-    with ThreadPoolExecutor(workers, thread_name_prefix="restore-data") as pool:
-        pending = [pool.submit(cut, step) for step in range(start, min(start + 2 * workers, stop))]
-        try:
-            for step in range(start, stop):
-                following = step + 2 * workers
-                result = pending.pop(0).result()
-                if following < stop:
-                    pending.append(pool.submit(cut, following))
-                yield result
-        finally:
-            for future in pending:
-                future.cancel()
+    def __call__(self, step: int) -> T:
+        """Return the data of a step; the steps behind it are begun."""
+        if self._pool is None:
+            return self.make(step)
+        for following in range(step, min(step + 1 + self.workers, self.stop)):
+            if following not in self._pending:
+                self._pending[following] = self._pool.submit(self.make, following)
+        for passed in [other for other in self._pending if other < step]:
+            self._pending.pop(passed).cancel()
+        return self._pending.pop(step).result() if step in self._pending else self.make(step)

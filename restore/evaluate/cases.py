@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,27 @@ from torch import Tensor
 from restore import images
 from restore.data.pairs import Pair
 from restore.degradations import Degradation, Random
+from restore.degradations.resolution import enlarge_by
 from restore.errors import ConfigError, ImageError
 from restore.synthesize import degradation_named, degrade_picture, picture_seed
 from restore.tasks import Request, Task
 
-__all__ = ["Case", "Loaded", "made_cases", "paired_cases"]
+__all__ = ["Case", "Loaded", "enlarged_to", "made_cases", "paired_cases"]
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """The pictures of a case, (3, H, W) in [-1, 1]; `degraded` is None where only outputs are scored."""
+    """The pictures of a case, (3, H, W) in [-1, 1]; `degraded` is None where only outputs are scored.
+
+    Attributes:
+        target: the ground truth.
+        degraded: what is to be restored.
+        gray: whether the file of the ground truth has one channel.
+    """
 
     target: Tensor
     degraded: Tensor | None
+    gray: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class Case:
         input: file of the degraded picture; None where it is made or absent.
         degradation: what makes the degraded picture.
         severity: of the degradation; None draws one for each picture.
+        mask: file whose bright pixels are lost in `input`; None where nothing is.
     """
 
     data: str
@@ -47,6 +56,7 @@ class Case:
     input: Path | None = None
     degradation: Degradation | None = None
     severity: float | None = None
+    mask: Path | None = None
 
     @property
     def label(self) -> str | None:
@@ -56,8 +66,8 @@ class Case:
     @property
     def files(self) -> dict[str, Path]:
         """The files that the case reads, by what a manifest calls them."""
-        files = {f"target/{self.name}": self.target}
-        return files | ({f"input/{self.name}": self.input} if self.input is not None else {})
+        files = {"target": self.target, "input": self.input, "mask": self.mask}
+        return {f"{what}/{self.name}": path for what, path in files.items() if path is not None}
 
     def load(self, seed: int) -> Loaded:
         """Return the pictures; `seed` matters only where the degraded one is made.
@@ -65,16 +75,22 @@ class Case:
         Raises:
             ImageError: a file cannot be read.
         """
-        target = images.read(self.target).pixels
+        truth = images.read(self.target)
         if self.degradation is not None:
             own = picture_seed(seed, self.name.replace("/", "_") + ".png")
-            return Loaded(target, degrade_picture(target, self.degradation, own, self.severity))
-        return Loaded(target, None if self.input is None else images.read(self.input).pixels)
+            degraded = degrade_picture(truth.pixels, self.degradation, own, self.severity)
+            return Loaded(truth.pixels, degraded, truth.gray)
+        return Loaded(truth.pixels, None if self.input is None else images.read(self.input).pixels, truth.gray)
 
     def request(self, task: Task, seed: int, height: int, width: int) -> Request:
-        """Return what a model must be told besides the degraded picture, which `load` returned for the same seed."""
+        """Return what a model must be told besides the degraded picture, which `load` returned for the same seed.
+
+        Raises:
+            ImageError: the mask cannot be read.
+        """
         if self.degradation is None:
-            return Request()
+            told = self.mask is not None and "mask" in task.uses
+            return Request(mask=images.read(self.mask).pixels[:1].add(1).div(2) if told else None)
         own = picture_seed(seed, self.name.replace("/", "_") + ".png")
         return task.told(self.degradation, Random([own]), height, width, self.severity)
 
@@ -84,16 +100,26 @@ class Case:
         return {"data": self.data, "name": self.name, "degradation": made, "severity": self.severity}
 
 
-def paired_cases(pairs: Iterable[Pair], data: str) -> list[Case]:
-    """Return a case for each pair."""
-    return [Case(data, pair.name, pair.target, pair.input) for pair in pairs]
+def paired_cases(pairs: Iterable[Pair], data: str, masks: Mapping[str, Path] | None = None) -> list[Case]:
+    """Return a case for each pair; `masks` are files by the pairs' names."""
+    known = masks or {}
+    return [Case(data, pair.name, pair.target, pair.input, mask=known.get(pair.name)) for pair in pairs]
+
+
+def enlarged_to(degraded: Tensor, height: int, width: int) -> Tensor:
+    """Return a picture, (3, h, w) in [-1, 1], enlarged bicubically where the size is a whole multiple of its own."""
+    h, w = degraded.shape[-2:]
+    scale = height // h
+    if scale < 2 or (h * scale, w * scale) != (height, width):
+        return degraded
+    return enlarge_by(degraded.add(1).div_(2), scale).mul_(2).sub_(1)
 
 
 def made_cases(pairs: Iterable[Pair], degradations: Sequence[str], severity: float | None = None) -> list[Case]:
     """Return a case for each clean picture and degradation, all degradations of a picture before the next picture.
 
     A picture's weather follows from the seed and its name alone, so that neither the order nor a subset changes it;
-    `restore data synthesize` writes the same pictures.
+    `restore data synthesize` writes the same pictures (those of a low resolution in their own size).
 
     Raises:
         ConfigError: an unknown degradation, or a severity outside [0, 1].

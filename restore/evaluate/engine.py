@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from restore import images
-from restore.degradations.resolution import enlarge_by
 from restore.errors import ConfigError, RestoreError
-from restore.evaluate.cases import Case, Digests, Loaded
+from restore.evaluate.cases import Case, Digests, Loaded, enlarged_to
 from restore.evaluate.methods import Method, Output
 from restore.evaluate.records import Record, Scores
 from restore.evaluate.scoring import Scoring, Size, input_size, score_all
@@ -115,11 +114,10 @@ class _Opened:
         place = (case.data, case.name)
         if place not in self._known:
             loaded = case.load(self.seed)
-            before = (
-                {}
-                if loaded.degraded is None
-                else score_all(self.plan.scoring, {None: comparable(loaded.degraded, loaded.target)}, loaded.target)
-            )
+            before: Scores = {}
+            if loaded.degraded is not None:
+                shown = comparable(loaded.degraded, loaded.target)
+                before = score_all(self.plan.scoring, {None: shown}, loaded.target, loaded.gray)
             self._known[place] = loaded, before
         return self._known[place]
 
@@ -161,7 +159,8 @@ def _finish(opened: _Opened, method: Method, record: Record, case: Case, outputs
     loaded, before = opened(case)
     first = next(iter(outputs.values()))
     try:
-        after = score_all(opened.plan.scoring, {size: output.pixels for size, output in outputs.items()}, loaded.target)
+        pictures = {size: output.pixels for size, output in outputs.items()}
+        after = score_all(opened.plan.scoring, pictures, loaded.target, loaded.gray)
         if opened.plan.keep is not None:
             picture = images.Picture(outputs[None].pixels if None in outputs else first.pixels)
             images.write(picture, kept_path(opened.plan.keep, record), overwrite=True)
@@ -233,11 +232,7 @@ def restore_all(
 
 def comparable(degraded: Tensor, target: Tensor) -> Tensor:
     """Return the input, (3, h, w), as it is compared to the ground truth: of super-resolution, enlarged bicubically."""
-    (height, width), (h, w) = target.shape[-2:], degraded.shape[-2:]
-    scale = height // h
-    if scale < 2 or (h * scale, w * scale) != (height, width):
-        return degraded
-    return enlarge_by(degraded.add(1).div_(2), scale).mul_(2).sub_(1)
+    return enlarged_to(degraded, target.shape[-2], target.shape[-1])
 
 
 @dataclass(frozen=True)

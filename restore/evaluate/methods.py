@@ -15,7 +15,7 @@ from torch import Tensor
 from restore import images
 from restore.data.files import walk
 from restore.errors import DataError, ImageError
-from restore.evaluate.cases import Case, Loaded
+from restore.evaluate.cases import Case, Loaded, enlarged_to
 from restore.evaluate.likelihood import bits_per_dim, check_likelihood
 from restore.restorer import Posterior, Restorer, seed_of
 from restore.sampling import Moments, SamplerSpec
@@ -194,7 +194,7 @@ class Unrestored:
     model, task = "none", ""
 
     def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
-        """Return the degraded pictures.
+        """Return the degraded pictures; those of a low resolution are enlarged bicubically.
 
         Raises:
             DataError: a case has none.
@@ -203,7 +203,8 @@ class Unrestored:
         for case, picture in zip(cases, degraded, strict=True):
             if picture is None:
                 raise DataError(f"{case.name} has no input picture")
-            outputs.append(Output(picture))
+            size = images.peek(case.target)
+            outputs.append(Output(picture if size is None else enlarged_to(picture, *size)))
         return outputs
 
     def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:

@@ -7,12 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from restore import images
 from restore.data.card import CleanSplit, DatasetCard, load_card
+from restore.data.files import walk
 from restore.data.pairs import Pair, find_pairs, folder_pairs, inspect_split
+from restore.degradations.names import named
 from restore.errors import ConfigError, DataError
 from restore.evaluate.cases import Case, made_cases, paired_cases
 
 __all__ = ["Pictures", "from_card", "from_clean", "from_folders", "from_outputs"]
+
+IN_CARDS = {
+    "resolution": "downsampling",
+    "jpeg": "jpeg",
+    "grayscale": "gray",
+    "hole": "mask",
+    "crop": "mask",
+}
+"""What cards call the degradations that are made as the literature makes them."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,7 @@ class Pictures:
         card: of the data set, if there is one.
         split: of the data set.
         notes: what a reader must know.
+        scale: the factor of super-resolution, where all pictures have one and the same.
     """
 
     title: str
@@ -36,6 +49,7 @@ class Pictures:
     card: DatasetCard | None = None
     split: str = ""
     notes: tuple[str, ...] = ()
+    scale: int | None = None
 
     def first(self, count: int | None) -> Pictures:
         """Return the first `count` pictures (with all degradations of each), or all for None."""
@@ -51,15 +65,27 @@ class Pictures:
 
 
 def from_folders(inputs: Path, targets: Path) -> Pictures:
-    """Return the pairs of two folders, by name.
+    """Return the pairs of two folders, by name, with the masks of a folder `mask` beside `input` where there is one.
 
     Raises:
         DataError: a folder is missing or empty, names are ambiguous, or ground truth is missing.
     """
     pairs = folder_pairs(inputs, targets)
+    beside = inputs.resolve().parent / "mask"
+    masks = {path.relative_to(beside).with_suffix("").as_posix(): path for path in walk(beside)}
     title = _title(inputs, {"input", "inputs", "degraded", "lq", "rain", "test"})
     facts = {"name": title, "input": str(inputs), "target": str(targets)}
-    return Pictures(title, paired_cases(pairs, title), facts)
+    return Pictures(title, paired_cases(pairs, title, masks), facts, scale=_enlargement(pairs))
+
+
+def _enlargement(pairs: Sequence[Pair]) -> int | None:
+    """Return how many times larger the ground truths are, told by the first pair; None where they are not."""
+    sizes = [images.peek(path) for path in (pairs[0].target, pairs[0].input) if path is not None]
+    if len(sizes) < 2 or sizes[0] is None or sizes[1] is None:
+        return None
+    (height, width), (h, w) = sizes[0], sizes[1]
+    scale = height // h
+    return scale if scale > 1 and (h * scale, w * scale) == (height, width) else None
 
 
 def from_card(
@@ -74,17 +100,38 @@ def from_card(
     card = load_card(name)
     pairs = find_pairs(card, root, split)
     facts = {"name": card.name, "card": name, "root": str(root), "split": pairs.split, "layout": pairs.layout}
-    protocols = ("native", "rgb") if card.protocol.id == "unknown" else (card.protocol.id,)
     clean = all(pair.input is None for pair in pairs)
     if clean and not degradations:
-        raise ConfigError(f"{card.name} holds clean pictures only: pass --degradation, for example rain,snow,haze")
+        example = "bicubic-x4" if "downsampling" in card.degradations else "rain,snow,haze"
+        raise ConfigError(f"{card.name} holds clean pictures only: pass --degradation, for example {example}")
     if degradations and not clean:
         raise ConfigError(f"{card.name} holds degraded pictures of its own: leave --degradation out")
     if not clean:
-        return Pictures(card.name, paired_cases(pairs, card.name), facts, protocols, card, pairs.split)
+        scored = _protocols(card, _enlargement(pairs))
+        cases = paired_cases(pairs, card.name)
+        return Pictures(card.name, cases, facts, scored, card, pairs.split, scale=_enlargement(pairs))
     facts |= {"degradations": list(degradations), "severity": severity}
-    # what papers report for a clean set was measured on another degradation than ours
-    return Pictures(card.name, made_cases(pairs, degradations, severity), facts, split=pairs.split)
+    cases, scale = made_cases(pairs, degradations, severity), _scale(degradations)
+    kinds = {IN_CARDS.get(named(degradation).kind, "") for degradation in degradations}
+    if not kinds <= set(card.degradations):
+        return Pictures(card.name, cases, facts, split=pairs.split, scale=scale)
+    # what papers report was measured on another degradation than ours, but for the one that is no matter of chance
+    same = {f"x{scale}"} if kinds == {"downsampling"} and severity in (None, 1) else set()
+    reported = tuple(score for score in card.reported if score.condition in same)
+    shown = card.model_copy(update={"reported": reported})
+    return Pictures(card.name, cases, facts, _protocols(card, scale), shown, pairs.split, scale=scale)
+
+
+def _protocols(card: DatasetCard, scale: int | None) -> tuple[str, ...]:
+    """Return the protocol of a card, or the usual ones where there is none, or it needs a factor that is not known."""
+    known = card.protocol.id
+    return ("native", "rgb") if known == "unknown" or (known == "sr" and scale is None) else (known,)
+
+
+def _scale(degradations: Sequence[str]) -> int | None:
+    """Return the factor of super-resolution, where all degradations have one and the same."""
+    scales = {getattr(named(degradation), "scale", None) for degradation in degradations}
+    return scales.pop() if len(scales) == 1 else None
 
 
 def from_clean(folder: Path, degradations: Sequence[str], severity: float | None = None) -> Pictures:
@@ -99,7 +146,7 @@ def from_clean(folder: Path, degradations: Sequence[str], severity: float | None
     pairs = _clean(folder)
     title = folder.resolve().name
     facts = {"name": title, "clean": str(folder), "degradations": list(degradations), "severity": severity}
-    return Pictures(title, made_cases(pairs, degradations, severity), facts)
+    return Pictures(title, made_cases(pairs, degradations, severity), facts, scale=_scale(degradations))
 
 
 def from_outputs(restored: Path, targets: Path) -> Pictures:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from restore.errors import ArrayError, ConfigError
 from restore.evaluate.records import Scores
+from restore.images.values import luma
 from restore.metrics import Protocol, get_metric, protocol_size, score
 
 __all__ = ["Scoring", "Size", "input_size", "score_all"]
@@ -53,6 +54,7 @@ class Scoring:
             "protocols": [protocol.model_dump(mode="json", exclude={"description"}) for protocol in self.protocols],
             "metrics": sorted(self.metrics),
             "scale": self.scale,
+            "gray": "one channel",
         }
 
 
@@ -65,7 +67,7 @@ def input_size(degraded: Tensor | None, protocol: Protocol) -> Size:
     return None if size == (height, width) else size
 
 
-def score_all(scoring: Scoring, pictures: Mapping[Size, Tensor], target: Tensor) -> Scores:
+def score_all(scoring: Scoring, pictures: Mapping[Size, Tensor], target: Tensor, gray: bool = False) -> Scores:
     """Return the scores of one picture under all protocols.
 
     Args:
@@ -73,11 +75,12 @@ def score_all(scoring: Scoring, pictures: Mapping[Size, Tensor], target: Tensor)
         pictures: (3, H, W) in [-1, 1] by the size at which they were restored; a protocol whose size is absent takes
             the one under None.
         target: (3, H, W) in [-1, 1].
+        gray: the ground truth has one channel, so that one is scored: of a picture, the luma that its file would hold.
 
     Raises:
         ArrayError: the two cannot be compared under a protocol.
     """
-    truth = target[None].to(scoring.device)
+    truth = _batch(target, gray).to(scoring.device)
     scores: dict[str, dict[str, float]] = {}
     colours: dict[tuple[object, ...], dict[str, float]] = {}
     for protocol in scoring.protocols:
@@ -85,7 +88,7 @@ def score_all(scoring: Scoring, pictures: Mapping[Size, Tensor], target: Tensor)
         picture = pictures.get(protocol_size(height, width, protocol), pictures.get(None))
         if picture is None:
             picture = next(iter(pictures.values()))
-        batch = picture[None].to(scoring.device)
+        batch = _batch(picture, gray).to(scoring.device)
         found = score(batch, truth, protocol, scale=scoring.scale)
         values = {name: float(value) for name, value in found.items()}
         # what looks at colours does not depend on the channel that a protocol scores
@@ -99,6 +102,11 @@ def score_all(scoring: Scoring, pictures: Mapping[Size, Tensor], target: Tensor)
                 known[metric] = values[metric]
         scores[protocol.name] = values
     return scores
+
+
+def _batch(picture: Tensor, gray: bool) -> Tensor:
+    """Return a picture, (3, H, W), as a batch of one, with the one channel of its file where it is grey."""
+    return luma(picture)[None, None] if gray else picture[None]
 
 
 def _optional(batch: Tensor, truth: Tensor, protocol: Protocol, scale: int | None, metric: str) -> dict[str, float]:

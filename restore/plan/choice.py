@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,7 +21,7 @@ from restore.sampling import DDIM, DPMSolver, SamplerSpec
 
 __all__ = ["Plan", "calibrated", "choose", "predict", "survey"]
 
-STEPS = (50, 25, 10, 4, 2, 1)  # what a budget is spent on, most wanted first
+STEPS = (50, 25, 10, 4, 2, 1)  # to how many a budget may cut the steps, most wanted first
 SIZES = (512, 256, 128, 64)  # of tiles, where memory does not suffice for the model's own
 LEAST_OVERLAP = 8
 BUFFERS = 4  # pictures in float32 that a step holds at once: given, x_t, merged, clipped
@@ -36,7 +37,7 @@ class Plan:
         patches: how pictures are cut.
         evaluations: how many tiles the network sees.
         tflop: its operations, in 10^12.
-        seconds: of restoring one picture once, without reading and writing it.
+        seconds: of restoring one picture, with all its samples, without reading and writing it.
         memory: the most bytes that are needed at once, with what this process, or the GPU, holds already.
         fits: whether time and memory stay within what was allowed.
     """
@@ -55,16 +56,28 @@ class Plan:
         return replace(restorer, recipe=recipe, patches=self.patches)
 
 
-def predict(restorer: Restorer, patches: Patches, sampler: SamplerSpec, height: int, width: int, speed: Speed) -> Plan:
+def predict(
+    restorer: Restorer,
+    patches: Patches,
+    sampler: SamplerSpec,
+    height: int,
+    width: int,
+    speed: Speed,
+    *,
+    samples: int = 1,
+    beside: int = 0,
+) -> Plan:
     """Return what it costs to restore a picture in some way.
 
     Args:
         restorer: the model.
         patches: how to cut.
         sampler: with its steps.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
         speed: of this machine with this model, see `calibrate`.
+        samples: restorations of the picture, whose mean is taken.
+        beside: other pictures of this size that are held meanwhile.
     """
     steps = sampler.evaluations(restorer.schedule)
     looks = 1 if restorer.guidance_scale == 1 else 2  # guidance asks with and without the condition
@@ -76,20 +89,26 @@ def predict(restorer: Restorer, patches: Patches, sampler: SamplerSpec, height: 
         seconds += count * speed.seconds(call.flop, shape)
         held = max(held, call.bytes)
     earlier = min(steps - 1, sampler.order - 1) if isinstance(sampler, DPMSolver) else 0
-    buffers = (BUFFERS + earlier) * 3 * height * width * 4
+    moments = 2 if samples > 1 else 0
+    buffers = (BUFFERS + earlier + moments + beside) * 3 * height * width * 4
     return Plan(
         sampler,
         patches,
-        evaluations=tiles * steps,
-        tflop=flop * steps / 1e12,
-        seconds=(seconds + speed.pixel * height * width) * steps,
+        evaluations=tiles * steps * samples,
+        tflop=flop * steps * samples / 1e12,
+        seconds=(seconds + speed.pixel * height * width) * steps * samples,
         memory=in_use(torch.device(restorer.device)) + buffers + held,
     )
 
 
 def shapes(restorer: Restorer, patches: Patches, height: int, width: int) -> Counter[Shape]:
     """Return how often the network is evaluated in one step, for each number and size of tiles."""
-    return Counter(evaluations(patches, height, width, restorer.halo))
+    found = Counter(evaluations(patches, height, width, restorer.halo))
+    small = patches.size / max(height, width)
+    if patches.guard and small < 1:  # the guard looks at the whole picture in the size of a tile
+        single = Patches(size=patches.size, overlap=0, multiple=patches.multiple, fixed=patches.fixed, batch=1)
+        found.update(evaluations(single, max(1, round(height * small)), max(1, round(width * small))))
+    return found
 
 
 def survey(
@@ -98,6 +117,7 @@ def survey(
     width: int,
     *,
     steps: int | None = None,
+    samples: int = 1,
     memory: int | None = None,
     speed: Speed | None = None,
 ) -> dict[str, Plan]:
@@ -105,14 +125,15 @@ def survey(
 
     Args:
         restorer: the model.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
         steps: of the sampler; the model's own by default.
+        samples: restorations of the picture, whose mean is taken.
         memory: the most bytes that may be needed; choices that need more are told by `fits`.
         speed: of this machine; measured now where it is not given.
     """
     own = restorer.patches or restorer.recipe.patches
-    sampler = restorer.sampler(steps)
+    sampler = restorer.sampler(steps, samples)
     ways: dict[str, tuple[Patches, SamplerSpec]] = {"the model's own": (own, sampler)}
     for n in sorted(STEPS) if steps is None else ():
         if n > (sampler.steps or 1):
@@ -125,7 +146,7 @@ def survey(
             published = PUBLISHED.model_copy(update={"multiple": own.multiple, "context": own.context})
             ways["published, r = 16"] = published, DDIM(steps=25)
     speed = speed or calibrated(restorer, height, width)
-    plans = {name: predict(restorer, *way, height, width, speed) for name, way in ways.items()}
+    plans = {name: predict(restorer, *way, height, width, speed, samples=samples) for name, way in ways.items()}
     return {name: replace(plan, fits=memory is None or plan.memory <= memory) for name, plan in plans.items()}
 
 
@@ -137,30 +158,40 @@ def choose(
     memory: int | None = None,
     *,
     steps: int | None = None,
+    samples: int = 1,
+    beside: int = 0,
     speed: Speed | None = None,
 ) -> Plan:
-    """Return the best plan that a budget allows: the most steps, then the most overlap, then the largest tiles.
+    """Return the plan nearest to the model's own that a budget allows.
+
+    A budget only takes away: where the model's own steps and tiles keep within it, they are the plan, however much
+    time is left, for more steps are not closer to the truth. Else the tiles overlap less, and then there are fewer
+    steps; memory makes the tiles smaller.
 
     Args:
         restorer: the model.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
-        budget: seconds; None for the model's own number of steps, however long they take.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        budget: seconds for all samples; None for however long they take.
         memory: bytes; None for no limit.
         steps: of the sampler, where they are not to be chosen.
+        samples: restorations of the picture, whose mean is taken.
+        beside: other pictures of this size that are held meanwhile.
         speed: of this machine; measured now where it is not given.
 
     Raises:
         ConfigError: the memory does not suffice, however the picture is cut.
     """
-    ways = list(cuts(restorer.patches or restorer.recipe.patches, restorer.halo))
+    ways = list(cuts(restorer.patches or restorer.recipe.patches))
     speed = speed or calibrated(restorer, height, width)
-    own = restorer.sampler(steps)
-    if budget is None or steps is not None:
-        samplers: list[SamplerSpec] = [own]
-    else:
-        samplers = [_sampler(restorer, n) for n in STEPS if n <= restorer.schedule.T]
-    plans = [predict(restorer, patches, sampler, height, width, speed) for sampler in samplers for patches in ways]
+    samplers = [restorer.sampler(steps, samples)]
+    if budget is not None and steps is None:
+        samplers += fewer(restorer, samples)
+    plans = [
+        predict(restorer, patches, sampler, height, width, speed, samples=samples, beside=beside)
+        for sampler in samplers
+        for patches in ways
+    ]
     small = [plan for plan in plans if memory is None or plan.memory <= memory]
     if not small:
         least = min(plan.memory for plan in plans)
@@ -174,14 +205,39 @@ def choose(
     return replace(min(small, key=lambda plan: plan.seconds), fits=False)
 
 
-def cuts(own: Patches, halo: int | None) -> Iterator[Patches]:
+def fewer(restorer: Restorer, samples: int = 1) -> list[SamplerSpec]:
+    """Return the model's own sampler with fewer and fewer steps."""
+    own = restorer.sampler(None, samples).evaluations(restorer.schedule)
+    found = []
+    for n in STEPS:
+        # in one step all samples may be alike
+        with suppress(ConfigError):
+            found.append(restorer.sampler(n, samples))
+    return [sampler for sampler in found if sampler.evaluations(restorer.schedule) < own]
+
+
+def cuts(own: Patches) -> Iterator[Patches]:
     """Yield the ways to cut that are worth to consider: the model's own, then with less and less of everything."""
     sizes = [own.size] if own.fixed else [own.size, *(size for size in SIZES if size < own.size)]
     for size in sizes:
         if size % own.multiple == 0:
-            for overlap in dict.fromkeys((min(own.overlap, size // 2), min(LEAST_OVERLAP, own.overlap))):
+            for change in _sparser(own, size):
                 for batch in dict.fromkeys((own.batch, 1)):
-                    yield own.model_copy(update={"size": size, "overlap": overlap, "batch": batch})
+                    yield own.model_copy(update={"size": size, "batch": batch, **change})
+
+
+def _sparser(own: Patches, size: int) -> Iterator[dict[str, int | None]]:
+    """Yield how far apart tiles of a size may lie, closest first."""
+    overlap = min(own.overlap, size // 2)
+    if own.stride is None:
+        for least in dict.fromkeys((overlap, min(LEAST_OVERLAP, overlap))):
+            yield {"overlap": least}
+        return
+    stride = own.stride
+    while stride < size:
+        yield {"overlap": overlap, "stride": stride}
+        stride *= 2
+    yield {"overlap": overlap, "stride": size}
 
 
 def shifted(own: Patches) -> Patches:
@@ -195,7 +251,7 @@ def whole(own: Patches) -> Patches:
 
 
 def _sampler(restorer: Restorer, steps: int) -> SamplerSpec:
-    """Return the sampler for a number of steps: the second-order one where it may replace the model's own."""
+    """Return the sampler for more steps: the second-order one where it may replace the model's own."""
     own = restorer.recipe.sampler
     if isinstance(own, DDIM) and own.eta == 0 and steps > 1 and own.start is None:
         return DPMSolver(steps=steps, spacing=own.spacing)

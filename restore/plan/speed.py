@@ -103,14 +103,14 @@ def _evaluation(restorer: Restorer, batch: int, height: int, width: int) -> Call
     assert restorer.patches is not None
     single = {"grid": "whole", "size": max(height, width), "batch": batch, "guard": 0.0, "fixed": False, "stride": None}
     alone = replace(restorer, patches=restorer.patches.model_copy(update=single))
-    image = torch.zeros(batch, 3, height, width, device=device)
+    image = torch.zeros(batch, restorer.recipe.task.channels, height, width, device=device)
     condition = Condition(image, torch.zeros(batch, dtype=torch.int64, device=device), restorer.context(image))
     level = restorer.schedule.level(restorer.schedule.T, batch, device)
     denoiser = alone.denoiser()
 
     @torch.no_grad()
     def call() -> None:
-        denoiser(image, level, condition)
+        denoiser(image[:, :3], level, condition)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 

@@ -13,9 +13,13 @@ from restore.report.drawing import Circle, Drawing, Label, Line, ticks
 __all__ = ["training_figure"]
 
 WIDTH, HEIGHT = 900, 340
-LEFT, TOP, BOTTOM, GAP = 66, 36, 48, 90
+LEFT, TOP, BOTTOM, GAP = 66, 46, 48, 90
+APART = 14  # pixels from a label to the next one below it
+LETTER = 6.8  # pixels that a letter of a label takes at most, on average
 POINTS = 250
-"""Steps are averaged to about so many points, so that a long run is as readable as a short one."""
+"""Steps are averaged to so many points, so that a long run is as readable as a short one."""
+MOST_GAIN = 50.0
+"""In dB: an untouched picture has a PSNR of its own kind, a drop from "identical" that would flatten all the rest."""
 
 
 def training_figure(log: Sequence[dict[str, Any]], title: str) -> Drawing:
@@ -30,9 +34,12 @@ def training_figure(log: Sequence[dict[str, Any]], title: str) -> Drawing:
     """
     if not log:
         raise DataError("the log of the training run is empty")
-    stretch = math.ceil(len(log) / POINTS)
-    parts = [log[i : i + stretch] for i in range(0, len(log), stretch)]
-    loss = [(part[-1]["step"], math.fsum(entry["loss"] for entry in part) / len(part)) for part in parts]
+    count = min(POINTS, len(log))
+    parts = [log[len(log) * i // count : len(log) * (i + 1) // count] for i in range(count)]
+    means = [(part[-1]["step"], math.fsum(entry["loss"] for entry in part) / len(part)) for part in parts]
+    loss = [point for point in means if math.isfinite(point[1])]
+    if not loss:
+        raise DataError("no loss of the training run is a finite number")
     checks = [entry for entry in log if entry["validation"]]
     names = list(dict.fromkeys(name for entry in checks for name in entry["validation"]))
     gains = {
@@ -41,15 +48,45 @@ def training_figure(log: Sequence[dict[str, Any]], title: str) -> Drawing:
         ]
         for name in names
     }
-    # an untouched picture has a PSNR of its own kind, a drop from "identical" that would flatten all the rest
-    gains = {name: line for name, line in gains.items() if all(abs(gain) < 50 for _, gain in line)}
+    drawn = {name: line for name, line in gains.items() if all(abs(gain) < MOST_GAIN for _, gain in line)}
+    left_out = _named("not drawn, beyond 50 dB: ", [name for name in gains if name not in drawn])
     shown = f"loss from {loss[0][1]:.4g} to {loss[-1][1]:.4g} in {log[-1]['step']} steps"
-    drawing = Drawing(WIDTH, HEIGHT, f"{title}: {shown}")
+    drawing = Drawing(WIDTH, HEIGHT, f"{title}: {shown}" + (f"; gains {left_out}" if left_out else ""))
     half = (WIDTH - GAP) / 2
-    _panel(drawing, {"": loss}, LEFT, half, f"{title}: loss, mean of {stretch} steps")
-    if any(gains.values()):
-        _panel(drawing, gains, half + GAP, WIDTH - 90, "gain in PSNR (dB) on held-out pictures", zero=True)
+    few, many = len(log) // count, math.ceil(len(log) / count)
+    stretch = f"{few}" if few == many else f"{few} or {many}"
+    _panel(drawing, {"": loss}, LEFT, half, f"{title}: loss, mean of {stretch} steps" if many > 1 else f"{title}: loss")
+    if gains:
+        drawing.shapes.append(Label(half + GAP, 20, "gain in PSNR (dB) on held-out pictures", "start", 13))
+        drawing.shapes += [Label(half + GAP, 36, left_out, "start", 11)] if left_out else []
+    if drawn:
+        room = 16 + LETTER * max(map(len, drawn))
+        _panel(drawing, drawn, half + GAP, WIDTH - room, "", zero=True)
     return drawing
+
+
+def _named(what: str, names: Sequence[str], most: int = 3) -> str:
+    """Return `what` and the names, the first ones of many; nothing where there is none."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return what + ", ".join(names[:most]) + more if names else ""
+
+
+def _apart(heights: Sequence[float], top: float, bottom: float) -> list[float]:
+    """Return heights in the same order, moved as little as needed to be `APART` from each other and inside.
+
+    >>> _apart([50.0, 10.0, 52.0], 0.0, 60.0)
+    [46.0, 10.0, 60.0]
+    """
+    order = sorted(range(len(heights)), key=lambda index: heights[index])
+    found, least = list(heights), top
+    for index in order:
+        found[index] = max(found[index], least)
+        least = found[index] + APART
+    most = bottom
+    for index in reversed(order):
+        found[index] = min(found[index], most)
+        most = found[index] - APART
+    return found
 
 
 def _panel(
@@ -75,7 +112,8 @@ def _panel(
     def y(value: float) -> float:
         return bottom - (value - low) / (high - low) * (bottom - TOP)
 
-    add(Label(left, 20, title, "start", 13))
+    if title:
+        add(Label(left, 20, title, "start", 13))
     for value in ticks(low, high, 5):
         add(Line(left, y(value), right, y(value), "grid"))
         add(Label(left - 7, y(value) + 4, f"{value:.4g}", "end"))
@@ -85,10 +123,13 @@ def _panel(
     add(Label((left + right) / 2, HEIGHT - 10, "step"))
     if zero:
         add(Line(left, y(0), right, y(0), "zero", 1.5))
-    for name, line in lines.items():
+    ends = _apart([y(line[-1][1]) for line in lines.values()], TOP, bottom)
+    for (name, line), end in zip(lines.items(), ends, strict=True):
         for (step1, value1), (step2, value2) in pairwise(line):
             add(Line(x(step1), y(value1), x(step2), y(value2), "mark", 1.5))
         if name:
             for step, value in line:
                 add(Circle(x(step), y(value), 3, "mark", f"{name}, step {step}: {value:+.2f} dB"))
-            add(Label(x(line[-1][0]) + 8, y(line[-1][1]) + 4, name, "start"))
+            add(Label(right + 8, end + 4, name, "start"))
+        elif len(line) == 1:
+            add(Circle(x(line[0][0]), y(line[0][1]), 3, "mark", f"step {line[0][0]}: {line[0][1]:.4g}"))

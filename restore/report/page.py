@@ -298,12 +298,11 @@ def _origin(result: Result) -> str:
             if (row.series.model, row.series.task) == (method["model"], method.get("task", ""))
         ]
         times = [row.seconds for row in rows if row.seconds is not None]
-        seen = max((row.tiles for row in rows), default=0)
+        seen = math.fsum(row.tiles * row.pictures for row in rows) / max(1, sum(row.pictures for row in rows))
         shown = {key: _flat(value) for key, value in method.items() if key != "model"}
         if times:
             shown["seconds a picture"] = f"{math.fsum(times) / len(times):.2f}"
-            steps, samples = method["sampler"].get("steps", 1), method["samples"]
-            shown["network evaluations"] = f"{steps * samples} of every tile, {seen:.0f} tiles a picture on average"
+            shown["network evaluations"] = f"{seen:.0f} tiles a picture on average, over all steps and samples"
         parts.append(f"<h3>{escape(method['model'])}{escape('/' + method['task'] if method.get('task') else '')}</h3>")
         parts.append(_definitions(shown))
     return "\n".join(parts)

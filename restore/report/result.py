@@ -98,7 +98,14 @@ class Result:
             for metric in row.after
             if row.after[metric].infinite
         ]
-        return [*self.notes, *left_out]
+        partly = [
+            f"{self.label(row.series)}, protocol {row.protocol}: {metric} could be taken of {taken} of {row.pictures} "
+            "pictures only, and its mean is over these"
+            for row in self.rows
+            for metric, summary in row.after.items()
+            if (taken := summary.count + summary.infinite) < row.pictures
+        ]
+        return [*self.notes, *left_out, *partly]
 
     @property
     def reported(self) -> list[dict[str, Any]]:

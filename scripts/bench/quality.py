@@ -8,12 +8,13 @@ Pictures are degraded by the project's own weather, one seed each, and restored 
 columns: network operations for a picture; PSNR of RGB in dB, the mean over weather and pictures; how far the mean
 colour has moved and how far colours are off (CIEDE2000); and how much steeper the restored picture is at the borders of
 tiles than elsewhere, relative to the same places of the picture restored untiled by the same sampler (1 is no seam; up
-to four steps).
+to four steps; `-` for grids that lie elsewhere at every step, whose borders are nowhere in particular).
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -76,7 +77,7 @@ def pairs(options: argparse.Namespace, labels: tuple[str, ...]) -> Iterator[tupl
 
 
 def borders(patches: Patches, height: int, width: int, halo: int | None) -> tuple[list[int], list[int]]:
-    """Return the rows and columns where a tile begins or ends inside the picture."""
+    """Return the rows and columns where a tile of a grid that does not move begins or ends inside the picture."""
     tiles = grid(patches, height, width, halo)
     rows = {edge for tile in tiles for edge in (tile.rows.kept.start, tile.rows.kept.stop)} - {0, height}
     columns = {edge for tile in tiles for edge in (tile.columns.kept.start, tile.columns.kept.stop)} - {0, width}
@@ -127,9 +128,10 @@ def main() -> None:
         scores["degraded"].append((float(psnr(degraded * 255, true)), *_colours(degraded * 255, true), 1.0))
         for name, (patches, sampler) in found.items():
             tflop[name] = predict(restorer, patches, sampler, height, width, NO_SPEED).tflop
-            picture, seam = restored(patches, sampler), 1.0
+            moves = (patches.period(height), patches.period(width)) != (1, 1)
+            picture, seam = restored(patches, sampler), math.nan if moves else 1.0
             edges = borders(patches, height, width, restorer.halo)
-            if any(edges) and sampler.steps <= 4:
+            if any(edges) and sampler.steps <= 4 and not moves:
                 key = sampler.model_dump_json()
                 untiled[key] = untiled[key] if key in untiled else restored(whole, sampler)
                 (a, b), (c, d) = steepness(picture, edges), steepness(untiled[key], edges)
@@ -140,7 +142,8 @@ def main() -> None:
     for name, values in scores.items():
         mean = torch.tensor(values, dtype=torch.float64).mean(0).tolist()
         fewer = f"{most / tflop[name]:.0f}" if tflop[name] else ""
-        rows.append([name, tflop[name], fewer, f"{mean[0]:.3f}", f"{mean[1]:.2f}", f"{mean[2]:.2f}", f"{mean[3]:.3f}"])
+        seam = "-" if math.isnan(mean[3]) else f"{mean[3]:.3f}"
+        rows.append([name, tflop[name], fewer, f"{mean[0]:.3f}", f"{mean[1]:.2f}", f"{mean[2]:.2f}", seam])
     print(describe(options.device))
     told = "not told the weather" if options.blind else "told the weather"
     print(f"{options.pictures} pictures, crop {options.crop or 'none'}, {', '.join(options.weather)}, {told}\n")

@@ -92,13 +92,15 @@ def test_the_average_is_taken_where_there_is_one(golden, weather, tmp_path):
     g = golden("palette")
     beside = open_checkpoint(g.folder / FILES["palette"])
     assert beside.conversion is not None and beside.conversion.weights == "average (190_Network_ema.pth)"
-    alone = shutil.copy(g.folder / FILES["palette"], tmp_path / "190_Network.pth")
+    shutil.copy(g.folder / FILES["palette"], tmp_path / "190_Network.pth")
     taken = open_checkpoint(tmp_path / "190_Network.pth")
     assert taken.conversion is not None and taken.conversion.weights == "the only ones (190_Network.pth)"
     asked = open_checkpoint(g.folder / FILES["palette"], None, ["weights=raw"])
     assert torch.equal(asked.tensors["stem.weight"], taken.tensors["stem.weight"])
     assert not torch.equal(asked.tensors["stem.weight"], beside.tensors["stem.weight"])
-    assert alone
+    average = FILES["palette"].replace("_Network", "_Network_ema")
+    with pytest.raises(ConfigError, match=r"holds the average .* lie in 190_Network\.pth"):
+        open_checkpoint(g.folder / average, None, ["weights=raw"])
 
 
 def test_an_average_that_is_absent(weather, tmp_path):
@@ -187,6 +189,8 @@ def test_files_without_weights(golden, tmp_path):
         ("norm_groups=3", "must divide"),
         ("norm_gruops=4", "unknown setting norm_gruops"),
         ("val.schedule=spiral", "unknown schedule 'spiral'"),
+        ("val.schedule=warmupX", "unknown schedule 'warmupX'"),
+        ("val.schedule=warmup101", "unknown schedule 'warmup101'"),
     ],
 )
 def test_overrides_that_are_wrong(golden, override, words):

@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
+from restore.checkpoints import pickles
+from restore.checkpoints.convert import identify
+from restore.checkpoints.settings import Settings
 from restore.contracts import Condition, Level
 from restore.diffusion.objective.levels import between
 from restore.diffusion.parameterization import noised
+from restore.diffusion.schedule import ScheduleSpec
+from restore.errors import CheckpointError
 from restore.networks.layers import level_features
 from restore.sampling import RecordedNoise
 from restore.sampling.ancestral import ancestral_mean
+from restore.schema import parse
 
 MODULES = ("sr3", "ddpm", "sr3_uncond")
 
@@ -25,8 +31,7 @@ def module(golden, request):
 
 def given(g, name: str, key: str, like: torch.Tensor) -> Condition:
     """Return the condition of a recorded array; a network without one is shown nothing."""
-    full = f"{name}.{key}"
-    return Condition(g[full] if full in g.numbers else torch.zeros_like(like))
+    return Condition(torch.zeros_like(like) if name == "sr3_uncond" else g[f"{name}.{key}"])
 
 
 def test_level_features(golden):
@@ -79,7 +84,7 @@ def test_sampling(module):
     g, name, facts, restorer = module
     noises = g[f"{name}.sample.noises"]
     condition = given(g, name, "sample.SR", noises[0])
-    frames = [condition.image if f"{name}.sample.SR" in g.numbers else noises[0]]
+    frames = [noises[0] if name == "sr3_uncond" else condition.image]
     sampler = restorer.recipe.sampler
     assert sampler.evaluations(restorer.schedule) == facts["sample"]["T"]
     with torch.no_grad():
@@ -96,7 +101,7 @@ def test_loss(module):
     x0, eps = g[f"{name}.loss.HR"], g[f"{name}.loss.noise"]
     condition, schedule = given(g, name, "loss.SR", x0), restorer.problem.schedule
     assert facts["config"]["beta_schedule"]["train"]["n_timestep"] == schedule.T
-    if f"{name}.loss.t" in g.numbers:
+    if name == "ddpm":
         level = schedule.level(g[f"{name}.loss.t"] + 1)
     else:
         t = torch.full((len(x0),), facts["loss"]["t"])
@@ -105,9 +110,43 @@ def test_loss(module):
         torch.testing.assert_close(level.alpha_bar.sqrt().float(), expected)
         level = Level(t, level.alpha_bar)
     x_t = noised(x0, eps, level.alpha_bar)
-    if f"{name}.loss.net_input" in g.numbers:
-        shown = torch.cat([condition.image, x_t], dim=1) if f"{name}.loss.SR" in g.numbers else x_t
+    if name != "ddpm":
+        shown = torch.cat([condition.image, x_t], dim=1) if name == "sr3" else x_t
         g.close(f"{name}.loss.net_input", shown)
     with torch.no_grad():
         output = restorer.network(x_t, restorer.problem.value(level), condition)
     g.close(f"{name}.loss.sum_l1", (output - eps).abs().sum())
+
+
+ENDS = {"beta_start": 1e-5, "beta_end": 0.02}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"kind": "linear", **ENDS},
+        {"kind": "quadratic", **ENDS},
+        {"kind": "warmup", **ENDS, "share": 0.1},
+        {"kind": "warmup", **ENDS, "share": 0.5},
+        {"kind": "constant", "beta": 0.02},
+        {"kind": "cosine"},
+        {"kind": "jsd"},
+    ],
+    ids=lambda document: f"{document['kind']}{document.get('share', '')}",
+)
+def test_the_schedule_is_that_of_the_table(golden, document):
+    state = pickles.inspect(golden("sr3").folder / "sr3_uncond" / "I20000_E2_gen.pth")
+    table = parse(ScheduleSpec, {**document, "steps": 300}, "test").build()
+    recipe = identify({**state, "betas": table.beta.float()}, Settings()).recipe
+    for name in ("schedule", "sampling_schedule"):
+        found = parse(ScheduleSpec, recipe[name], name).build()
+        torch.testing.assert_close(found.alpha_bar, table.alpha_bar, rtol=1e-4, atol=1e-9)
+
+
+def test_a_table_of_no_known_schedule(golden):
+    state = pickles.inspect(golden("sr3").folder / "sr3_uncond" / "I20000_E2_gen.pth")
+    state["betas"] = torch.linspace(0.1, 0.2, 300).cos()
+    with pytest.raises(CheckpointError, match="of no schedule that is known"):
+        identify(state, Settings())
+    found = identify(state, Settings(["beta_schedule.train.schedule=quad"]))
+    assert found.recipe["schedule"]["kind"] == "quadratic" and "not those of quad" in found.notes[0]

@@ -59,14 +59,12 @@ def test_sampling_over_patches(golden):
         model.patches = Patches(**{**model.recipe.patches.model_dump(), "stride": grid["r"]})
         for count in counts:
             name = f"{prefix}.steps{count}.out"
-            if name not in g.numbers:
-                continue
             sampler = DDIM(steps=int(count), spacing="weatherdiffusion")
             noise = RecordedNoise([g["restore.noise"]])
             with torch.no_grad():
                 out = last(sampler(model.denoiser(), Condition(degraded), model.schedule, noise))
             g.close(name, out)
-            if f"restore.steps{count}.clamped" in g.numbers and prefix == "restore":
+            if (prefix, count) == ("restore", max(counts, key=int)):
                 g.close(f"restore.steps{count}.clamped", ((out + 1) / 2).clamp(0, 1))
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from restore.checkpoints import assemble, guided_diffusion, open_checkpoint, sr3
+from restore.checkpoints import assemble, guided_diffusion, open_checkpoint, palette, sr3
 from restore.checkpoints.convert import to_original
 from restore.checkpoints.family import Found
 from restore.checkpoints.layout import Rule
@@ -93,7 +93,7 @@ def test_weather_diffusion(data):
 
 def tables_sr3(length):
     schedule = Linear(steps=length, beta_start=1e-6, beta_end=0.01).build()
-    tables = {name: torch.zeros(length) for name in sr3.TABLES if not name.endswith("inv_freq")}
+    tables = {name: torch.zeros(length) for name in sr3.TABLES - {sr3.FREQUENCIES}}
     return {**tables, "betas": schedule.beta.float()}
 
 
@@ -186,7 +186,8 @@ def test_palette(data):
         layout = guided_diffusion.layout(spec, "cond_embed", True, "denoise_fn.")
 
     def wrap(state):
-        return {"gammas": Linear(steps=2000, beta_start=1e-6, beta_end=0.01).build().alpha_bar[1:].float(), **state}
+        gammas = Linear(steps=2000, beta_start=1e-6, beta_end=0.01).build().alpha_bar[1:].float()
+        return {**dict.fromkeys(palette.TABLES, gammas), **state}
 
     network, again, found = reopened(spec, layout, "palette", wrap, *words, "dropout=0")
     assert found == spec

@@ -206,6 +206,15 @@ def test_a_tensor_that_is_larger_than_its_storage(tmp_path):
         pickles.load(with_program(path, lambda data: claim(data, 7, 2**30)))
 
 
+@pytest.mark.parametrize("size", [12, 2**30])
+def test_a_tensor_that_repeats_its_storage(tmp_path, size):
+    """Strides of 0 let one value pose as gigabytes, which a copy would allocate."""
+    path = tmp_path / "file.pth"
+    torch.save({"w": torch.zeros(11).as_strided((7, 11), (0, 1))}, path)
+    with pytest.raises(CheckpointError, match="repeats the 11 values"):
+        pickles.load(with_program(path, lambda data: claim(data, 7, size)))
+
+
 def test_negative_sizes(tmp_path):
     path = tmp_path / "file.pth"
     torch.save({"w": torch.zeros(7, 11)}, path)

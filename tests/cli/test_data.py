@@ -33,9 +33,17 @@ def test_pairs_of_super_resolution(cli, photographs: Path, tmp_path: Path) -> No
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["name"] == "bicubic-x4"
     assert manifest["degradation"]["scale"] == 4
-    for name in ("input", "target"):
+    for name, size in (("input", (32, 24)), ("target", (128, 96))):
         with Image.open(out / name / "coffee.png") as image:
-            assert image.size == (128, 96)
+            assert image.size == size
+    scored = cli("evaluate", "--input", out / "input", "--target", out / "target", "--model", "none",
+                 "--protocol", "sr,native", "--json")  # fmt: skip
+    made = cli("evaluate", "--clean", photographs, "--degradation", "bicubic-x4", "--model", "none",
+               "--protocol", "sr,native", "--json")  # fmt: skip
+    assert (scored.code, made.code) == (0, 0), scored.err + made.err
+    for one, other in zip(json.loads(scored.out)["rows"], json.loads(made.out)["rows"], strict=True):
+        assert one["after"] == one["before"]
+        assert one["after"]["psnr"]["mean"] == pytest.approx(other["after"]["psnr"]["mean"], abs=1e-3)
 
 
 def test_haze_over_depth_maps(cli, photographs: Path, tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from restore.cli.choosing import model_and_tasks, severity_of
+from restore.cli.console import model_for
+from restore.errors import ConfigError
 from restore.synthesize import synthesize
 
 
@@ -128,6 +131,7 @@ def test_two_models_are_told_apart_and_compared(cli, options, tiny_model: Path, 
         (["--target", "{photographs}", "--input", "{photographs}", "--seed", "one"], "whole numbers"),
         (["--target", "{photographs}", "--input", "{photographs}", "--resume"], "--report"),
         (["no-such-card", "--root", "x"], "no-such-card"),
+        (["--root", "{photographs}", "--task", "dance"], "does not know task 'dance'"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -243,8 +247,82 @@ def test_samples_and_likelihood_have_their_own_tables(cli, options, tmp_path: Pa
     assert [share["k"] for share in row["calibration"]["shares"]] == [1.0, 2.0, 3.0]
     measured = [share["measured"] for share in row["calibration"]["shares"]]
     assert measured == sorted(measured) and measured[0] >= 0 and measured[-1] <= 1
-    assert row["bits_per_dim"]["mean"] > 0
+    terms = {name: summary["mean"] for name, summary in row["bits_per_dim"].items()}
+    assert terms.pop("total") == pytest.approx(sum(terms.values())) and len(terms) == 3
     assert "## Calibration of the samples" in (report / "table.md").read_text()
     page = (report / "index.html").read_text(encoding="utf-8")
     assert 'id="samples"' in page and "within 3 sd" in page
     assert (report / "figures" / "calibration.png").is_file()
+    assert "tiles a picture on average, over all steps and samples" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "dB", "ssim", "grey"), [("set5", 28.42, 0.8104, False), ("set14", 26.00, 0.7027, True)]
+)
+def test_bicubic_of_the_benchmarks_is_as_published(cli, shared: Path, name: str, dB: float, ssim: float, grey) -> None:
+    root = shared / "data" / "super_resolution" / name.capitalize()
+    ran = cli("evaluate", name, "--root", root, "--degradation", "bicubic-x4", "--model", "none", "--json")
+    assert ran.code == 0, ran.err
+    document = json.loads(ran.out)
+    (row,) = document["rows"]
+    assert row["protocol"] == "sr" and row["pictures"] == (14 if grey else 5)
+    assert row["after"]["psnr"]["mean"] == pytest.approx(dB, abs=0.02)
+    assert row["after"]["ssim"]["mean"] == pytest.approx(ssim, abs=0.002)
+    (published,) = document["as_reported"]
+    assert (published["method"], published["condition"]) == ("bicubic", "x4")
+    assert published["metrics"] == {"psnr": dB, "ssim": ssim}
+
+
+@pytest.mark.parametrize(
+    ("names", "strength"),
+    [
+        (["rain", "snow-large"], 0.7),
+        (["rain+snow"], 0.7),
+        (["snow-small", "snow-medium", "raindrop"], 0.7),
+        (["bicubic-x4"], None),
+        (["rain", "jpeg-q10"], None),
+    ],
+)
+def test_weather_has_a_strength_of_its_own(names: list[str], strength: float | None) -> None:
+    assert severity_of(None, names) == strength
+    assert severity_of("random", names) is None and severity_of("0.2", names) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [("jpeg-q10", "jpeg"), ("mask-box", "inpaint"), ("crop", "uncrop"), ("grayscale", "colorize"), ("rain", None)],
+)
+def test_the_default_model_is_that_of_what_undoes_the_degradation(name: str, task: str | None) -> None:
+    try:
+        chosen = model_and_tasks([], [name], None)
+    except ConfigError as error:
+        assert task is not None and f"no model that ships knows task '{task}'" in str(error)
+        return
+    assert chosen == (model_for(task), [] if task is None else [task])
+
+
+def test_the_default_model_of_a_task_fits_the_factor_or_is_refused() -> None:
+    assert model_and_tasks(["derain"], ["rain", "jpeg-q10"], None) == ("weather", ["derain"])
+    with pytest.raises(ConfigError, match="different models"):
+        model_and_tasks([], ["rain", "jpeg-q10"], None)
+    with pytest.raises(ConfigError, match="no model that ships"):
+        model_and_tasks([], ["bicubic-x31"], None)
+
+
+def test_a_root_alone_takes_the_card_of_the_models_task(cli, shared: Path, tiny_model: Path) -> None:
+    root = shared / "data" / "pairs" / "RainDrop_5"
+    ran = cli("evaluate", "--root", root, "-m", tiny_model, "--limit", 1, "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["provenance"]["data"]["card"] == "raindrop"
+    ran = cli("evaluate", "--root", root, "-m", "none")
+    assert ran.code == 2 and "name a card" in ran.err
+
+
+def test_a_metric_of_some_pictures_only_says_of_how_many(cli, photographs: Path, tmp_path: Path) -> None:
+    for path in sorted(photographs.iterdir())[:2]:
+        shutil.copy(path, tmp_path / path.name)
+    with Image.open(photographs / "coffee.png") as image:
+        image.resize((240, 180)).save(tmp_path / "large.png")
+    ran = cli("evaluate", "--restored", tmp_path, "--target", tmp_path, "--protocol", "rgb", "--metric", "ms_ssim")
+    assert ran.code == 0, ran.err
+    assert "ms_ssim could be taken of 1 of 3 pictures only" in ran.err

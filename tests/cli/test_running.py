@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +88,7 @@ def test_what_is_there_already(cli, photo: Path, tiny_model: Path) -> None:
 def test_an_input_is_never_overwritten(cli, photo: Path, tiny_model: Path) -> None:
     before = photo.read_bytes()
     ran = cli("run", photo, "-o", photo, "-m", tiny_model, "--on-exists", "overwrite")
-    assert ran.code == 1
+    assert ran.code == 2 and "is an input" in ran.err
     assert photo.read_bytes() == before
 
 
@@ -179,3 +183,63 @@ def test_env_and_models(cli, tiny_model: Path) -> None:
     info = json.loads(cli("models", "info", tiny_model, "--json").out)
     assert info["recipe"]["name"] == "tiny"
     assert cli("--help").out.count("run") and cli("run", "--help").out.count("restore run rainy.jpg")
+
+
+def test_a_comparison_replaces_no_input(cli, photographs: Path, tiny_model: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copy(photographs / "coffee.png", tmp_path / "x.compare.png"))
+    before = source.read_bytes()
+    ran = cli("run", source, "-o", tmp_path / "x.png", "-m", tiny_model, "--compare")
+    assert ran.code == 2 and "is an input" in ran.err
+    assert source.read_bytes() == before and not (tmp_path / "x.png").exists()
+
+
+def test_a_comparison_that_is_there_is_kept(cli, photo: Path, tiny_model: Path) -> None:
+    out, sheet = photo.with_name("out.png"), photo.with_name("out.compare.png")
+    sheet.write_bytes(b"mine")
+    ran = cli("run", photo, "-o", out, "-m", tiny_model, "--compare")
+    assert ran.code == 1 and sheet.name in ran.err and not out.exists()
+    ran = cli("run", photo, "-o", out, "-m", tiny_model, "--compare", "--on-exists", "skip", "--json")
+    assert json.loads(ran.out)[0]["written"] == [str(out)] and sheet.read_bytes() == b"mine"
+    ran = cli("run", photo, "-o", out, "-m", tiny_model, "--compare", "--on-exists", "overwrite")
+    assert ran.code == 0 and size(sheet)[0] > 128
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_leaves_whole_files_and_says_how_many(
+    cli, photographs: Path, tiny_model: Path, tmp_path: Path, sign: signal.Signals, code: int
+) -> None:
+    out = tmp_path / "out"
+
+    def send() -> None:
+        until = time.monotonic() + 60
+        while not list(out.glob("*.png")) and time.monotonic() < until:
+            time.sleep(0.005)
+        os.kill(os.getpid(), sign)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    ran = cli("run", photographs, "-o", out, "-m", tiny_model, "--steps", 40, "--samples", 4)
+    sender.join()
+    assert ran.code == code
+    done = list(out.iterdir())
+    assert 1 <= len(done) < 5 and all(path.suffix == ".png" for path in done)
+    for path in done:
+        with Image.open(path) as image:
+            image.load()
+        assert str(path) in ran.out
+    assert f"stopped: {len(done)} of 5 pictures were done" in ran.err
+
+
+def test_the_guard_is_an_option(cli, photo: Path, tiny_model: Path) -> None:
+    outs = [photo.with_name(f"{guard}.png") for guard in (0, 1)]
+    for guard, out in enumerate(outs):
+        assert cli("run", photo, "-o", out, "-m", tiny_model, "--guard", guard).code == 0
+    assert np.any(np.asarray(Image.open(outs[0])) != np.asarray(Image.open(outs[1])))
+    assert cli("run", photo, "-o", photo.with_name("x.png"), "-m", tiny_model, "--guard", 2).code == 2
+
+
+def test_a_budget_counts_every_sample(cli, photo: Path, tiny_model: Path) -> None:
+    common = ["-m", tiny_model, "--steps", 2, "--budget", "1h"]
+    for samples in (1, 5):
+        ran = cli("run", photo, "-o", photo.with_name(f"{samples}.png"), *common, "--samples", samples)
+        assert ran.code == 0 and "plan for 128x96: ddim, 2 steps, tiles of 64" in ran.err

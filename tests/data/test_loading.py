@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from restore.data.loading import Draws, PairStore, PictureStore, ahead, decode, list_pictures
+from restore.data.loading import Ahead, Draws, PairStore, PictureStore, decode, list_pictures
 from restore.data.pairs import folder_pairs
 from restore.errors import ConfigError, DataError, ImageError
 
@@ -54,18 +56,37 @@ def test_a_sample_depends_on_seed_step_and_place_only(store: PictureStore) -> No
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_threads_do_not_change_the_data(store: PictureStore, workers: int) -> None:
-    steps = list(ahead(store, start=2, stop=9, batch=4, size=16, seed=1, workers=workers))
-    assert len(steps) == 7
-    for step, batch in enumerate(steps, 2):
-        assert torch.equal(batch, store.regions(step, 4, 16, 1))
+    ahead = Ahead(lambda step: store.regions(step, 4, 16, 1), stop=9, workers=workers)
+    for step in (2, 3, 4, 8, 5, 6, 10):  # forwards, back, and beyond the end
+        assert torch.equal(ahead(step), store.regions(step, 4, 16, 1))
 
 
-def test_a_prefetch_can_be_left_early_and_passes_errors_on(store: PictureStore) -> None:
-    running = ahead(store, start=0, stop=1000, batch=2, size=16, seed=0)
-    next(running)
-    running.close()
+def test_what_is_read_ahead_was_begun_before_it_is_asked_for() -> None:
+    begun: list[int] = []
+    release = threading.Event()
+
+    def make(step: int) -> int:
+        begun.append(step)
+        if step > 0:
+            release.wait(10)
+        return step
+
+    ahead = Ahead(make, stop=3, workers=2)
+    assert ahead(0) == 0
+    deadline = time.monotonic() + 10
+    while len(begun) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert sorted(begun) == [0, 1, 2]
+    release.set()
+    assert [ahead(1), ahead(2)] == [1, 2] and len(begun) == 3
+
+
+def test_an_error_comes_when_its_step_is_asked_for(store: PictureStore) -> None:
+    ahead = Ahead(lambda step: store.regions(step, 3, 16, 0, world=1 + step % 2), stop=5, workers=2)
+    assert len(ahead(0)) == 3
     with pytest.raises(ConfigError):
-        next(ahead(store, start=0, stop=3, batch=3, size=16, seed=0, world=2))
+        ahead(1)
+    assert len(ahead(2)) == 3
 
 
 def test_streaming_gives_what_memory_gives(good: Path, store: PictureStore) -> None:

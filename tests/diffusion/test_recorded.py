@@ -29,8 +29,8 @@ pytestmark = pytest.mark.golden
 
 
 @pytest.fixture(scope="module")
-def folder(shared: Path) -> Path:
-    return shared / "golden" / "guided_diffusion"
+def folder() -> Path:
+    return Path(__file__).resolve().parents[1] / "golden" / "guided_diffusion"
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +97,12 @@ def test_p_mean_variance(name: str, clip: str, unet_a, golden: dict[str, Tensor]
     log_var = log_variance(step, "learned", estimate.fraction)
     mean = step.mean_x0 * estimate.x0 + step.mean_xt * x_t
     found = {"pred_xstart": estimate.x0, "log_variance": log_var, "variance": log_var.exp(), "mean": mean}
-    compared = 0
-    for what, value in found.items():
-        key = f"unet_a.pmv.{name}.{clip}.{what}"
-        if key in golden:
-            close(value, golden[key], facts["tolerance_per_item"][key])
-            compared += 1
-    assert compared
+    prefix = f"unet_a.pmv.{name}.{clip}."
+    recorded = {key.removeprefix(prefix) for key in golden if key.startswith(prefix)}
+    assert recorded >= ({"pred_xstart", "mean", "log_variance"} if clip == "clip" else {"pred_xstart"})
+    for what in recorded:
+        key, value = prefix + what, found[what]
+        close(value, golden[key], facts["tolerance_per_item"][key])
 
 
 @pytest.mark.parametrize(("kind", "recorded"), [("beta", "FIXED_LARGE"), ("beta_tilde", "FIXED_SMALL")])

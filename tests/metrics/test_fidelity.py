@@ -78,7 +78,7 @@ def test_every_kodak_picture_scores_as_in_skimage(shared: Path, degrade) -> None
     names = sorted((shared / "data" / "super_resolution" / "Kodak24").glob("*.png"))
     assert len(names) == 24
     for name in names:
-        height, width = 60 + int(generator.integers(20)), 70 + int(generator.integers(20))
+        height, width = 256 + int(generator.integers(20)), 256 + int(generator.integers(20))
         with Image.open(name) as opened:
             top, left = generator.integers(opened.height - height), generator.integers(opened.width - width)
             clean = np.array(opened.crop((left, top, left + width, top + height)).convert("RGB"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from restore.data.card import load_card
-from restore.evaluate import Case, Output, Plan, Provenance, Scoring, evaluate
+from restore.evaluate import Case, Loaded, Output, Plan, Provenance, Scoring, evaluate
 from restore.evaluate.pictures import from_clean
 from restore.metrics import PROTOCOLS
 from restore.report import Result
@@ -29,6 +29,9 @@ class Blur:
         half = self.width // 2
         pixels = [torch.nn.functional.pad(x[None], [half] * 4, mode="reflect") for x in degraded if x is not None]
         return [Output(torch.nn.functional.avg_pool2d(x, self.width, 1)[0], 0.01, 1) for x in pixels]
+
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
+        return {}
 
     def identity(self, case: Case) -> dict[str, object]:
         return {"width": self.width}

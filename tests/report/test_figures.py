@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as student
 
 from restore.report import Result
-from restore.report.drawing import Circle, Rectangle
-from restore.report.figures import draw_figures, histogram, scatter
+from restore.report.drawing import Circle, Line, Rectangle
+from restore.report.figures import calibration, draw_figures, histogram, scatter
 
 gains = st.lists(st.floats(-5, 20), min_size=2, max_size=60)
 
@@ -62,3 +65,23 @@ def test_each_row_has_its_figures_under_names_of_their_own(result: Result) -> No
     names = [figure.name for figure in draw_figures(result)]
     assert len(names) == len(set(names)) == 1 + 2 * 4
     assert names[0] == "gains" and all(re.fullmatch(r"[\w+.-]+", name) for name in names)
+
+
+def test_calibration_is_drawn_at_what_is_expected_and_what_was_measured(result: Result) -> None:
+    spread = {"samples": 4, "ks": [1.0, 2.0, 3.0], "inside": [30, 60, 90], "values": 120, "error": 1.0, "variance": 1.0}
+    one = replace(result, records=[replace(record, spread=spread) for record in result.records[:1]])
+    drawing = calibration(one, "native").drawing
+    (diagonal,) = [shape for shape in drawing.shapes if isinstance(shape, Line) and shape.dashed]
+    dots = [shape for shape in drawing.shapes if isinstance(shape, Circle)]
+    # the diagonal goes from (0, 0) to (100, 100), whatever the margins are
+    found = [
+        (
+            100 * (dot.x - diagonal.x1) / (diagonal.x2 - diagonal.x1),
+            100 * (dot.y - diagonal.y1) / (diagonal.y2 - diagonal.y1),
+        )
+        for dot in dots
+    ]
+    expected = [100 * (2 * student.cdf(k / math.sqrt(1 + 1 / 4), df=3) - 1) for k in (1, 2, 3)]
+    assert [x for x, _ in found] == pytest.approx(expected, abs=0.01)
+    assert [y for _, y in found] == pytest.approx([25.0, 50.0, 75.0])
+    assert diagonal.x2 > diagonal.x1 and diagonal.y2 < diagonal.y1

@@ -29,8 +29,8 @@ LINEAR, COSINE = Linear().build(), Cosine().build()
 
 
 @pytest.fixture(scope="module")
-def folder(shared: Path) -> Path:
-    return shared / "golden" / "guided_diffusion"
+def folder() -> Path:
+    return Path(__file__).resolve().parents[1] / "golden" / "guided_diffusion"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,132 @@
+"""What `restore evaluate` works on, from its options: pictures, the strength of what is made, models, their cards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from restore.cli.console import model_for
+from restore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from restore.evaluate.pictures import Pictures
+
+__all__ = ["NONE", "card_of", "model_and_tasks", "pictures_of", "severity_of"]
+
+NONE = "none"
+"""The name of no model at all."""
+
+UNDONE_BY = {
+    "resolution": "upscale",
+    "blind-resolution": "upscale",
+    "jpeg": "jpeg",
+    "hole": "inpaint",
+    "crop": "uncrop",
+    "grayscale": "colorize",
+}
+"""The tasks that undo degradations, weather aside: its models know all of it."""
+
+
+def severity_of(text: str | None, degradations: list[str]) -> float | None:
+    """Return how strong made degradations are; None draws it for weather, and is the full strength of all else.
+
+    Raises:
+        ConfigError: neither a number nor `random`.
+    """
+    from restore.degradations import LABELS
+    from restore.degradations.names import named
+
+    if text is None:
+        # a fixed strength for weather: among random ones, nearly clean pictures would rule the mean
+        weather = {*LABELS, "rain+snow"}
+        return 0.7 if all(named(degradation).kind in weather for degradation in degradations) else None
+    if text == "random":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--severity takes a number from 0 to 1, or random, not {text!r}") from None
+
+
+def model_and_tasks(tasks: list[str], degradations: list[str], scale: int | None) -> tuple[str, list[str]]:
+    """Return the model that is evaluated where none was named, and the tasks that it is asked for.
+
+    Args:
+        tasks: that were asked for; without any, what undoes the degradations.
+        degradations: by their names.
+        scale: the factor of super-resolution, where it was given.
+
+    Raises:
+        ConfigError: the degradations are undone by different models, or no model that ships knows the task.
+    """
+    from restore.degradations.names import named
+
+    kinds = [named(degradation) for degradation in degradations]
+    needs = {(UNDONE_BY.get(kind.kind), getattr(kind, "scale", None)) for kind in kinds} or {(None, None)}
+    if len(needs) > 1 and not tasks:
+        raise ConfigError(f"{', '.join(degradations)} are undone by different models: evaluate one, or pass --model")
+    task, factor = needs.pop()
+    tasks = tasks or ([task] if task is not None else [])
+    return model_for(next(iter(tasks), None), scale or factor), tasks
+
+
+def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:
+    """Return the dataset card that the task of a model is evaluated on.
+
+    Raises:
+        ConfigError: there is not one model, or it does not know the task.
+    """
+    from restore import checkpoints
+    from restore.config import Recipe
+    from restore.restorer import find_weights
+    from restore.schema import parse
+
+    if len(models) != 1 or models[0] == NONE:
+        raise ConfigError("--root without a dataset card takes that of the model's task: name a card, or one --model")
+    recipe = parse(Recipe, checkpoints.open_checkpoint(find_weights(models[0])).recipe, models[0])
+    asked = next(iter(tasks or recipe.tasks))
+    recipe.label(asked)
+    return recipe.task.asked(asked).card
+
+
+def pictures_of(
+    card: str | None,
+    root: Path | None,
+    split: str | None,
+    inputs: Path | None,
+    target: Path | None,
+    clean: Path | None,
+    degradations: list[str],
+    severity: float | None,
+    restored: list[Path],
+) -> Pictures:
+    """Return the pictures of exactly one of the forms of use.
+
+    Raises:
+        ConfigError: none or several are asked for, or an option is missing or does not belong.
+    """
+    from restore.evaluate import pictures
+
+    forms = [card is not None, clean is not None, target is not None]
+    if sum(forms) != 1:
+        raise ConfigError(
+            "name the pictures in one way: --input DIR --target DIR, --restored DIR --target DIR, "
+            "--clean DIR --degradation KIND, or a dataset card with --root DIR"
+        )
+    if (root is not None) != (card is not None) or (split is not None and card is None):
+        raise ConfigError("a dataset card and --root belong together, and --split to them")
+    if inputs is not None and target is None:
+        raise ConfigError("--input needs --target, the folder of ground truths")
+    if target is not None and degradations:
+        raise ConfigError("--degradation is put on clean pictures: pass --clean instead of --target")
+    if card is not None and root is not None:
+        return pictures.from_card(card, root, split, degradations, severity)
+    if clean is not None:
+        return pictures.from_clean(clean, degradations, severity)
+    assert target is not None
+    if inputs is not None:
+        return pictures.from_folders(inputs, target)
+    if not restored:
+        raise ConfigError("--target needs --input (pictures to restore) or --restored (finished outputs)")
+    return pictures.from_outputs(restored[0], target)
