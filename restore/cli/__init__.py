@@ -40,15 +40,21 @@ app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("restore"))
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and exit.", is_eager=True, callback=_version
+    ),
 ) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(installed("restore"))
-        raise typer.Exit
+    return
 
 
 def _terminated(*_: object) -> NoReturn:

@@ -69,9 +69,12 @@ def calibrate(restorer: Restorer, shapes: Iterable[Shape] = (), seconds: float =
     # the smallest comes first: it tells whether there is time for the others
     for shape in sorted(work, key=lambda shape: (shape != usual[0], probes.index(shape))):
         left = end - time.perf_counter()
-        # an evaluation is timed twice at least: the first one prepares what the others re-use
-        if not speed.calls or 2 * speed.seconds(work[shape]) < left:
-            speed.calls[shape] = (work[shape], median(_times(_evaluation(restorer, *shape), left / 4)))
+        # an evaluation is made twice at least, the first one prepares what the others re-use; but larger ones, which
+        # matter most, have more operations a second than the known smaller ones let expect
+        if not speed.calls or speed.seconds(work[shape]) < left:
+            share = left / (4 if speed.calls else 20)
+            # the quickest is what a long run comes near to
+            speed.calls[shape] = (work[shape], min(_times(_evaluation(restorer, *shape), share)))
     return speed
 
 

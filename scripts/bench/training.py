@@ -17,7 +17,7 @@ from statistics import median
 import torch
 from machine import describe, table
 
-from restore.config import CleanFolders, load_train_config
+from restore.config import load_train_config
 from restore.train import Trainer
 
 
@@ -40,7 +40,7 @@ def main() -> None:
             reading, degrading, updating = [], [], []
             for step in range(begin, begin + options.steps + 1):
                 start = time.perf_counter()
-                _read(trainer, step)
+                trainer.sampler.regions.make(step)
                 read = time.perf_counter()
                 batch = trainer.sampler(step)
                 made = time.perf_counter()
@@ -58,15 +58,6 @@ def main() -> None:
             rows.append([f"{count} of {stage.patch}x{stage.patch}", f"{total:.2f} s", f"{count / total:.1f}", *shares])
     print(describe(trainer.device), "\n")
     print(table(["batch", "a step", "patches a second", "reading", "degrading and cutting", "update"], rows))
-
-
-def _read(trainer: Trainer, step: int) -> None:
-    """Read the regions of a step, as the sampler does."""
-    config = trainer.config
-    stage = config.stage(step)
-    store = trainer.sampler.clean if isinstance(config.data, CleanFolders) else trainer.sampler.pairs
-    assert store is not None
-    store.regions(step, stage.regions, config.region, config.seed)
 
 
 if __name__ == "__main__":
