@@ -149,7 +149,6 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, resume: bool = False, device: str = "auto") -> None:
         from accelerate import Accelerator
-        from timm.optim import create_optimizer_v2
         from timm.scheduler.cosine_lr import CosineLRScheduler
         from timm.utils.model_ema import ModelEmaV3
 
@@ -165,14 +164,7 @@ class Trainer:
         if config.start_from:
             started = Restorer.from_pretrained(config.start_from, device="cpu", dtype=torch.float32)
             network.load_state_dict(started.network.state_dict())
-        optimizer = create_optimizer_v2(
-            network,
-            opt=config.optimizer.name,
-            lr=config.optimizer.rate,
-            weight_decay=config.optimizer.weight_decay,
-            # one pass over the weights in place of fifteen: a fifth of a step of a small batch on a CPU
-            **({"fused": True} if config.optimizer.name in {"adam", "adamw"} else {}),
-        )
+        optimizer = config.optimizer.build(network)
         self.problem = config.model.problem().to(self.device)
         if learned := self.problem.parameters():
             optimizer.add_param_group({"params": learned, "weight_decay": 0.0})
