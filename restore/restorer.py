@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from restore import checkpoints, images, resources
 from restore.config import ModelCard, Recipe
 from restore.contracts import Condition, Denoiser, Estimate, Level
+from restore.devices import fast_dtype, home_of, pick_device, placed
 from restore.diffusion.guidance import ClassifierFree
 from restore.errors import ArrayError, ConfigError
 from restore.images import Picture
@@ -27,39 +28,11 @@ __all__ = [
     "Observed",
     "Posterior",
     "Restorer",
-    "fast_dtype",
     "find_weights",
     "is_file",
     "model_card",
-    "pick_device",
     "seed_of",
 ]
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """Return the device of a name: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:1`.
-
-    Raises:
-        ConfigError: the name is unknown, or there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"unknown device {name!r}; choose auto, cpu or cuda") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {name!r} was asked for, but this torch finds no CUDA device; use cpu or auto")
-    if device.type not in {"cpu", "cuda"}:
-        raise ConfigError(f"unknown device {name!r}; choose auto, cpu or cuda")
-    return device
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """Return the type in which networks run fastest there: bfloat16 only where the hardware multiplies it."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float32
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
 @dataclass
@@ -85,7 +58,7 @@ class Restorer:
     guide: Callable[[Denoiser], Denoiser] | None = None
 
     def __post_init__(self) -> None:
-        self.device = torch.device(self.device)
+        self.device = placed(self.device)
         self.patches = self.patches or self.recipe.patches
         self.network = self.network.to(self.device, self.dtype, memory_format=torch.channels_last).eval()
         self.problem = self.recipe.problem()
@@ -171,7 +144,7 @@ class Restorer:
         if on_batch is not None:
             core = Observed(core, on_batch)
         assert self.patches is not None
-        tiled = in_patches(core, self.patches, halo=self.halo, seeds=tuple(seeds))
+        tiled = in_patches(core, self.patches, halo=self.halo, seeds=tuple(seeds), device=self.device)
         return self.recipe.threshold.around(tiled) if clipped else tiled
 
     def blind_context(self) -> Tensor | None:
@@ -185,15 +158,17 @@ class Restorer:
         assert self.patches is not None
         if not self.patches.context:
             return None
-        small = thumbnail(degraded[:, :3], self.patches.context)
+        small = thumbnail(degraded[:, :3], self.patches.context).to(self.device)
         return self.network.encode(small) if hasattr(self.network, "encode") else small
 
     def condition(self, degraded: Tensor, label: Tensor | int) -> Condition:
-        """Return what the network is shown of (B, C, H, W) degraded pictures, on its device; one label, or (B,)."""
-        degraded = degraded.to(self.device, torch.float32)
+        """Return what the network is shown of (B, C, H, W) degraded pictures, where they stay; one label, or (B,)."""
+        home = home_of(degraded, self.device)
+        degraded = degraded.to(home, torch.float32)
         if not isinstance(label, Tensor):
             label = torch.full((len(degraded),), label, dtype=torch.int64)
-        return Condition(degraded, label.to(self.device), self.context(degraded))
+        context = self.context(degraded)
+        return Condition(degraded, label.to(home), None if context is None else context.to(home))
 
     @torch.no_grad()
     def stream(
@@ -227,7 +202,7 @@ class Restorer:
         seeds = range(len(degraded)) if seeds is None else seeds
         denoiser = self.denoiser(on_batch, seeds)
         if hole is not None:
-            denoiser = Masked(denoiser, degraded[:, :3], hole.to(self.device))
+            denoiser = Masked(denoiser, degraded[:, :3], hole.to(degraded.device))
         yield from (sampler or self.recipe.sampler)(denoiser, condition, self.schedule, SeededNoise(seeds))
 
     def restore(self, degraded: Tensor, **options: Any) -> Tensor:

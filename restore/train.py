@@ -185,7 +185,7 @@ class Trainer:
 
     def _precision(self, cpu: bool) -> str:
         if self.config.precision == "auto":
-            from restore.restorer import fast_dtype
+            from restore.devices import fast_dtype
 
             return "bf16" if fast_dtype(torch.device("cpu" if cpu else "cuda")) is torch.bfloat16 else "no"
         return "bf16" if self.config.precision == "bf16" else "no"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_recipe) -> Path:  
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     checkpoints.save(path, network.state_dict(), tiny_recipe.model_dump(mode="json"))
     return path
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Where tensors are small, a second thread costs more than it gives."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from restore import Picture, Restorer
+from restore.devices import fast_dtype, pick_device
 from restore.errors import ArrayError, CheckpointError, ConfigError, ImageError, TensorMismatch
-from restore.restorer import fast_dtype, pick_device, seed_of
+from restore.restorer import seed_of
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def env(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] 
     import torch
 
     from restore import resources
-    from restore.restorer import fast_dtype, pick_device
+    from restore.devices import fast_dtype, pick_device
 
     device = pick_device("auto")
     facts: dict[str, str] = {"python": platform.python_version(), "system": platform.platform()}

@@ -201,8 +201,9 @@ def _jobs(
     digests: Digests,
 ):  # type: ignore[no-untyped-def]
     """Return each case with its methods, and the device of the scores."""
+    from restore.devices import pick_device
     from restore.evaluate import ModelMethod, OutputFolder, Unrestored, tasks_for
-    from restore.restorer import find_weights, pick_device
+    from restore.restorer import find_weights
 
     methods: dict[tuple[str, str], Method] = {}
     restorers = {}

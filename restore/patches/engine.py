@@ -148,11 +148,12 @@ def merge(batch: list[Job], tiles: Tensor, total: Tensor | None, like: Tensor) -
     if total is None:
         b, _, h, w = like.shape
         total = tiles.new_zeros(b, tiles.shape[1], h, w)
+    for name, side in (("rows", 2), ("columns", 3)):
+        spans = [getattr(tile, name) for _, tile in batch]
+        if any(span.weight is not None for span in spans):
+            weights = torch.stack([span.weights(tiles.shape[side], tiles.device) for span in spans])
+            tiles = tiles * weights.to(tiles).view(len(batch), 1, *((-1, 1) if side == 2 else (1, -1)))
     for (i, tile), estimate in zip(batch, tiles, strict=True):
         rows, columns = tile.rows, tile.columns
-        part = estimate[:, rows.inner, columns.inner]
-        for weight in (None if rows.weight is None else rows.weight[:, None], columns.weight):
-            if weight is not None:
-                part = part * weight.to(part)
-        total[i, :, rows.kept, columns.kept].add_(part)
+        total[i, :, rows.kept, columns.kept].add_(estimate[:, rows.inner, columns.inner])
     return total

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from restore.errors import ConfigError
 from restore.patches.spec import Patches
@@ -36,6 +37,13 @@ class Span:
     def inner(self) -> slice:
         """Where `kept` lies within the tile."""
         return slice(self.kept.start - self.seen.start, self.kept.stop - self.seen.start)
+
+    def weights(self, length: int, device: torch.device) -> Tensor:
+        """Return the weights of all pixels of a tile of `length`, (length,); those that are not kept have none."""
+        if self.weight is None:
+            return torch.ones(length, device=device)
+        before = self.inner.start
+        return functional.pad(self.weight, (before, length - before - len(self.weight)))
 
     def to(self, device: torch.device | None) -> Span:
         """Return the same with its weights on a device."""

@@ -22,8 +22,9 @@ from machine import describe, matrix_product, table, turns
 from torch.profiler import ProfilerActivity, profile
 
 from restore.contracts import Condition
+from restore.devices import fast_dtype
 from restore.plan import cost
-from restore.restorer import Restorer, fast_dtype
+from restore.restorer import Restorer
 
 SHAPES = ["1x512", "1x256", "4x256", "16x64", "1x64"]
 KINDS = {

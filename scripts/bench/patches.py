@@ -25,8 +25,9 @@ from machine import describe, forget_peak, status, table, timed
 from torch import Tensor
 
 from restore.contracts import Condition
+from restore.devices import fast_dtype
 from restore.patches import Patches, compiled, thumbnail
-from restore.restorer import Restorer, fast_dtype
+from restore.restorer import Restorer
 from restore.sampling import DDIM
 
 PATCH, CHUNK = 64, 64
