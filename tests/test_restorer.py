@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from restore import Picture, Restorer
-from restore.devices import fast_dtype, pick_device
 from restore.errors import ArrayError, CheckpointError, ConfigError, ImageError, TensorMismatch
 from restore.restorer import seed_of
 
@@ -106,18 +105,6 @@ def test_what_is_refused(restorer: Restorer, tmp_path: Path) -> None:
         restorer(np.zeros((4, 4, 3)) * np.nan)
     with pytest.raises(ImageError):
         restorer(tmp_path / "nothing.png")
-
-
-def test_devices() -> None:
-    assert pick_device("cpu") == torch.device("cpu")
-    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert fast_dtype(torch.device("cpu")) in (torch.float32, torch.bfloat16)
-    for name in ("gpu", "meta"):
-        with pytest.raises(ConfigError, match="auto, cpu or cuda"):
-            pick_device(name)
-    if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="finds no CUDA device"):
-            pick_device("cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
