@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from torch import nn
 
 from restore import resources
-from restore.degradations import LABELS, Mixture
+from restore.degradations import LABELS
 from restore.diffusion.denoiser import LevelInput
 from restore.diffusion.guidance import Droppable
 from restore.diffusion.objective import Classification, ContinuousBound, Objective, Problem, Simple
@@ -24,13 +24,12 @@ from restore.networks import ClassifierNetworkSpec, EfficientUNetSpec, NetworkSp
 from restore.patches import Patches
 from restore.sampling import DDIM, SamplerSpec
 from restore.schema import Spec, apply_overrides, parse, read_yaml
+from restore.sources import Source
 from restore.tasks import TaskSpec, Weather
 
 __all__ = [
     "ClassifierRecipe",
-    "CleanFolders",
     "ModelCard",
-    "PairedFolders",
     "Preset",
     "Recipe",
     "Stage",
@@ -154,6 +153,11 @@ class ClassifierRecipe(Spec):
     level_scale: float = Field(1.0, gt=0)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """What it tells apart."""
+        return LABELS
+
+    @property
     def patches(self) -> Patches:
         """How it sees pictures: as they come, without a thumbnail."""
         return Patches()
@@ -242,37 +246,6 @@ class ModelCard(Spec):
         return self
 
 
-class Folders(Spec):
-    """What all sources of training pictures have.
-
-    Attributes:
-        workers: threads that read ahead where the pictures do not fit into memory.
-        memory_mb: how much decoded data may be held; a set that fits is decoded once.
-        corrupt_limit: share of damaged files past which the run stops.
-    """
-
-    memory_mb: float = Field(2048, gt=0)
-    workers: int = Field(2, ge=0)
-    corrupt_limit: float = Field(0.1, ge=0, le=1)
-
-
-class CleanFolders(Folders):
-    """Clean photographs, degraded on the fly."""
-
-    kind: Literal["clean"] = "clean"
-    folders: tuple[Path, ...] = Field(min_length=1)
-    degradation: Mixture = Mixture()
-
-
-class PairedFolders(Folders):
-    """Pairs with equal names in two folders; `label` says which degradation they show."""
-
-    kind: Literal["pairs"] = "pairs"
-    input: Path
-    target: Path
-    label: Literal["unknown", "rain", "snow", "haze", "rain+haze", "raindrop", "clean"] = "unknown"
-
-
 class Stage(Spec):
     """A part of a run: until which step, with patches of which size, how many regions and patches of each."""
 
@@ -337,7 +310,7 @@ class TrainConfig(Spec):
     model: Annotated[
         Annotated[Recipe, Tag("model")] | Annotated[ClassifierRecipe, Tag("classifier")], Discriminator(_recipe_kind)
     ]
-    data: Annotated[CleanFolders | PairedFolders, Field(discriminator="kind")]
+    data: Source
     output: Path
     stages: tuple[Stage, ...] = Field(min_length=1)
     objective: Objective = Simple()

@@ -15,7 +15,8 @@ from torch import Tensor
 from restore import images
 from restore.data.loading import list_pictures
 from restore.degradations import BlindResolution, Degradation, Haze, Hole, Random, Resolution
-from restore.degradations.names import named
+from restore.degradations.masks import MaskFiles
+from restore.degradations.names import MASK_FILE, named
 from restore.degradations.resolution import shrink_by
 from restore.errors import ConfigError, ImageError, RestoreError
 from restore.restorer import seed_of
@@ -32,17 +33,30 @@ class Synthesized:
     error: str = ""
 
 
-def degradation_named(name: str, depth: Path | None = None) -> Degradation:
+def degradation_named(
+    name: str, depth: Path | None = None, mask: Path | None = None, invert_mask: bool = False
+) -> Degradation:
     """Return the degradation of a name (`restore.degradations.names.KNOWN`), with its usual ranges.
 
     Args:
         name: `snow`, `bicubic-x4`, `mask-box`, ...
         depth: for haze: a picture of the depth, bright for far away, or a folder of them.
+        mask: for mask-file: a picture of what is lost, bright there, or a folder of them.
+        invert_mask: what is lost is dark in the mask.
 
     Raises:
-        ConfigError: there is none of that name, or it has no use for a depth.
+        ConfigError: there is none of that name, it has no use for a depth or a mask, or it lacks its masks.
     """
-    spec = named(name)
+    if mask is not None and name != MASK_FILE:
+        raise ConfigError(f"only {MASK_FILE} has a use for a mask, not {name}")
+    if invert_mask and mask is None:
+        raise ConfigError("--invert-mask says what is lost in a mask: pass --mask, too")
+    if mask is not None:
+        # one mask stands for itself; of many, turning them makes more
+        files = MaskFiles(folder=mask, white="keep" if invert_mask else "restore", flip=mask.is_dir())
+        spec: Degradation = Hole(mask=files)
+    else:
+        spec = named(name)
     if depth is None:
         return spec
     if not isinstance(spec, Haze):
@@ -69,6 +83,8 @@ def synthesize(
     seed: int = 0,
     severity: float | None = None,
     depth: Path | None = None,
+    mask: Path | None = None,
+    invert_mask: bool = False,
 ) -> Iterator[Synthesized]:
     """Yield each pair of `output/input` and `output/target` (PNG, equal names) after it was written.
 
@@ -83,11 +99,15 @@ def synthesize(
         seed: the same seed makes the same pairs, whatever else is in the folder.
         severity: 0 to 1; None draws one for each picture, or is the full one where nothing is random.
         depth: for haze, a folder of depth maps with the pictures' names, or one for all.
+        mask: for `mask-file`, one mask for all, or a folder: the mask of the picture's name, or else any, by the seed.
+        invert_mask: what is lost is dark in the masks, and not bright.
 
     Raises:
         ConfigError: an unknown degradation, a severity out of range, or an output folder that holds something.
     """
-    spec = degradation_named(degradation, depth)
+    spec = degradation_named(degradation, depth, mask, invert_mask)
+    if mask is not None:
+        images.list_images([mask])  # no masks at all are an error before the first picture
     if severity is not None and not 0 <= severity <= 1:
         raise ConfigError(f"severity must be between 0 and 1, not {severity}")
     if isinstance(spec, Resolution) and severity not in (None, 1):
@@ -99,7 +119,8 @@ def synthesize(
         name = path.relative_to(clean).with_suffix(".png").as_posix().replace("/", "_")
         own = picture_seed(seed, name)
         try:
-            made = _pair(path, degradation_named(degradation, _depth_of(depth, path)), own, severity)
+            files = _depth_of(depth, path), _mask_of(mask, path), invert_mask
+            made = _pair(path, degradation_named(degradation, *files), own, severity)
             for folder, picture in made.items():
                 images.write(picture, output / folder / name)
         except RestoreError as error:
@@ -139,10 +160,13 @@ def _pair(path: Path, spec: Degradation, seed: int, severity: float | None) -> d
     if not height or not width:
         raise ImageError(f"{path} is too small to be made {spec.scale} times smaller")
     pixels = pixels[:, :height, :width]
-    plain = isinstance(spec, Resolution)
-    degraded = pixels if plain else degrade_picture(pixels, spec, seed, severity)
-    small = shrink_by(degraded.add(1).div(2), spec.scale, spec.kernel if plain else "bicubic").mul(2).sub(1)
-    return {"input": images.Picture(small, gray=gray and plain), "target": images.Picture(pixels, gray=gray)}
+    bright, plain = pixels.add(1).div(2), isinstance(spec, Resolution)
+    if isinstance(spec, Resolution):
+        small = shrink_by(bright, spec.scale, spec.kernel)
+    else:
+        small = spec.small(bright[None], Random([seed]), severity)[0]
+    low = images.Picture(small.mul(2).sub(1), gray=gray and plain)
+    return {"input": low, "target": images.Picture(pixels, gray=gray)}
 
 
 def _depth_of(depth: Path | None, path: Path) -> Path | None:
@@ -159,15 +183,28 @@ def _depth_of(depth: Path | None, path: Path) -> Path | None:
     return found[0]
 
 
+def _mask_of(mask: Path | None, path: Path) -> Path | None:
+    """Return the mask of a picture's name in a folder, or where there is none, what was given."""
+    if mask is None or not mask.is_dir():
+        return mask
+    return next((other for other in images.list_images([mask]) if other.stem == path.stem), mask)
+
+
 def severities(
-    picture: images.Picture, degradation: str, count: int = 6, seed: int = 0, depth: Path | None = None
+    picture: images.Picture,
+    degradation: str,
+    count: int = 6,
+    seed: int = 0,
+    depth: Path | None = None,
+    mask: Path | None = None,
+    invert_mask: bool = False,
 ) -> images.Picture:
     """Return a strip of a photograph under one draw of a degradation, at `count` severities from 0 to 1.
 
     Raises:
         ConfigError: an unknown degradation.
     """
-    spec = degradation_named(degradation, depth)
+    spec = degradation_named(degradation, depth, mask, invert_mask)
     levels = torch.linspace(0, 1, max(count, 2)).tolist()
     shown = [degrade_picture(picture.pixels, spec, seed, severity) for severity in levels]
     return images.Picture(torch.cat(shown, dim=-1))

@@ -10,9 +10,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,16 @@ from PIL import Image
 from torch import Tensor
 
 from restore import checkpoints
-from restore.config import ClassifierRecipe, CleanFolders, PairedFolders, Recipe, Stage, TrainConfig
+from restore.config import ClassifierRecipe, Recipe, Stage, TrainConfig
 from restore.contracts import Condition
-from restore.data.loading import Ahead, PairStore, PictureStore, list_pictures
-from restore.degradations import LABELS, Random
+from restore.data.loading import Ahead, PairStore, PictureStore
+from restore.degradations import Random
 from restore.diffusion.guidance import dropped
 from restore.diffusion.schedule import Learned, LearnedSchedule
 from restore.errors import CheckpointError, ConfigError, DataError
 from restore.patches import thumbnail
 from restore.restorer import Restorer, seed_of
+from restore.sources import Found
 from restore.tasks import Example
 
 __all__ = ["Progress", "Trainer", "read_log"]
@@ -69,45 +69,43 @@ class Sampler:
 
     def __init__(self, config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1) -> None:
         self.config, self.device, self.rank, self.world = config, device, rank, world
-        held = config.validation.pictures
-        limits = {"memory_mb": config.data.memory_mb, "corrupt_limit": config.data.corrupt_limit}
-        if isinstance(config.data, CleanFolders):
-            paths = [path for folder in config.data.folders for path in list_pictures(folder)]
-            every = max(1, len(paths) // max(held, 1))
-            self.held_out = paths[::every][:held] if len(paths) > held else []
-            kept = [path for path in paths if path not in set(self.held_out)]
-            store: PictureStore | PairStore = PictureStore(kept, **limits)
-        else:
-            from restore.data.pairs import folder_pairs
-
-            found = [(pair.input, pair.target) for pair in folder_pairs(config.data.input, config.data.target)]
-            self.held_out = found[:held] if len(found) > held else []
-            store = PairStore(found[len(self.held_out) :], **limits)
+        found = config.data.find()
+        self.mixture, self.notes, self.paired = found.mixture, found.notes, found.paired
+        kept, self.held_out = found.hold_out(config.validation.pictures)
+        options = {"memory_mb": config.data.memory_mb, "corrupt_limit": config.data.corrupt_limit, "device": device}
+        self._store = _store(kept, config.model.labels, **options)
         # what lies in memory is cut faster than a thread is told to
-        workers = 0 if store.in_memory else config.data.workers
-        self.regions = Ahead(partial(self._regions, store), config.steps, workers)
+        workers = 0 if self._store.in_memory else config.data.workers
+        self.regions = Ahead(self._regions, config.steps, workers)
 
-    def _regions(self, store: PictureStore | PairStore, step: int) -> tuple[Tensor, ...]:
-        """Return this process's clean regions of a step, or its degraded and clean ones, as bytes."""
+    def report(self) -> list[str]:
+        """Return a line about each data set, and one on how the pictures are kept and which were skipped."""
+        held = 0 if self.held_out is None else len(self.held_out.groups)
+        return [*self.notes, f"training on {self._store.report()}; {held} more are held out"]
+
+    def _regions(self, step: int) -> tuple[Tensor, ...]:
+        """Return this process's clean regions of a step as bytes, or the degraded and clean ones and their labels."""
         stage = self.config.stage(step)
         if stage.regions % self.world:
             raise ConfigError(f"{stage.regions} regions cannot be shared by {self.world} processes")
         where = (step, stage.regions, self.config.region, self.config.seed)
-        found = store.regions(*where, rank=self.rank, world=self.world)
-        return found if isinstance(found, tuple) else (found,)
+        if isinstance(self._store, PairStore):
+            return self._store.labelled(*where, rank=self.rank, world=self.world)
+        return (self._store.regions(*where, rank=self.rank, world=self.world),)
 
     def __call__(self, step: int) -> tuple[Tensor, Condition]:
         """Return x0, (B, 3, p, p) in [-1, 1], and its condition, for a step counted from 0."""
-        *degraded, clean = (x.to(self.device, torch.float32).div_(255) for x in self.regions(step))
+        found = [x.to(self.device) for x in self.regions(step)]
         stage = self.config.stage(step)
         local = range(self.rank * stage.regions // self.world, (self.rank + 1) * stage.regions // self.world)
         seeds = [seed_of(self.config.seed, step, index) for index in local]
         task = self.config.model.task
-        if isinstance(self.config.data, PairedFolders):
-            label = torch.full((len(local),), LABELS.index(self.config.data.label), device=self.device)
-            example = Example(task.from_pairs(degraded[0]), label)
+        if self.paired:
+            degraded, clean, label = found[0].float().div_(255), found[1].float().div_(255), found[2]
+            example = Example(task.from_pairs(degraded), label)
         else:
-            example = task.examples(self.config.data.degradation)(clean, Random(seeds, self.device), None)
+            clean = found[0].float().div_(255)
+            example = task.examples(self.mixture)(clean, Random(seeds, self.device), None)
         return self.cut(clean.mul_(2).sub_(1), example, seeds, stage)
 
     def cut(self, clean: Tensor, example: Example, seeds: list[int], stage: Stage) -> tuple[Tensor, Condition]:
@@ -132,6 +130,18 @@ class Sampler:
         if any(blind):
             condition = dropped(condition, ("image",), torch.tensor(np.array(blind)))
         return torch.stack(x0), condition
+
+
+def _store(found: Found, labels: Sequence[str], **options: Any) -> PictureStore | PairStore:
+    """Return what cuts regions from the files of a source; `options` as of the stores.
+
+    Raises:
+        DataError: too many files are damaged.
+    """
+    if found.paired:
+        pairs = [(group[0], group[1]) for group in found.groups]
+        return PairStore(pairs, labels=found.numbers(labels), **options)
+    return PictureStore([group[0] for group in found.groups], **options)
 
 
 class Trainer:
@@ -281,19 +291,21 @@ class Trainer:
 
     def _validation_pictures(self) -> Iterator[tuple[str, Example, Tensor]]:
         size = self.config.validation.size
-        data, task = self.config.data, self.config.model.task
-        if isinstance(data, PairedFolders):
-            store = PairStore(self.sampler.held_out)
-            degraded, clean = (
-                x.to(self.device).float() / 255
-                for x in store.regions(0, len(self.sampler.held_out), size, 0, augment="none")
-            )
-            label = torch.full((len(clean),), LABELS.index(data.label), device=self.device)
-            yield data.label, Example(task.from_pairs(degraded), label), clean
+        task, labels, held = self.config.model.task, self.config.model.labels, self.sampler.held_out
+        assert held is not None
+        if held.paired:
+            for name in dict.fromkeys(held.labels):
+                part = held.part([index for index, label in enumerate(held.labels) if label == name])
+                store = _store(part, labels)
+                assert isinstance(store, PairStore)
+                *pictures, label = store.labelled(0, len(store), size, 0, augment="none")
+                degraded, clean = (x.to(self.device).float() / 255 for x in pictures)
+                yield name or "unknown", Example(task.from_pairs(degraded), label.to(self.device)), clean
             return
-        store = PictureStore(self.sampler.held_out)
-        clean = store.regions(0, len(self.sampler.held_out), size, 0, augment="none").to(self.device).float() / 255
-        for name, view in task.views(data.degradation).items():
+        store = _store(held, labels)
+        assert isinstance(store, PictureStore)
+        clean = store.regions(0, len(store), size, 0, augment="none").to(self.device).float() / 255
+        for name, view in task.views(held.mixture).items():
             yield name, view(clean, Random(range(len(clean)), self.device), self.config.validation.severity), clean
 
     def save(self) -> None:

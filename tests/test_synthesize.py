@@ -14,7 +14,7 @@ from PIL import Image
 from restore import images
 from restore.degradations import Random
 from restore.degradations.names import named
-from restore.degradations.resolution import shrink_by
+from restore.degradations.resolution import enlarge_by, shrink_by
 from restore.errors import ConfigError
 from restore.synthesize import degradation_named, degrade_picture, picture_seed, severities, synthesize
 
@@ -65,6 +65,19 @@ def test_low_resolution_is_that_of_a_picture_cut_to_a_multiple(photographs: Path
     assert np.array_equal(small, (shrink_by(clean, 3) * 255).round()[0, 0].byte().numpy())
     with pytest.raises(ConfigError, match="whatever the severity"):
         list(synthesize(source, tmp_path / "other", "bicubic-x3", severity=0.5))
+
+
+def test_blind_low_resolution_is_written_as_it_was_made(photographs: Path, tmp_path: Path) -> None:
+    """The file holds the last JPEG's own pixels: nothing was resized after it."""
+    list(synthesize(photographs, tmp_path, "blind-x4", seed=2))
+    for path in photographs.iterdir():
+        clean = images.read(photographs / path.name).pixels[None].add(1).div(2)
+        random = Random([picture_seed(2, path.name)])
+        expected = named("blind-x4").small(clean, random)[0].mul(255).round().permute(1, 2, 0).byte().numpy()
+        assert np.array_equal(array(tmp_path / "input" / path.name), expected)
+        again = named("blind-x4")(clean, Random([picture_seed(2, path.name)]))
+        low = torch.from_numpy(expected.copy()).permute(2, 0, 1)[None] / 255
+        torch.testing.assert_close(again, enlarge_by(low, 4), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["mask-irregular", "crop"])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from restore import checkpoints
 from restore.config import Stage, TrainConfig, load_train_config
+from restore.degradations import LABELS
 from restore.errors import CheckpointError, ConfigError
 from restore.restorer import Restorer
 from restore.train import Sampler, Trainer
@@ -88,6 +91,62 @@ def test_pairs_are_trained_on_with_their_label(config: TrainConfig, photographs:
     assert condition.label.tolist() == [1] * 4
     trainer = Trainer(config, device="cpu")
     assert [p.step for p in trainer] == list(range(1, 7))
+
+
+@pytest.fixture
+def rainy(tmp_path: Path, photographs: Path) -> Path:
+    """Rain800's layout, each file a photograph beside its negative."""
+    folder = tmp_path / "Rain800" / "training"
+    folder.mkdir(parents=True)
+    for path in photographs.iterdir():
+        clean = np.asarray(Image.open(path))
+        Image.fromarray(np.concatenate([clean, 255 - clean], axis=1)).save(folder / path.name)
+    return folder.parent
+
+
+def test_a_card_is_trained_on_with_its_label(config: TrainConfig, rainy: Path) -> None:
+    data = {"kind": "card", "card": "rain800", "root": rainy}
+    config = TrainConfig(**{**config.model_dump(), "data": data, "label_drop": 0.0})
+    sampler = Sampler(config, torch.device("cpu"))
+    x0, condition = sampler(0)
+    torch.testing.assert_close(x0, -condition.image)
+    assert condition.label.tolist() == [1] * 4
+    assert sampler.report() == [
+        "5 pairs of rain800 (split train, layout authors)",
+        "training on 4 pictures, decoded once into memory; 1 more are held out",
+    ]
+    parts = [Sampler(config, torch.device("cpu"), rank, 2)(0)[0] for rank in range(2)]
+    assert torch.equal(torch.cat(parts), x0)
+    scores = [p.validation for p in Trainer(config, device="cpu")]
+    assert set(scores[-1]) == {"rain"}
+
+
+def test_joined_sets_give_every_region_its_own_label(config: TrainConfig, rainy: Path, photographs: Path) -> None:
+    folder = rainy.parent / "veiled"
+    for side in ("input", "target"):
+        (folder / side).mkdir(parents=True)
+        for path in photographs.iterdir():
+            Image.open(path).save(folder / side / path.name)
+    cards = [{"card": "rain800", "root": rainy}, {"card": "o-haze", "root": folder}]
+    changes = {"data": {"kind": "cards", "cards": cards}, "label_drop": 0.0, "stages": [{"until": 4, "patch": 16}]}
+    config = TrainConfig(**{**config.model_dump(), **changes, "validation": {"every": 4, "pictures": 4, "size": 64}})
+    x0, condition = Sampler(config, torch.device("cpu"))(0)
+    same = [torch.equal(a, b) for a, b in zip(x0, condition.image, strict=True)]
+    assert [LABELS[label] for label in condition.label] == ["haze" if equal else "rain" for equal in same]
+    assert {True, False} == set(same)
+    streamed = TrainConfig(**{**config.model_dump(), "data": {**changes["data"], "memory_mb": 0.1}})
+    again, told = Sampler(streamed, torch.device("cpu"))(0)
+    assert torch.equal(again, x0) and torch.equal(told.label, condition.label)
+    assert set([p.validation for p in Trainer(config, device="cpu")][-1]) == {"rain", "haze"}
+
+
+def test_clean_cards_are_degraded_on_the_fly(config: TrainConfig, photographs: Path) -> None:
+    """By a card or by its folder: the same run."""
+    data = {"kind": "card", "card": "kodak24", "split": "test", "root": photographs}
+    card = TrainConfig(**{**config.model_dump(), "data": data})
+    for step in (0, 5):
+        (x0, told), (other, known) = (Sampler(one, torch.device("cpu"))(step) for one in (card, config))
+        assert torch.equal(x0, other) and torch.equal(told.image, known.image) and torch.equal(told.label, known.label)
 
 
 def test_the_result_restores_and_carries_its_recipe(config: TrainConfig) -> None:

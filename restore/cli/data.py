@@ -1,4 +1,4 @@
-"""`restore data list | verify | preview | synthesize | manifest`."""
+"""`restore data list | verify | preview | synthesize | unjoin | manifest`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ Split = Annotated[str | None, typer.Option(help="train, test, ...; by default th
 Depth = Annotated[
     Path | None, typer.Option(help="For haze: a picture of the depth, bright for far away, or a folder of them.")
 ]
+Mask = Annotated[
+    Path | None, typer.Option(help="For mask-file: a picture of what is lost, bright there, or a folder of them.")
+]
+InvertMask = Annotated[bool, typer.Option("--invert-mask", help="What is lost is dark in the mask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
@@ -85,6 +89,8 @@ def preview(
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 12,
     degradation: Annotated[str | None, typer.Option(help="Show this degradation of a photograph instead.")] = None,
     depth: Depth = None,
+    mask: Mask = None,
+    invert_mask: InvertMask = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Write a contact sheet of a set, or of a degradation at rising severities.
@@ -102,7 +108,7 @@ def preview(
     if degradation is not None:
         from restore.synthesize import severities
 
-        sheet = severities(images.read(card), degradation, count, seed, depth)
+        sheet = severities(images.read(card), degradation, count, seed, depth, mask, invert_mask)
     else:
         from restore.data.card import load_card
         from restore.data.pairs import find_pairs
@@ -126,18 +132,25 @@ def synthesize(
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
     severity: Annotated[float | None, typer.Option(help="0 to 1; by default each picture draws its own.")] = None,
     depth: Depth = None,
+    mask: Mask = None,
+    invert_mask: InvertMask = False,
 ) -> None:
     """Make pairs from clean photographs, reproducibly, with a manifest.
 
-    Example:
+    Examples:
 
       restore data synthesize photographs/ pairs/ --degradation snow --seed 0 --severity 0.7
+
+      restore data synthesize photographs/ pairs/ --degradation mask-file --mask masks/
     """
     from restore.synthesize import synthesize as make
 
+    made = make(
+        clean, output, degradation, seed=seed, severity=severity, depth=depth, mask=mask, invert_mask=invert_mask
+    )
     done, failed = 0, 0
     with bar(None, "synthesizing", "picture") as progress:
-        for pair in make(clean, output, degradation, seed=seed, severity=severity, depth=depth):
+        for pair in made:
             progress.update(1)
             done += not pair.error
             if pair.error:
@@ -146,6 +159,50 @@ def synthesize(
     typer.echo(f"wrote {done} pairs to {output} (input, target, manifest.json)")
     if failed:
         raise typer.Exit(3 if done else 1)
+
+
+@app.command("unjoin")
+def unjoin(
+    source: Annotated[str, typer.Argument(metavar="CARD_OR_DIR", help="A dataset card, or a folder with --first.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="New folder of input/ and target/.")],
+    root: Annotated[Path | None, typer.Option(help="The folder that holds the card's set.")] = None,
+    split: Split = None,
+    first: Annotated[
+        str | None, typer.Option(help="Of a folder: which picture is on the left, input or target.")
+    ] = None,
+) -> None:
+    """Take apart files that hold input and target side by side, without loss.
+
+    Nothing else needs this: such sets are evaluated and trained on as they are.
+
+    Examples:
+
+      restore data unjoin rain800 pairs/ --root data/Rain800 --split train
+
+      restore data unjoin joined/ pairs/ --first input
+    """
+    from restore.data.card import load_card
+    from restore.data.pairs import find_pairs, joined_pairs
+    from restore.data.unjoin import unjoin as take_apart
+
+    if (root is None) == (first is None):
+        raise ConfigError("pass --root, the folder of a dataset card, or for a folder of your own --first")
+    if root is not None:
+        pairs = find_pairs(load_card(source), root, split)
+    elif first == "input" or first == "target":
+        pairs = joined_pairs(Path(source), first)
+    else:
+        raise ConfigError(f"--first takes input or target, not {first}")
+    failed = 0
+    with bar(len(pairs), "unjoining", "pair") as progress:
+        for pair in take_apart(pairs, output):
+            progress.update(1)
+            if pair.error:
+                failed += 1
+                typer.echo(f"failed: {pair.error}", err=True)
+    typer.echo(f"wrote {len(pairs) - failed} pairs to {output} (input, target)")
+    if failed:
+        raise typer.Exit(3 if failed < len(pairs) else 1)
 
 
 @app.command("manifest")

@@ -20,7 +20,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the output folder.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Train a model from clean photographs or from pairs; Ctrl-C saves first, --resume continues exactly.
+    """Train a model from clean photographs, from pairs, or from data sets by their cards.
+
+    Ctrl-C saves first, --resume continues exactly.
 
     The output folder holds `model.safetensors`, `log.jsonl` with the loss of each step, `training.png` that draws it,
     and in `validation/` held-out pictures as they were given, restored and true.
@@ -31,6 +33,8 @@ def train(
 
       restore train weather data='{kind: pairs, input: rainy/, target: clean/, label: rain}' output=runs/mine
 
+      restore train weather data='{kind: card, card: rain100l, root: data/Rain100L}' output=runs/rain
+
       restore train weather output=runs/weather --resume
     """
     from restore.config import load_train_config
@@ -38,6 +42,8 @@ def train(
 
     document = load_train_config(config, overrides or [])
     trainer = Trainer(document, resume=resume, device=device)
+    if trainer.accelerator.is_main_process:
+        typer.echo("\n".join(trainer.sampler.report()), err=True)
     stopped: list[int] = []
     figure = _Figure(document.output, document.model.name) if trainer.accelerator.is_main_process else None
     previous = {sign: signal.signal(sign, lambda number, _: stopped.append(number)) for sign in _SIGNALS}

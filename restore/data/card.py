@@ -166,7 +166,7 @@ class CleanSplit(Spec):
 
 
 class JoinedSplit(Spec):
-    """Both pictures side by side in one file; they must be taken apart before use (`restore.data.pairs.unjoin`)."""
+    """Both pictures side by side in one file, of which each is a half; `first` is on the left."""
 
     kind: Literal["joined"] = "joined"
     files: RelativePath

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from restore.data.card import DatasetCard, JoinedSplit
+from restore.data.card import DatasetCard
+from restore.data.joined import File
 from restore.data.look import Look, look_all, near_matches
 from restore.data.pairs import Inspection, Pair, Pairs, detect_layout, inspect_split
-from restore.errors import DataError
 
 __all__ = ["KINDS", "Finding", "Report", "find_leaks", "verify"]
 
@@ -66,7 +66,7 @@ class Finding:
     severity: Severity
 
     @classmethod
-    def of(cls, kind: str, files: Iterable[Path | str], text: str, severity: Severity | None = None) -> Finding:
+    def of(cls, kind: str, files: Iterable[File | str], text: str, severity: Severity | None = None) -> Finding:
         """Return a finding with the severity of its kind, unless another is given."""
         return cls(kind, tuple(str(file) for file in files), text, severity or KINDS[kind])
 
@@ -160,10 +160,6 @@ def verify(
     """
     root = Path(root)
     layout, split, where = detect_layout(card, root, split)
-    if isinstance(where, JoinedSplit):
-        raise DataError(
-            f"{root} holds joined pictures ({where.files}); take them apart first (restore.data.pairs.unjoin)"
-        )
     found = inspect_split(root, where)
     report = Report(card.name, str(root), split, layout, len(found.pairs), card.splits[split].count)
     report.findings += _naming(found)
@@ -187,7 +183,7 @@ def find_leaks(
     *,
     near: bool = True,
     workers: int | None = None,
-    looks: dict[Path, Look] | None = None,
+    looks: dict[File, Look] | None = None,
 ) -> list[Finding]:
     """Return the pictures that two sets share: `leak-exact` by pixels, `leak-near` by perceptual hash.
 
@@ -212,11 +208,11 @@ def find_leaks(
     return findings
 
 
-def _side(pairs: Sequence[Pair], side: str) -> list[Path]:
+def _side(pairs: Sequence[Pair], side: str) -> list[File]:
     return list(dict.fromkeys(path for pair in pairs if (path := getattr(pair, side)) is not None))
 
 
-def _files(pairs: Sequence[Pair]) -> list[Path]:
+def _files(pairs: Sequence[Pair]) -> list[File]:
     return [*_side(pairs, "input"), *_side(pairs, "target")]
 
 
@@ -259,7 +255,7 @@ def _single(one: Look) -> list[Finding]:
     return [Finding.of(kind, (one.path,), f"{one.path} {text}") for kind, text in rows]
 
 
-def _pairwise(pairs: Sequence[Pair], looks: dict[Path, Look]) -> list[Finding]:
+def _pairwise(pairs: Sequence[Pair], looks: dict[File, Look]) -> list[Finding]:
     """Return what is wrong between the input and the target of a pair."""
     findings = []
     both = [(pair.name, pair.input, pair.target) for pair in pairs if pair.input is not None]
@@ -276,7 +272,7 @@ def _pairwise(pairs: Sequence[Pair], looks: dict[Path, Look]) -> list[Finding]:
     return findings + _swapped(sound, looks)
 
 
-def _swapped(pairs: Sequence[tuple[str, Path, Path]], looks: dict[Path, Look]) -> list[Finding]:
+def _swapped(pairs: Sequence[tuple[str, File, File]], looks: dict[File, Look]) -> list[Finding]:
     """Return the pairs whose input looks unlike its own target but like another one."""
     targets = list(dict.fromkeys(target for _, _, target in pairs if looks[target].spread > 2))
     if not targets:
@@ -295,10 +291,10 @@ def _swapped(pairs: Sequence[tuple[str, Path, Path]], looks: dict[Path, Look]) -
     return findings
 
 
-def _duplicates(pairs: Sequence[Pair], looks: dict[Path, Look], near: bool) -> list[Finding]:
+def _duplicates(pairs: Sequence[Pair], looks: dict[File, Look], near: bool) -> list[Finding]:
     findings = []
     for side in ("input", "target"):
-        groups: dict[str, list[Path]] = defaultdict(list)
+        groups: dict[str, list[File]] = defaultdict(list)
         for path in _side(pairs, side):
             if looks[path].problem is None:
                 groups[looks[path].digest].append(path)

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from restore.data.files import list_pictures
+from restore.data.joined import File, Half, path_of, read_file, size_of
 from restore.errors import ConfigError, DataError, ImageError, RestoreError
-from restore.images import read
 
 __all__ = ["Ahead", "Draws", "PairStore", "PictureStore", "decode", "list_pictures"]
 
@@ -57,13 +56,13 @@ class Draws:
         return (self._mix(self._state) * bound) >> 64
 
 
-def decode(path: Path) -> Tensor:
+def decode(file: File) -> Tensor:
     """Return the picture as uint8 (3, H, W).
 
     Raises:
         ImageError: the file cannot be decoded; the message names it.
     """
-    return read(path).pixels.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return read_file(file).pixels.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 class _Store:
@@ -71,7 +70,7 @@ class _Store:
 
     def __init__(
         self,
-        groups: Sequence[tuple[Path, ...]],
+        groups: Sequence[tuple[File, ...]],
         *,
         memory_mb: float = 2048,
         corrupt_limit: float = 0.1,
@@ -81,8 +80,7 @@ class _Store:
             raise DataError("no training pictures were given")
         if not 0 <= corrupt_limit <= 1:
             raise ConfigError(f"corrupt_limit must lie in [0, 1], got {corrupt_limit}")
-        self.groups = [tuple(Path(path) for path in group) for group in groups]
-        self.device = torch.device(device)
+        self.groups = list(groups)
         self.corrupt: dict[Path, str] = {}
         self._bad: set[int] = set()
         # A single bad file never stops a run that tolerates any, however small the set.
@@ -91,7 +89,11 @@ class _Store:
         self.held_bytes = 0
         self._cache: OrderedDict[int, Tensor] = OrderedDict()
         self._lock = threading.RLock()
-        self.in_memory = self._fits()
+        total = self._bytes(self._budget)
+        self.in_memory = total <= self._budget
+        # what is streamed is cut on the CPU: only the regions travel
+        roomy = self.in_memory and total <= _room(torch.device(device))
+        self.device = torch.device(device) if roomy else torch.device("cpu")
         if self.in_memory:
             for index in range(len(self.groups)):
                 self._load(index)
@@ -101,23 +103,22 @@ class _Store:
 
     def report(self) -> str:
         """Return one line: how many pictures, how they are kept, and which files were skipped and why."""
-        kept = f"{len(self)} pictures, " + ("decoded once into memory" if self.in_memory else "streamed from disk")
+        place = "memory" if self.device.type == "cpu" else "the memory of the device"
+        kept = f"{len(self)} pictures, " + (f"decoded once into {place}" if self.in_memory else "streamed from disk")
         if not self.corrupt:
             return kept
         named = "; ".join(f"{path}: {reason}" for path, reason in self.corrupt.items())
         return f"{kept}; {len(self.corrupt)} skipped: {named}"
 
-    def _fits(self) -> bool:
+    def _bytes(self, limit: int) -> int:
+        """Return how many bytes all pictures take, or any number above `limit` where they take more than that."""
         total = 0
         for group in self.groups:
-            try:
-                with Image.open(group[0]) as image:
-                    total += image.width * image.height * 3 * len(group)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-                continue
-            if total > self._budget:
-                return False
-        return True
+            height, width = size_of(group[0]) or (0, 0)
+            total += height * width * 3 * len(group)
+            if total > limit:
+                break
+        return total
 
     def _load(self, index: int) -> Tensor | None:
         """Return the group's tensor, or None if it is damaged; remembers both."""
@@ -141,22 +142,26 @@ class _Store:
                 self.held_bytes -= oldest.nbytes
         return value
 
-    def _decode_group(self, group: tuple[Path, ...]) -> Tensor:
-        pictures = []
-        for path in group:
+    def _decode_group(self, group: tuple[File, ...]) -> Tensor:
+        pictures: list[Tensor] = []
+        files: dict[Path, Tensor] = {}  # both halves of a file come from one decoding
+        for file in group:
+            path = path_of(file)
             try:
-                pictures.append(decode(path))
+                if path not in files:
+                    files[path] = decode(path)
+                pictures.append(file.of(files[path]) if isinstance(file, Half) else files[path])
             except RestoreError as error:
                 raise _Damaged(path, str(error)) from None
         sizes = [tuple(picture.shape[-2:]) for picture in pictures]
         if len(set(sizes)) > 1:
             shown = " and ".join(f"{width}x{height}" for height, width in sizes)
-            raise _Damaged(group[0], f"the sizes of input and target differ: {shown}")
+            raise _Damaged(path_of(group[0]), f"the sizes of input and target differ: {shown}")
         return torch.cat(pictures)
 
     def _reject(self, index: int, error: RestoreError) -> None:
         path, reason = (
-            (error.path, error.reason) if isinstance(error, _Damaged) else (self.groups[index][0], str(error))
+            (error.path, error.reason) if isinstance(error, _Damaged) else (path_of(self.groups[index][0]), str(error))
         )
         with self._lock:
             if index in self._bad:
@@ -172,23 +177,30 @@ class _Store:
                 f"allowed: {named}{', ...' if count > 5 else ''}; repair or remove them, or raise data.corrupt_limit"
             )
 
-    def _pick(self, draws: Draws) -> Tensor:
-        index = draws.below(len(self.groups))
+    def _pick(self, draws: Draws) -> tuple[int, Tensor]:
+        """Return the index of a group that is sound, and its pictures."""
+        first = draws.below(len(self.groups))
         for offset in range(len(self.groups)):
-            value = self._load((index + offset) % len(self.groups))
+            index = (first + offset) % len(self.groups)
+            value = self._load(index)
             if value is not None:
-                return value
+                return index, value
         raise DataError("every training picture is damaged")
 
-    def _regions(self, step: int, batch: int, size: int, seed: int, rank: int, world: int, augment: Augment) -> Tensor:
+    def _regions(
+        self, step: int, batch: int, size: int, seed: int, rank: int, world: int, augment: Augment
+    ) -> tuple[list[int], Tensor]:
+        """Return which groups the regions are of, and the regions, (batch / world, 3k, size, size)."""
         if batch % world or not 0 <= rank < world:
             raise ConfigError(f"a global batch of {batch} cannot be divided among {world} processes (this is {rank})")
         local = batch // world
-        samples = []
-        for index in range(rank * local, (rank + 1) * local):
-            draws = Draws(seed, step, index)
-            samples.append(_region(self._pick(draws), size, draws, augment))
-        return torch.stack(samples)
+        picked, samples = [], []
+        for place in range(rank * local, (rank + 1) * local):
+            draws = Draws(seed, step, place)
+            index, picture = self._pick(draws)
+            picked.append(index)
+            samples.append(_region(picture, size, draws, augment))
+        return picked, torch.stack(samples)
 
 
 class _Damaged(ImageError):
@@ -207,12 +219,12 @@ class PictureStore(_Store):
         memory_mb: how much decoded data may be held; a set that fits is decoded at once.
         corrupt_limit: share of damaged files past which the run stops with a DataError (one file is always forgiven,
             unless the limit is 0).
-        device: where the decoded pictures are kept.
+        device: where the decoded pictures are kept if they fit both the budget and a quarter of its free memory.
     """
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[File],
         *,
         memory_mb: float = 2048,
         corrupt_limit: float = 0.1,
@@ -239,7 +251,7 @@ class PictureStore(_Store):
             ConfigError: the batch cannot be divided by `world`.
             DataError: more files are damaged than allowed.
         """
-        return self._regions(step, batch, size, seed, rank, world, augment)
+        return self._regions(step, batch, size, seed, rank, world, augment)[1]
 
 
 class PairStore(_Store):
@@ -247,6 +259,7 @@ class PairStore(_Store):
 
     Args:
         pairs: (input, target) files.
+        labels: a number for each pair, which `labelled` hands out; 0 by default.
         memory_mb: see `PictureStore`.
         corrupt_limit: see `PictureStore`.
         device: see `PictureStore`.
@@ -254,13 +267,17 @@ class PairStore(_Store):
 
     def __init__(
         self,
-        pairs: Sequence[tuple[Path, Path]],
+        pairs: Sequence[tuple[File, File]],
         *,
+        labels: Sequence[int] | None = None,
         memory_mb: float = 2048,
         corrupt_limit: float = 0.1,
         device: torch.device | str = "cpu",
     ):
         super().__init__(list(pairs), memory_mb=memory_mb, corrupt_limit=corrupt_limit, device=device)
+        self.labels = [0] * len(self.groups) if labels is None else list(labels)
+        if len(self.labels) != len(self.groups):
+            raise ConfigError(f"{len(self.groups)} pairs have {len(self.labels)} labels; each needs one")
 
     def regions(
         self,
@@ -279,8 +296,27 @@ class PairStore(_Store):
             ConfigError: the batch cannot be divided by `world`.
             DataError: more pairs are damaged than allowed.
         """
-        stacked = self._regions(step, batch, size, seed, rank, world, augment)
-        return stacked[:, :3], stacked[:, 3:]
+        return self.labelled(step, batch, size, seed, rank=rank, world=world, augment=augment)[:2]
+
+    def labelled(
+        self,
+        step: int,
+        batch: int,
+        size: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        augment: Augment = "horizontal",
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `regions` returns, and the label of each pair, (batch / world,) int64."""
+        picked, stacked = self._regions(step, batch, size, seed, rank, world, augment)
+        return stacked[:, :3], stacked[:, 3:], torch.tensor([self.labels[index] for index in picked])
+
+
+def _room(device: torch.device) -> int:
+    """Return how many bytes of pictures a device may hold: a quarter of a GPU's free memory, any number on a CPU."""
+    return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 2**62
 
 
 def _region(picture: Tensor, size: int, draws: Draws, augment: Augment) -> Tensor:

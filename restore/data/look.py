@@ -7,15 +7,15 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from restore.data.joined import File, path_of, read_file
 from restore.errors import ImageError
-from restore.images import Picture, read
+from restore.images import Picture
 
 __all__ = ["Look", "distance", "look", "look_all", "near_matches"]
 
@@ -54,7 +54,7 @@ class Look:
         thumb: 16x16 grey values with mean 0 and norm 1.
     """
 
-    path: Path
+    path: File
     problem: tuple[str, str] | None = None
     width: int = 0
     height: int = 0
@@ -74,14 +74,14 @@ class Look:
         return self.path.suffix.lower() in _FORMATS.get(self.format, {self.path.suffix.lower()})
 
 
-def look(path: Path) -> Look:
+def look(path: File) -> Look:
     """Return what the file is; a file that is no picture gets a `problem` and raises nothing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _look(path)
 
 
-def look_all(paths: Sequence[Path], workers: int = 2) -> dict[Path, Look]:
+def look_all(paths: Sequence[File], workers: int = 2) -> dict[File, Look]:
     """Return the look of each file, made by threads."""
     unique = list(dict.fromkeys(paths))
     # The filter is one for the whole process: set around the threads, not in each of them.
@@ -90,9 +90,9 @@ def look_all(paths: Sequence[Path], workers: int = 2) -> dict[Path, Look]:
         return dict(zip(unique, pool.map(_look, unique), strict=True))
 
 
-def _look(path: Path) -> Look:
+def _look(path: File) -> Look:
     try:
-        with path.open("rb") as file:
+        with path_of(path).open("rb") as file:
             head = file.read(256)
     except OSError as error:
         return Look(path, ("unreadable-file", error.strerror or str(error)))
@@ -100,7 +100,7 @@ def _look(path: Path) -> Look:
     if problem:
         return Look(path, problem)
     try:
-        with Image.open(path) as image:
+        with Image.open(path_of(path)) as image:
             orientation = int(image.getexif().get(ORIENTATION, 1))
     except UnidentifiedImageError:
         return Look(path, ("not-a-picture", "no known picture format"))
@@ -108,7 +108,7 @@ def _look(path: Path) -> Look:
         # A header so damaged that Pillow trips over it: `read` says what is wrong, in one line.
         orientation = 1
     try:
-        return _measure(path, read(path), orientation)
+        return _measure(path, read_file(path), orientation)
     except ImageError as error:
         return Look(path, ("undecodable", str(error)))
 
@@ -123,7 +123,7 @@ def _not_a_picture(head: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _measure(path: Path, picture: Picture, orientation: int) -> Look:
+def _measure(path: File, picture: Picture, orientation: int) -> Look:
     values = picture.pixels.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
     pixels = np.ascontiguousarray(values.permute(1, 2, 0).numpy())
     digest = hashlib.blake2b(f"{picture.width}x{picture.height}".encode() + pixels.tobytes(), digest_size=16)
@@ -169,7 +169,7 @@ def near_matches(queries: Sequence[Look], pool: Sequence[Look]) -> list[tuple[Lo
         if entry.problem is None and entry.spread > 2:
             for band in range(8):
                 buckets.setdefault((band, entry.hash >> (8 * band) & 255), []).append(entry)
-    found: dict[tuple[Path, Path], tuple[Look, Look]] = {}
+    found: dict[tuple[File, File], tuple[Look, Look]] = {}
     for query in queries:
         if query.problem is not None or query.spread <= 2:
             continue

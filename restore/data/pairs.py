@@ -9,8 +9,8 @@ from typing import Literal
 
 from restore.data.card import CleanSplit, DatasetCard, FolderSplit, JoinedSplit, ListSplit, Pairing, SameNames
 from restore.data.files import PICTURE_SUFFIXES, natural_key, read_list, walk
-from restore.errors import DataError, ImageError
-from restore.images import read
+from restore.data.joined import File, Half
+from restore.errors import DataError
 
 __all__ = [
     "Inspection",
@@ -21,7 +21,7 @@ __all__ = [
     "find_pairs",
     "folder_pairs",
     "inspect_split",
-    "unjoin",
+    "joined_pairs",
 ]
 
 Where = FolderSplit | ListSplit | CleanSplit | JoinedSplit
@@ -35,8 +35,8 @@ class Pair:
     """A degraded picture and its clean one; `input` is None in sets that hold clean pictures only."""
 
     name: str
-    input: Path | None
-    target: Path
+    input: File | None
+    target: File
 
 
 class Pairs(list[Pair]):
@@ -75,11 +75,6 @@ def find_pairs(card: DatasetCard, root: Path | str, split: str | None = None) ->
     """
     root = Path(root)
     layout, split, where = detect_layout(card, root, split)
-    if isinstance(where, JoinedSplit):
-        raise DataError(
-            f"{root}: the {split} split of {card.title} has both pictures side by side in one file ({where.files}); "
-            f"take them apart first: restore.data.pairs.unjoin(source, output, first={where.first!r})"
-        )
     found = inspect_split(root, where)
     _refuse(found, f"{card.name} ({split}, layout {layout})", root)
     return Pairs(found.pairs, layout=layout, split=split, root=root)
@@ -200,7 +195,21 @@ def _pictures(folder: Path, found: Inspection, glob: str | None = None) -> dict[
     return names
 
 
-def inspect_split(root: Path, where: FolderSplit | ListSplit | CleanSplit) -> Inspection:
+def joined_pairs(folder: Path | str, first: Literal["input", "target"]) -> Pairs:
+    """Return the pairs of a folder whose files hold two pictures side by side, `first` on the left.
+
+    Raises:
+        DataError: the folder is missing or empty, or names are ambiguous.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder")
+    found = inspect_split(folder, JoinedSplit(files=".", first=first))
+    _refuse(found, "the folder", folder)
+    return Pairs(found.pairs, layout="joined", split="all", root=folder)
+
+
+def inspect_split(root: Path, where: Where) -> Inspection:
     """Return all pairs of a split together with everything that is wrong with their names; raises nothing."""
     found = Inspection()
     if isinstance(where, ListSplit):
@@ -210,6 +219,12 @@ def inspect_split(root: Path, where: FolderSplit | ListSplit | CleanSplit) -> In
     elif isinstance(where, CleanSplit):
         folder, glob = _locate_folder(root, where.target)
         found.pairs = [Pair(name, None, path) for name, path in _sorted(_pictures(folder, found, glob))]
+        found.foreign = _foreign([folder])
+    elif isinstance(where, JoinedSplit):
+        folder, glob = _locate_folder(root, where.files)
+        for name, path in _sorted(_pictures(folder, found, glob)):
+            left, right = Half(path, "left"), Half(path, "right")
+            found.pairs.append(Pair(name, left, right) if where.first == "input" else Pair(name, right, left))
         found.foreign = _foreign([folder])
     else:
         (inputs, input_glob), (targets, target_glob) = (
@@ -332,36 +347,6 @@ def _refuse(found: Inspection, what: str, root: Path) -> None:
         )
     if not found.pairs:
         raise DataError(f"{what}: no pictures under {root}")
-
-
-def unjoin(source: Path | str, output: Path | str, first: Literal["input", "target"]) -> int:
-    """Return how many files with two pictures side by side were taken apart into `output/input` and `output/target`.
-
-    Args:
-        source: folder of joined pictures.
-        output: new folder; its pictures are PNG, so that nothing is compressed a second time.
-        first: which of the two stands on the left.
-
-    Raises:
-        DataError: `source` holds no pictures, or `output` is there already.
-        ImageError: a picture is damaged or has an odd width.
-    """
-    output = Path(output)
-    if output.exists():
-        raise DataError(f"{output} is there already; name a new folder")
-    pictures = _sorted(_pictures(Path(source), Inspection()))
-    if not pictures:
-        raise DataError(f"{source} holds no pictures")
-    sides = ("input", "target") if first == "input" else ("target", "input")
-    for name, path in pictures:
-        joined = read(path)
-        if joined.width % 2:
-            raise ImageError(f"{path} is {joined.width} pixels wide, which two pictures of equal width cannot be")
-        for half, side in zip(joined.pixels.chunk(2, dim=-1), sides, strict=True):
-            target = output / side / f"{name}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            joined.with_pixels(half).save(target)
-    return len(pictures)
 
 
 def _five(names: Sequence[str]) -> str:

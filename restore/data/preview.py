@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from restore.data.joined import File
 from restore.data.loading import decode
 from restore.data.pairs import Pair
 from restore.errors import DataError, ImageError
@@ -47,7 +47,7 @@ def preview(pairs: Sequence[Pair], *, count: int = 12, size: int = 240, columns:
     return sheet
 
 
-def _tile(path: Path, size: int) -> Image.Image:
+def _tile(path: File, size: int) -> Image.Image:
     try:
         picture = decode(path)
     except ImageError:

@@ -49,8 +49,8 @@ def blend(clean: Tensor, amount: Tensor, colour: Tensor, keep: Tensor) -> Tensor
         colour: (B, 3).
         keep: (B, 3).
     """
-    gained = torch.addcmul(per_pixel(colour), per_pixel(keep), clean, value=-1.0)
-    return torch.addcmul(clean, amount[:, None], gained)
+    # plain products and sums: the fused ones are slower where an operand is one number a channel
+    return (clean * -per_pixel(keep)).add_(per_pixel(colour)).mul_(amount[:, None]).add_(clean)
 
 
 def scatter(clean: Tensor, transmission: Tensor, airlight: Tensor) -> Tensor:
@@ -62,8 +62,7 @@ def scatter(clean: Tensor, transmission: Tensor, airlight: Tensor) -> Tensor:
         airlight: (B, 3), A.
     """
     t = transmission[:, None] if transmission.ndim == 3 else transmission
-    # lerp and not the formula as written: it is exact at t = 1.
-    return torch.lerp(per_pixel(airlight), clean, t)
+    return (clean * t).add_(per_pixel(airlight) * (1.0 - t))
 
 
 @lru_cache(maxsize=64)

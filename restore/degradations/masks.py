@@ -193,11 +193,13 @@ class MaskFiles(Spec):
     Attributes:
         folder: of pictures of any size, or one picture.
         white: what a bright pixel means.
+        flip: half of the masks are turned left to right.
     """
 
     kind: Literal["files"] = "files"
     folder: Path
     white: Literal["restore", "keep"] = "restore"
+    flip: bool = True
 
     def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
         """Return the masks, (B, 1, height, width), stretched to the size; an area of 0 leaves nothing to restore.
@@ -210,7 +212,7 @@ class MaskFiles(Spec):
         for place, flip in zip(random.uniform().tolist(), random.chance(0.5).tolist(), strict=True):
             mask = read_mask(paths[int(place * len(paths))], self.white)
             mask = F.interpolate(mask[None], (height, width), mode="nearest")[0]
-            masks.append(mask.flip(-1) if flip else mask)
+            masks.append(mask.flip(-1) if flip and self.flip else mask)
         stacked = torch.stack(masks).to(random.device) if masks else torch.empty(0, 1, height, width)
         return stacked * (area > 0)[:, None, None, None]
 

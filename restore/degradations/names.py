@@ -25,7 +25,7 @@ from restore.degradations import (
 from restore.degradations.masks import Box, Center, FreeForm, Hybrid, Irregular
 from restore.errors import ConfigError
 
-__all__ = ["KNOWN", "named"]
+__all__ = ["KNOWN", "MASK_FILE", "named"]
 
 FIXED: dict[str, Degradation] = {
     "rain": Rain(),
@@ -57,7 +57,10 @@ FAMILIES: dict[str, tuple[range, Callable[[int], Degradation]]] = {
     "noise-": (range(1, 256), lambda n: Noise(sigma=(n / 255, n / 255), shot=0.0)),
 }
 
-KNOWN = (*FIXED, *(f"{name}N" for name in FAMILIES))
+MASK_FILE = "mask-file"
+"""Holes that were drawn before; they need to be told where (`restore.degradations.masks.MaskFiles`)."""
+
+KNOWN = (*FIXED, MASK_FILE, *(f"{name}N" for name in FAMILIES))
 """Every name; N stands for a number: of times smaller, of quality, of grey levels."""
 
 
@@ -68,8 +71,10 @@ def named(name: str) -> Degradation:
     4
 
     Raises:
-        ConfigError: there is none of that name, or its number is out of range.
+        ConfigError: there is none of that name, its number is out of range, or it needs masks.
     """
+    if name == MASK_FILE:
+        raise ConfigError(f"degradation {name} needs masks: pass --mask to `restore data synthesize` or `preview`")
     if name in FIXED:
         return FIXED[name]
     family = re.fullmatch(r"(.*?)(\d+)", name)

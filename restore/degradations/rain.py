@@ -118,14 +118,10 @@ class Rain(Spec):
         # when many are averaged during an exposure.
         mean = (coverage * evenness * height * (count[:, None] > torch.arange(most, device=random.device))).sum(1)
         height = height * (random.uniform(0.15, 0.45) / mean).clamp(max=1.0)[:, None]
-        total = canvas.blank(len(random))
-        for layer in range(most):
-            active = (count > layer).nonzero()[:, 0]
-            if len(active) == 0:
-                break
-            part = random.subset(active.tolist())
-            points = canvas.impulses(part, density[active, layer], share[active], evenness[active, layer])
-            kernel = canvas.motion(angle[active, layer], length[active, layer], sigma[active, layer])
-            kernel *= height[active, layer, None, None]
-            total.index_add_(0, active, points.mul_(kernel))
-        return total
+        # all layers of all pictures at once, which is fewer and larger operations
+        layer, owner = (torch.arange(most, device=random.device)[:, None] < count).nonzero().T
+        part = random.subset(owner.tolist())
+        points = canvas.impulses(part, density[owner, layer], share[owner], evenness[owner, layer])
+        kernel = canvas.motion(angle[owner, layer], length[owner, layer], sigma[owner, layer])
+        kernel *= height[owner, layer, None, None]
+        return canvas.blank(len(random)).index_add_(0, owner, points.mul_(kernel))

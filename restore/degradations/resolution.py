@@ -19,10 +19,15 @@ from restore.schema import Spec
 __all__ = ["BlindResolution", "Resolution", "enlarge_by", "shrink_by"]
 
 
+def smaller(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Return a size `scale` times smaller, rounded up."""
+    return max(1, math.ceil(height / scale - 1e-9)), max(1, math.ceil(width / scale - 1e-9))
+
+
 def shrink_by(image: Tensor, scale: float, kernel: Kernel = "bicubic") -> Tensor:
     """Return (..., H, W) in [0, 1] made `scale` times smaller (sizes rounded up), rounded to the 8 bits of a file."""
-    height, width = (max(1, math.ceil(side / scale - 1e-9)) for side in image.shape[-2:])
-    return resize(image, (height, width), 1 / scale, kernel).clamp_(0, 1).mul_(255).round_().div_(255)
+    size = smaller(image.shape[-2], image.shape[-1], scale)
+    return resize(image, size, 1 / scale, kernel).clamp_(0, 1).mul_(255).round_().div_(255)
 
 
 def enlarge_by(image: Tensor, scale: float, size: tuple[int, int] | None = None, kernel: Kernel = "bicubic") -> Tensor:
@@ -72,7 +77,7 @@ class BlindResolution(Spec):
 
     Attributes:
         scale: how many times smaller.
-        blur: standard deviation in pixels of the high resolution, divided by 4 / scale.
+        blur: standard deviation in pixels of the high resolution for a scale of 4; others have more or less of it.
         noise: standard deviation, as a share of the range.
         quality: of the compression, from bad to good.
     """
@@ -84,30 +89,45 @@ class BlindResolution(Spec):
     quality: tuple[int, int] = (40, 95)
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
-        """Return `clean` (B, 3, H, W) in [0, 1] degraded, in its own size; severity 0 leaves it as it is."""
+        """Return `clean` (B, 3, H, W) in [0, 1] degraded, in its own size; severity 0 leaves it as it is.
+
+        None means the full factor, with the rest as it is drawn. A severity s means the factor `scale ** s`, too.
+        """
         strength = random.severity(severity)
         size, result = (clean.shape[-2], clean.shape[-1]), clean.clone()
         for i, value in enumerate(strength.tolist()):
-            if value > 0:
-                result[i : i + 1] = self.one(clean[i : i + 1], random.subset([i]), value, size)
+            if value > 0 or severity is None:
+                scale = self.scale if severity is None else self.scale**value
+                low = self.one(clean[i : i + 1], random.subset([i]), value, scale)
+                result[i : i + 1] = resize(low, size).clamp_(0, 1)
         return result
 
-    def one(self, picture: Tensor, random: Random, strength: float, size: tuple[int, int]) -> Tensor:
-        """Return one (1, 3, H, W) picture degraded; each operation is weaker for less strength."""
-        final = self.scale**strength
+    def small(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
+        """Return `clean` (B, 3, H, W) in [0, 1] degraded and `scale` times smaller (sizes rounded up), in 8-bit values.
+
+        Enlarged again, it is what `__call__` returns for the same seeds, but that here the factor is the full one
+        whatever the severity.
+        """
+        strength = random.severity(severity).tolist()
+        low = [self.one(clean[i : i + 1], random.subset([i]), s, self.scale) for i, s in enumerate(strength)]
+        return torch.cat(low).mul_(255).round_().div_(255)
+
+    def one(self, picture: Tensor, random: Random, strength: float, scale: float) -> Tensor:
+        """Return one (1, 3, H, W) picture degraded and `scale` times smaller; less strength is less of all else."""
+        height, width = picture.shape[-2:]
         share = float(random.uniform(0.0, 1.0))
         sigma = random.within(self.blur, (2,)) * strength * self.scale / 4
         jpeg = JPEG(quality=self.quality)
         operations = {
-            "blur": lambda x: gaussian_blur(x, sigma),
+            # where the picture was made smaller before, so is the blur
+            "blur": lambda x: gaussian_blur(x, sigma * (x.shape[-2] / height)),
             "noise": lambda x: Noise(sigma=self.noise, shot=0.0)(x, random, strength),
             "jpeg": lambda x: jpeg(x, random, strength),
-            "resize": lambda x: shrink_by(x, final**share),
+            # by the ratio of the sizes, so that rounding them moves nothing
+            "resize": lambda x: resize(x, smaller(height, width, scale**share)),
         }
         order = random.uniform(shape=(len(operations),))[0].argsort().tolist()
         names = list(operations)
         for place in order:
             picture = operations[names[place]](picture).clamp(0, 1)
-        low = tuple(max(1, math.ceil(side / final - 1e-9)) for side in size)
-        picture = jpeg(resize(picture, (low[0], low[1])).clamp_(0, 1), random, strength)
-        return resize(picture, size).clamp_(0, 1)
+        return jpeg(resize(picture, smaller(height, width, scale)).clamp_(0, 1), random, strength)

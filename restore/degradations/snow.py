@@ -84,7 +84,7 @@ class Snow(Spec):
             density = random.log_within(coverage) * random.chance(chance) / (diameter * (diameter + length) + 1.0)
             points = canvas.impulses(random, density, share, random.uniform(0.35, 0.8))
             kernel = canvas.motion(fall + 0.15 * random.normal(), length, diameter / 2.355)
-            total.addcmul_(points, kernel * random.uniform(0.4, 1.3)[:, None, None])
+            total.add_(points.mul_(kernel.mul_(random.uniform(0.4, 1.3)[:, None, None])))
         gusts = smoothstep(smooth_field(random, 3, height, width), -2.0, 1.0)
         gusts = torch.where(random.chance(0.4)[:, None, None], gusts, 1.0)
         return canvas.paint(total).mul_(gusts).clamp_(max=1.0)

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from restore import images
+from restore.data.joined import File, Half, path_of, read_file
 from restore.data.pairs import Pair
 from restore.degradations import Degradation, Random
 from restore.degradations.resolution import enlarge_by
@@ -43,7 +44,7 @@ class Case:
     Attributes:
         data: what the table calls the set that it belongs to.
         name: of the picture, its path below the set without suffix.
-        target: file of the ground truth.
+        target: file of the ground truth, or the half of one that holds it.
         input: file of the degraded picture; None where it is made or absent.
         degradation: what makes the degraded picture.
         severity: of the degradation; None draws one for each picture.
@@ -52,8 +53,8 @@ class Case:
 
     data: str
     name: str
-    target: Path
-    input: Path | None = None
+    target: File
+    input: File | None = None
     degradation: Degradation | None = None
     severity: float | None = None
     mask: Path | None = None
@@ -66,8 +67,10 @@ class Case:
     @property
     def files(self) -> dict[str, Path]:
         """The files that the case reads, by what a manifest calls them."""
-        files = {"target": self.target, "input": self.input, "mask": self.mask}
-        return {f"{what}/{self.name}": path for what, path in files.items() if path is not None}
+        files: dict[str, File | None] = {"target": self.target, "input": self.input, "mask": self.mask}
+        known = {what: file for what, file in files.items() if file is not None}
+        named = {f"{what} {f.side}" if isinstance(f, Half) else what: f for what, f in known.items()}
+        return {f"{what}/{self.name}": path_of(file) for what, file in named.items()}
 
     def load(self, seed: int) -> Loaded:
         """Return the pictures; `seed` matters only where the degraded one is made.
@@ -75,12 +78,12 @@ class Case:
         Raises:
             ImageError: a file cannot be read.
         """
-        truth = images.read(self.target)
+        truth = read_file(self.target)
         if self.degradation is not None:
             own = picture_seed(seed, self.name.replace("/", "_") + ".png")
             degraded = degrade_picture(truth.pixels, self.degradation, own, self.severity)
             return Loaded(truth.pixels, degraded, truth.gray)
-        return Loaded(truth.pixels, None if self.input is None else images.read(self.input).pixels, truth.gray)
+        return Loaded(truth.pixels, None if self.input is None else read_file(self.input).pixels, truth.gray)
 
     def request(self, task: Task, seed: int, height: int, width: int) -> Request:
         """Return what a model must be told besides the degraded picture, which `load` returned for the same seed.

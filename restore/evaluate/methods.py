@@ -14,6 +14,7 @@ from torch import Tensor
 
 from restore import images
 from restore.data.files import walk
+from restore.data.joined import size_of
 from restore.errors import DataError, ImageError
 from restore.evaluate.cases import Case, Loaded, enlarged_to
 from restore.evaluate.likelihood import bits_per_dim, check_likelihood
@@ -203,7 +204,7 @@ class Unrestored:
         for case, picture in zip(cases, degraded, strict=True):
             if picture is None:
                 raise DataError(f"{case.name} has no input picture")
-            size = images.peek(case.target)
+            size = size_of(case.target)
             outputs.append(Output(picture if size is None else enlarged_to(picture, *size)))
         return outputs
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from restore import images
 from restore.data.card import CleanSplit, DatasetCard, load_card
 from restore.data.files import walk
+from restore.data.joined import size_of
 from restore.data.pairs import Pair, find_pairs, folder_pairs, inspect_split
 from restore.degradations.names import named
 from restore.errors import ConfigError, DataError
@@ -80,7 +80,7 @@ def from_folders(inputs: Path, targets: Path) -> Pictures:
 
 def _enlargement(pairs: Sequence[Pair]) -> int | None:
     """Return how many times larger the ground truths are, told by the first pair; None where they are not."""
-    sizes = [images.peek(path) for path in (pairs[0].target, pairs[0].input) if path is not None]
+    sizes = [size_of(path) for path in (pairs[0].target, pairs[0].input) if path is not None]
     if len(sizes) < 2 or sizes[0] is None or sizes[1] is None:
         return None
     (height, width), (h, w) = sizes[0], sizes[1]

@@ -4,7 +4,8 @@
     python scripts/bench/training.py weather 'data.folders=[PHOTOGRAPHS]' --steps 2    # to see that it runs
 
 Each stage of the run is timed in three parts: reading and decoding regions, degrading and cutting them, and the update
-of the network (forward, backward, optimizer, average). Nothing is written.
+of the network (forward, backward, optimizer, average). Then loading alone: how many regions a second come from decoded
+pictures in memory, and from files that are decoded each time. Nothing is written.
 """
 
 from __future__ import annotations
@@ -17,8 +18,22 @@ from statistics import median
 import torch
 from machine import describe, table
 
-from restore.config import load_train_config
-from restore.train import Trainer
+from restore.config import TrainConfig, load_train_config
+from restore.train import Sampler, Trainer
+
+
+def loading(config: TrainConfig, count: int) -> list[list[str]]:
+    """Return a row for each way to keep pictures: regions a second, the files' caching by the system included."""
+    rows = []
+    for name, memory in (("in memory", 2**16), ("streamed", 1e-3)):
+        data = config.data.model_copy(update={"memory_mb": memory, "workers": 0})
+        sampler = Sampler(config.model_copy(update={"data": data}), torch.device("cpu"))
+        regions = sampler.regions.make(0)[0].shape[0]
+        start = time.perf_counter()
+        for step in range(1, count + 1):
+            sampler.regions.make(step)
+        rows.append([name, f"{count * regions / (time.perf_counter() - start):.0f}"])
+    return rows
 
 
 def main() -> None:
@@ -56,8 +71,10 @@ def main() -> None:
             count, total = stage.regions * stage.patches, sum(parts)
             shares = [f"{part / total:.0%}" for part in parts]
             rows.append([f"{count} of {stage.patch}x{stage.patch}", f"{total:.2f} s", f"{count / total:.1f}", *shares])
+        rates = loading(config, options.steps)
     print(describe(trainer.device), "\n")
-    print(table(["batch", "a step", "patches a second", "reading", "degrading and cutting", "update"], rows))
+    print(table(["batch", "a step", "patches a second", "reading", "degrading and cutting", "update"], rows), "\n")
+    print(table([f"loading, regions of {config.region}x{config.region}", "pictures a second"], rates))
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ def test_every_command_teaches_with_an_example(cli) -> None:
         ("data", "preview"),
         ("data", "synthesize"),
         ("data", "manifest"),
+        ("data", "unjoin"),
     ):
         ran = cli(*command, "--help")
         assert ran.code == 0

@@ -72,3 +72,66 @@ def test_unknown_degradations_are_refused_with_what_there_is(cli, photographs: P
         ran = cli(*command)
         assert ran.code == 2 and ran.err.count("\n") == 1
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_masks_from_files(cli, photographs: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    lost = np.zeros((96, 128), np.uint8)
+    lost[10:30, 5:60] = 255
+    Image.fromarray(lost).save(masks / "coffee.png")
+    other = np.ascontiguousarray(lost[::-1])
+    Image.fromarray(other).save(masks / "any.png")
+    ran = cli("data", "synthesize", photographs, tmp_path / "a", "--degradation", "mask-file", "--mask", masks)
+    assert (ran.code, ran.err) == (0, "")
+    made = {path.stem: np.asarray(Image.open(path)) for path in (tmp_path / "a" / "mask").iterdir()}
+    assert np.array_equal(made["coffee"], lost), "the mask of the picture's own name, as it is"
+    kinds = {np.ascontiguousarray(mask).tobytes() for drawn in (lost, other) for mask in (drawn, drawn[:, ::-1])}
+    assert all(mask.shape == (96, 128) and mask.tobytes() in kinds for mask in made.values())
+    given, clean = (np.asarray(Image.open(tmp_path / "a" / x / "coffee.png")) for x in ("input", "target"))
+    assert np.array_equal(given[lost == 0], clean[lost == 0]) and len(np.unique(given[lost > 0])) == 1
+    # of the other convention, one mask for all
+    Image.fromarray(255 - lost).save(tmp_path / "keep.png")
+    ran = cli("data", "synthesize", photographs, tmp_path / "b", "--degradation", "mask-file",
+              "--mask", tmp_path / "keep.png", "--invert-mask")  # fmt: skip
+    assert ran.code == 0
+    assert all(np.array_equal(np.asarray(Image.open(path)), lost) for path in (tmp_path / "b" / "mask").iterdir())
+    sheet = tmp_path / "sheet.png"
+    ran = cli("data", "preview", photographs / "coffee.png", "--degradation", "mask-file",
+              "--mask", masks / "coffee.png", "--count", 2, "-o", sheet)  # fmt: skip
+    assert ran.code == 0
+    assert np.array_equal(np.asarray(Image.open(sheet))[:, 128:], given)
+
+
+def test_masks_that_are_missing_or_of_no_use_are_refused(cli, photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for options, message in (
+        (["mask-file"], "pass --mask"),
+        (["mask-box", "--mask", tmp_path], "only mask-file"),
+        (["mask-box", "--invert-mask"], "pass --mask, too"),
+        (["mask-file", "--mask", tmp_path / "empty"], "no picture found"),
+        (["mask-file", "--mask", tmp_path / "none.png"], "no picture found"),
+    ):
+        ran = cli("data", "synthesize", photographs, tmp_path / "out", "--degradation", *options)
+        assert ran.code in (1, 2) and message in ran.err and ran.err.count("\n") == 1, ran.err
+        assert not (tmp_path / "out").exists()
+    ran = cli("evaluate", "--clean", photographs, "--degradation", "mask-file", "--model", "none")
+    assert ran.code == 2 and "restore data synthesize" in ran.err
+
+
+def test_joined_pictures_are_evaluated_as_they_are_and_taken_apart(cli, photographs: Path, tmp_path: Path) -> None:
+    root = tmp_path / "Rain800"
+    (root / "test_syn").mkdir(parents=True)
+    for path in photographs.iterdir():
+        clean = np.asarray(Image.open(path))
+        Image.fromarray(np.concatenate([clean, clean // 2 + 60], axis=1)).save(root / "test_syn" / path.name)
+    ran = cli("data", "unjoin", "rain800", tmp_path / "apart", "--root", root)
+    assert (ran.code, ran.out) == (0, f"wrote 5 pairs to {tmp_path}/apart (input, target)\n")
+    own = cli("data", "unjoin", root / "test_syn", tmp_path / "own", "--first", "target")
+    assert own.code == 0
+    scored = [cli("evaluate", "rain800", "--root", where, "--model", "none", "--protocol", "rgb", "--json")
+              for where in (root, tmp_path / "apart", tmp_path / "own")]  # fmt: skip
+    rows = [json.loads(one.out)["rows"] for one in scored]
+    assert rows[0][0]["after"] == rows[1][0]["after"] == rows[2][0]["after"]
+    for options in ([], ["--first", "left"], ["--first", "input", "--root", root]):
+        assert cli("data", "unjoin", root / "test_syn", tmp_path / "no", *options).code == 2

@@ -264,10 +264,20 @@ def test_real_pairs_verify(shared: Path) -> None:
 def test_nothing_to_check_is_an_error(tmp_path: Path, card: DatasetCard) -> None:
     with pytest.raises(DataError):
         verify(card, tmp_path / "nowhere")
-    (tmp_path / "training").mkdir()
-    Image.fromarray(np.zeros((4, 8, 3), np.uint8)).save(tmp_path / "training" / "1.png")
-    with pytest.raises(DataError, match="joined"):
-        verify(load_card("rain800"), tmp_path, "train")
+
+
+def test_joined_pictures_are_looked_at_one_by_one(tmp_path: Path, picture: Callable, save: Callable) -> None:
+    for number in range(3):
+        clean, rainy = picture(number), picture(number) // 2 + 60
+        save(tmp_path / "training" / f"{number}.png", np.concatenate([clean, rainy], axis=1))
+    save(tmp_path / "training" / "same.png", np.concatenate([picture(5), picture(5)], axis=1))
+    save(tmp_path / "training" / "odd.png", picture(6, width=33))
+    report = verify(load_card("rain800"), tmp_path, "train", workers=1)
+    assert report.pairs == report.targets == 5 and report.sizes == {"64x48": 8}
+    assert report.kinds == {"count-mismatch": 1, "undecodable": 2, "identical-pair": 1}
+    (same,) = report.of_kind("identical-pair")
+    assert same.files == tuple(f"{tmp_path}/training/same.png ({side} half)" for side in ("right", "left"))
+    assert "33 pixels wide" in report.of_kind("undecodable")[0].text
 
 
 def test_pairs_know_their_origin(good: Path, card: DatasetCard) -> None:

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from restore.data.card import (
@@ -21,8 +19,8 @@ from restore.data.card import (
 )
 from restore.data.files import list_pictures, natural_key, read_list
 from restore.data.loading import PairStore, PictureStore
-from restore.data.pairs import drop_leaks, find_pairs, folder_pairs, unjoin
-from restore.errors import DataError, ImageError
+from restore.data.pairs import drop_leaks, find_pairs, folder_pairs
+from restore.errors import DataError
 
 CARDS = load_cards()
 
@@ -122,9 +120,13 @@ def test_miniature_of_every_layout_loads(name: str, layout: str, split: str, tmp
     builder = Builder(tmp_path, png)
     if isinstance(where, JoinedSplit):
         folder, glob = base_and_glob(where.files)
-        builder.put(f"{folder}/{(glob or '*').replace('*', 'x')}.png")
-        with pytest.raises(DataError, match=f"unjoin.*{where.first}"):
-            find_pairs(card, tmp_path, split)
+        for name in PLAIN:
+            builder.expected[builder.put(f"{folder}/{(glob or '*').replace('*', name)}.png")] = tmp_path
+        pairs = find_pairs(card, tmp_path, split)
+        assert (pairs.layout, pairs.split) == (layout, split)
+        assert [pair.input.path for pair in pairs] == [pair.target.path for pair in pairs] == list(builder.expected)
+        sides = ("left", "right") if where.first == "input" else ("right", "left")
+        assert {(pair.input.side, pair.target.side) for pair in pairs} == {sides}
         return
     if isinstance(where, ListSplit):
         builder.listed(where, two_columns=name == "spa-data")
@@ -271,24 +273,6 @@ def test_leaked_pictures_are_left_out(tmp_path: Path, png: bytes) -> None:
     kept, dropped = drop_leaks(card, find_pairs(card, tmp_path, "train"))
     assert [pair.name[:7] for pair in kept] == ["im_0300", "im_0351"]
     assert [name[:7] for name in dropped] == ["im_0301", "im_0350"]
-
-
-def test_joined_pictures_come_apart_without_loss(tmp_path: Path, picture: Callable, save: Callable) -> None:
-    clean, rain = picture(1), picture(2)
-    save(tmp_path / "training" / "7.png", np.concatenate([clean, rain], axis=1))
-    assert unjoin(tmp_path / "training", tmp_path / "apart", first="target") == 1
-    (pair,) = find_pairs(CARDS["rain800"], tmp_path / "apart")
-    source, truth = PairStore([(pair.input, pair.target)]).regions(0, 1, 48, 0, augment="none")
-    whole = np.concatenate([rain, clean], axis=2)
-    assert any(
-        np.array_equal(np.concatenate([source[0], truth[0]]).transpose(1, 2, 0), whole[:, left : left + 48])
-        for left in range(64 - 48 + 1)
-    )
-    save(tmp_path / "odd" / "1.png", picture(1, width=33))
-    with pytest.raises(ImageError, match="33 pixels wide"):
-        unjoin(tmp_path / "odd", tmp_path / "apart2", first="input")
-    with pytest.raises(DataError, match="there already"):
-        unjoin(tmp_path / "training", tmp_path / "apart", first="input")
 
 
 def test_list_pictures_finds_all_below(good: Path) -> None:

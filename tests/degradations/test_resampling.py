@@ -115,6 +115,34 @@ def test_a_larger_factor_loses_more() -> None:
     assert float((blind - clean).abs().mean()) > 0.9 * errors[2]
 
 
+@pytest.mark.parametrize("size", [(121, 139), (120, 136), (123, 137)])
+def test_blind_resolution_moves_nothing(size: tuple[int, int]) -> None:
+    """A blot stays where it is, to a twentieth of a pixel, whatever the order of the operations and the sizes."""
+    down, across = (torch.arange(side) + 0.5 for side in size)
+    place = (0.8 * size[0], 0.8 * size[1])
+    blot = torch.exp(-((down - place[0])[:, None] ** 2 + (across - place[1]) ** 2) / (2 * 6.0**2))
+    clean = blot.expand(1, 3, -1, -1).contiguous()
+    blind = BlindResolution(scale=4, noise=(0.0, 0.0), quality=(95, 95))
+    for seed in range(8):
+        mass = blind(clean, Random([seed]))[0].mean(0)
+        mass = torch.where(mass > 0.1, mass, 0.0)
+        expected = torch.where(blot > 0.1, blot, 0.0)
+        for found, axis in ((mass, down), (mass.T, across)):
+            true = expected if axis is down else expected.T
+            centre, middle = ((m.sum(1) * axis).sum() / m.sum() for m in (found, true))
+            assert abs(float(centre - middle)) < 0.1
+
+
+def test_blind_resolution_has_the_full_factor_unless_it_is_told() -> None:
+    """Files of a low resolution have one size; what is drawn is how else they were spoilt."""
+    stripes = (torch.arange(64) % 4 < 2).float().expand(1, 3, 64, 64)
+    blind = BlindResolution(scale=8, blur=(0.0, 0.0), noise=(0.0, 0.0), quality=(95, 95))
+    assert blind.small(stripes, Random([1])).shape == (1, 3, 8, 8)
+    for seed in range(6):
+        assert float(blind(stripes, Random([seed])).std()) < 0.05, "no stripe survives eight times smaller"
+    assert float(blind(stripes, Random([0]), 0.2).std()) > 0.2
+
+
 def test_blur_keeps_what_is_flat_and_has_the_given_width() -> None:
     flat = torch.full((1, 3, 9, 9), 0.7)
     torch.testing.assert_close(gaussian_blur(flat, torch.tensor([[1.0, 2.0]])), flat)

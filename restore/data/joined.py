@@ -1,0 +1,78 @@
+"""Two pictures side by side in one file: either half is read as a picture of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from restore import images
+from restore.errors import ImageError
+
+__all__ = ["File", "Half", "path_of", "read_file", "size_of"]
+
+
+@dataclass(frozen=True)
+class Half:
+    """The left or the right picture of a file that holds two of equal size."""
+
+    path: Path
+    side: Literal["left", "right"]
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.side} half)"
+
+    @property
+    def name(self) -> str:
+        """What a message calls it, without its folder."""
+        return f"{self.path.name} ({self.side} half)"
+
+    @property
+    def suffix(self) -> str:
+        """Of the file."""
+        return self.path.suffix
+
+    def of(self, whole: Tensor) -> Tensor:
+        """Return this half of the pixels of the whole file, (..., H, W) to (..., H, W / 2).
+
+        Raises:
+            ImageError: the width is odd.
+        """
+        width = whole.shape[-1]
+        if width % 2:
+            raise ImageError(f"{self.path} is {width} pixels wide, which two pictures of equal width cannot be")
+        return whole.chunk(2, dim=-1)[self.side == "right"]
+
+
+File = Path | Half
+"""Where a picture of a data set lies."""
+
+
+def path_of(file: File) -> Path:
+    """Return the path of the file that holds the picture."""
+    return file.path if isinstance(file, Half) else file
+
+
+def read_file(file: File) -> images.Picture:
+    """Return the picture.
+
+    Raises:
+        ImageError: the file cannot be read, or is a half of an odd width.
+    """
+    whole = images.read(path_of(file))
+    if not isinstance(file, Half):
+        return whole
+    alpha = whole.alpha
+    if alpha is not None:
+        alpha = alpha[:, : whole.width // 2] if file.side == "left" else alpha[:, whole.width // 2 :]
+    return replace(whole, pixels=file.of(whole.pixels), alpha=alpha)
+
+
+def size_of(file: File) -> tuple[int, int] | None:
+    """Return the (height, width) that the file's header tells, or None where the picture could not be read."""
+    size = images.peek(path_of(file))
+    if size is None or not isinstance(file, Half):
+        return size
+    return None if size[1] % 2 else (size[0], size[1] // 2)
