@@ -1,6 +1,6 @@
-"""Filling holes: a model against OpenCV's two classic methods, and against the smooth guess that the model starts from.
+"""Filling holes: a model against OpenCV's two classic methods, and against the smooth guess that it starts from.
 
-    python scripts/bench/inpainting.py KODAK_FOLDER MASK_FOLDER                 # white means keep, as RePaint's masks do
+    python scripts/bench/inpainting.py KODAK_FOLDER MASK_FOLDER      # white means keep, as in RePaint
     python scripts/bench/inpainting.py KODAK_FOLDER MASK_FOLDER --white lost
 
 A mask of the folder (or of its subfolders, which are told apart in the table) goes onto the middle of each picture, one
