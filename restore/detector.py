@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,13 +25,12 @@ MIXED = "mixed"
 """What is decided of weather of several kinds, and where no kind is sure enough: the network is told nothing."""
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """What a picture shows.
 
     Attributes:
         kind: a kind of weather, `clean` or `mixed`.
-        confidence: the probability of the likeliest kind, in [0, 1].
+        confidence: the probability, in [0, 1], that it is clean, or that it is the likeliest kind of weather if any.
         probabilities: of all kinds; they sum to 1.
     """
 
@@ -55,7 +53,7 @@ class Decision:
         sure = f"{round(100 * self.confidence)} %"
         if self.kind != MIXED:
             return f"{self.kind}, {sure}"
-        likeliest = max(self.probabilities, key=lambda kind: self.probabilities[kind])
+        likeliest = max((kind for kind in self.probabilities if kind != "clean"), key=self.probabilities.__getitem__)
         return f"{MIXED}, {sure}" if likeliest == MIXED else f"{MIXED}, {likeliest} by {sure} only"
 
     def document(self) -> dict[str, Any]:
@@ -64,14 +62,26 @@ class Decision:
         return {"kind": self.kind, "confidence": round(self.confidence, 4), "probabilities": probabilities}
 
 
-def decide(probabilities: Mapping[str, float], threshold: float) -> Decision:
-    """Return the likeliest kind, or `mixed` where it is less likely than `threshold`.
+def decide(probabilities: Mapping[str, float], clean: float, threshold: float) -> Decision:
+    """Return what a picture shows: `clean` where that is as likely as `clean`, else the likeliest kind of weather.
 
-    >>> decide({"rain": 0.7, "snow": 0.3}, 0.5).kind, decide({"rain": 0.4, "snow": 0.6}, 0.7).kind
-    ('rain', 'mixed')
+    Whether there is weather and which are two questions. A picture that is perhaps clean is restored anyway, and then
+    the label of what else it could show is still better than none. Where that kind is less likely than `threshold`
+    among all kinds of weather, it is `mixed`.
+
+    >>> decide({"rain": 0.2, "snow": 0.1, "clean": 0.7}, 0.65, 0.5).kind
+    'clean'
+    >>> decide({"rain": 0.3, "snow": 0.1, "clean": 0.6}, 0.65, 0.5)[:2]
+    ('rain', 0.75)
+    >>> decide({"rain": 0.2, "snow": 0.2, "clean": 0.6}, 0.65, 0.6).kind
+    'mixed'
     """
-    kind = max(probabilities, key=lambda name: probabilities[name])
-    confidence = probabilities[kind]
+    none = probabilities.get("clean", 0.0)
+    if none >= clean:
+        return Decision("clean", none, dict(probabilities))
+    kinds = {kind: value for kind, value in probabilities.items() if kind != "clean"}
+    kind = max(kinds, key=lambda name: kinds[name])
+    confidence = kinds[kind] / max(1 - none, 1e-12)
     return Decision(kind if confidence >= threshold else MIXED, confidence, dict(probabilities))
 
 
@@ -125,7 +135,7 @@ class Detector:
             ArrayError: the array cannot be a picture.
         """
         pixels = image if isinstance(image, Tensor) else images.from_any(image)[0][0].pixels
-        return decide(self.probabilities(pixels[None])[0], self.recipe.threshold)
+        return decide(self.probabilities(pixels[None])[0], self.recipe.clean, self.recipe.threshold)
 
     @torch.no_grad()
     def probabilities(self, pictures: Tensor) -> list[dict[str, float]]:

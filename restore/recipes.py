@@ -53,7 +53,8 @@ class DetectorRecipe(Spec):
         task: what it was trained to tell apart.
         network: that looks.
         labels: what its answers mean; `unknown` stands for weather of several kinds.
-        threshold: the lowest confidence of an answer; below it, the weather counts as unknown.
+        clean: the lowest probability at which a picture counts as clean: it is then left as it is.
+        threshold: the lowest confidence in a kind of weather; below it, the weather counts as unknown.
     """
 
     kind: Literal["detector"] = "detector"
@@ -62,7 +63,8 @@ class DetectorRecipe(Spec):
     task: Detection = Detection()
     network: TwoViewsSpec = TwoViewsSpec()
     labels: tuple[str, ...] = LABELS
-    threshold: float = Field(0.5, ge=0, le=1)
+    clean: float = Field(0.65, ge=0, le=1)
+    threshold: float = Field(0.45, ge=0, le=1)
 
     @property
     def patches(self) -> Patches:

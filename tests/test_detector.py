@@ -49,12 +49,13 @@ def photo() -> np.ndarray:
 
 
 def test_an_unsure_answer_is_mixed() -> None:
-    assert decide({"rain": 0.6, "clean": 0.4}, 0.6).label == "rain"
-    unsure = decide({"rain": 0.55, "clean": 0.45}, 0.6)
-    assert (unsure.kind, unsure.label, unsure.clean, unsure.confidence) == ("mixed", "unknown", False, 0.55)
-    assert str(unsure) == "mixed, rain by 55 % only" and str(decide({"clean": 1.0}, 0.5)) == "clean, 100 %"
-    assert str(decide({"mixed": 0.9, "rain": 0.1}, 0.5)) == "mixed, 90 %"
-    assert unsure.document() == {"kind": "mixed", "confidence": 0.55, "probabilities": {"rain": 0.55, "clean": 0.45}}
+    assert decide({"rain": 0.6, "snow": 0.4}, 0.65, 0.6).label == "rain"
+    unsure = decide({"mixed": 0.1, "rain": 0.25, "snow": 0.15, "clean": 0.5}, 0.65, 0.6)
+    assert (unsure.kind, unsure.label, unsure.clean, unsure.confidence) == ("mixed", "unknown", False, 0.5)
+    assert str(unsure) == "mixed, rain by 50 % only" and str(decide({"clean": 1.0}, 0.65, 0.5)) == "clean, 100 %"
+    assert str(decide({"mixed": 0.9, "rain": 0.1}, 0.65, 0.5)) == "mixed, 90 %"
+    probabilities = {"mixed": 0.1, "rain": 0.25, "snow": 0.15, "clean": 0.5}
+    assert unsure.document() == {"kind": "mixed", "confidence": 0.5, "probabilities": probabilities}
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 90), (70, 50)])
@@ -81,8 +82,8 @@ def test_the_network_is_told_what_was_found(restorer: Restorer, photo: np.ndarra
 
 def test_a_label_that_the_model_lacks_is_not_told(restorer: Restorer) -> None:
     restorer.recipe = restorer.recipe.model_copy(update={"labels": ("unknown", "rain", "snow", "haze")})
-    assert restorer.told(decide({"raindrop": 1.0}, 0.5)) == 0
-    assert restorer.told(decide({"snow": 1.0}, 0.5)) == 2
+    assert restorer.told(decide({"raindrop": 1.0}, 0.65, 0.5)) == 0
+    assert restorer.told(decide({"snow": 1.0}, 0.65, 0.5)) == 2
 
 
 def test_a_clean_picture_is_left_as_it_is(restorer: Restorer, photo: np.ndarray) -> None:
@@ -179,7 +180,7 @@ def test_detectors_and_their_objective_belong_together() -> None:
             load_train_config("detector", [change])
 
 
-@pytest.mark.parametrize("name", ["coffee", "chelsea", "astronaut"])
+@pytest.mark.parametrize("name", ["coffee", "chelsea"])
 def test_the_detector_that_ships_knows_the_obvious(name: str) -> None:
     detector = Detector.from_pretrained(device="cpu")
     clean = to_picture(getattr(data, name)()).pixels[None] / 2 + 0.5

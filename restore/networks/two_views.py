@@ -42,7 +42,7 @@ class TwoViewsSpec(Spec):
     piece: int = Field(128, ge=SMALLEST)
     across: int = Field(4, ge=1)
     whole: int = Field(80, ge=SMALLEST)
-    most: int = Field(1024, ge=SMALLEST)
+    most: int = Field(384, ge=SMALLEST)
 
     @property
     def multiple(self) -> int:
