@@ -71,7 +71,7 @@ def decide(probabilities: Mapping[str, float], clean: float, threshold: float) -
 
     >>> decide({"rain": 0.2, "snow": 0.1, "clean": 0.7}, 0.65, 0.5).kind
     'clean'
-    >>> decide({"rain": 0.3, "snow": 0.1, "clean": 0.6}, 0.65, 0.5)[:2]
+    >>> decide({"rain": 0.375, "snow": 0.125, "clean": 0.5}, 0.65, 0.5)[:2]
     ('rain', 0.75)
     >>> decide({"rain": 0.2, "snow": 0.2, "clean": 0.6}, 0.65, 0.6).kind
     'mixed'
