@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from restore import images
-from restore.degradations.masks import read_mask
+from restore.degradations.masks import find_mask, read_mask
+from restore.detector import Decision
 from restore.errors import ConfigError, ImageError, RestoreError
 from restore.images import Picture
 from restore.images.probe import reason as told
@@ -102,6 +103,7 @@ class Outcome:
         seconds: that reading, restoring and writing took, waiting left aside.
         width: of the result, 0 where there is none.
         height: of the result.
+        decision: what the picture shows, for task `auto`.
     """
 
     job: Job
@@ -111,6 +113,7 @@ class Outcome:
     seconds: float = 0.0
     width: int = 0
     height: int = 0
+    decision: Decision | None = None
 
 
 def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = False) -> list[Job]:
@@ -176,22 +179,6 @@ def _names(path: Path) -> Iterator[str | tuple[int, int]]:
     # on disks that do not tell a.png from A.png the paths differ, and the file is one
     if found.st_ino:
         yield found.st_dev, found.st_ino
-
-
-def find_mask(masks: Path, source: Path) -> Path:
-    """Return the mask of a picture: the one file, or that of its name in a folder.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if not masks.exists():
-        raise ConfigError(f"no such mask: {masks}")
-    if not masks.is_dir():
-        return masks
-    found = sorted(path for path in masks.iterdir() if path.stem == source.stem and path.is_file())
-    if not found:
-        raise ConfigError(f"{masks} holds no mask named {source.stem}")
-    return found[0]
 
 
 def restore_files(
@@ -298,6 +285,7 @@ class _Restored:
     before: Picture | None
     deviation: Tensor | None
     seconds: float
+    decision: Decision | None = None
 
 
 def _attempt(job: Job, alone: bool, work: Callable[[], T]) -> T | Outcome:
@@ -366,7 +354,8 @@ def _restore(
     restored = restorer.task(options.task).finish(opened.picture, posterior.mean, opened.request)
     before = opened.picture if options.compare else None
     deviation = posterior.deviation if options.uncertainty else None
-    return _Restored(opened.job, restored, before, deviation, opened.seconds + time.perf_counter() - start)
+    seconds = opened.seconds + time.perf_counter() - start
+    return _Restored(opened.job, restored, before, deviation, seconds, posterior.decision)
 
 
 def _finish(done: _Restored | Outcome, options: Options) -> Outcome:
@@ -375,7 +364,7 @@ def _finish(done: _Restored | Outcome, options: Options) -> Outcome:
     start = time.perf_counter()
     written, result = _write(done, options), done.restored
     seconds = done.seconds + time.perf_counter() - start
-    return Outcome(done.job, "restored", written, "", seconds, result.width, result.height)
+    return Outcome(done.job, "restored", written, "", seconds, result.width, result.height, done.decision)
 
 
 def _write(done: _Restored, options: Options) -> tuple[Path, ...]:

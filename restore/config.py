@@ -14,21 +14,24 @@ from restore import resources
 from restore.degradations import LABELS
 from restore.diffusion.denoiser import LevelInput
 from restore.diffusion.guidance import Droppable
-from restore.diffusion.objective import Classification, ContinuousBound, Objective, Problem, Simple
+from restore.diffusion.objective import Classification, ContinuousBound, Objective, Problem, Recognition, Simple
 from restore.diffusion.parameterization import Prediction
-from restore.diffusion.schedule import Cosine, Learned, Linear, ScheduleSpec
+from restore.diffusion.schedule import Cosine, Learned, ScheduleSpec
 from restore.diffusion.threshold import Static, ThresholdSpec
 from restore.errors import ConfigError
 from restore.muon import Muon
-from restore.networks import ClassifierNetworkSpec, EfficientUNetSpec, NetworkSpec
+from restore.networks import EfficientUNetSpec, NetworkSpec
 from restore.patches import Patches
+from restore.recipes import ClassifierRecipe, DetectorRecipe
 from restore.sampling import DDIM, SamplerSpec
 from restore.schema import Spec, apply_overrides, parse, read_yaml
 from restore.sources import Source
 from restore.tasks import TaskSpec, Weather
 
 __all__ = [
+    "AnyRecipe",
     "ClassifierRecipe",
+    "DetectorRecipe",
     "ModelCard",
     "Preset",
     "Recipe",
@@ -141,37 +144,6 @@ class Recipe(Spec):
         return self.labels.index(self.tasks[task])
 
 
-class ClassifierRecipe(Spec):
-    """A classifier of noised pictures: it guides a model, and restores nothing by itself."""
-
-    kind: Literal["classifier"] = "classifier"
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    tasks: dict[str, str] = Field({"guide": "unknown"})
-    network: ClassifierNetworkSpec
-    schedule: ScheduleSpec = Linear()
-    level_input: LevelInput = "t"
-    level_scale: float = Field(1.0, gt=0)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What it tells apart."""
-        return LABELS
-
-    @property
-    def patches(self) -> Patches:
-        """How it sees pictures: as they come, without a thumbnail."""
-        return Patches()
-
-    @property
-    def task(self) -> Weather:
-        """Which degradations it tells apart."""
-        return Weather()
-
-    def problem(self) -> Problem:
-        """Return at which levels it is asked; the prediction counts for nothing."""
-        return Problem(self.schedule.build(), "x0", self.level_input, self.level_scale)
-
-
 class Original(Spec):
     """Where a published model comes from.
 
@@ -201,7 +173,15 @@ class Score(Spec):
 
 def _recipe_kind(document: Any) -> str:
     kind = document.get("kind") if isinstance(document, dict) else getattr(document, "kind", None)
-    return "classifier" if kind == "classifier" else "model"
+    return kind if kind in {"classifier", "detector"} else "model"
+
+
+AnyRecipe = Annotated[
+    Annotated[Recipe, Tag("model")]
+    | Annotated[ClassifierRecipe, Tag("classifier")]
+    | Annotated[DetectorRecipe, Tag("detector")],
+    Discriminator(_recipe_kind),
+]
 
 
 class ModelCard(Spec):
@@ -223,9 +203,7 @@ class ModelCard(Spec):
         limits: what it is bad at.
     """
 
-    recipe: Annotated[
-        Annotated[Recipe, Tag("model")] | Annotated[ClassifierRecipe, Tag("classifier")], Discriminator(_recipe_kind)
-    ]
+    recipe: AnyRecipe
     summary: str
     weights: str = ""
     sha256: str
@@ -307,9 +285,7 @@ class Validation(Spec):
 class TrainConfig(Spec):
     """A training run; all randomness follows from `seed` and the step, so that a resumed run is the same run."""
 
-    model: Annotated[
-        Annotated[Recipe, Tag("model")] | Annotated[ClassifierRecipe, Tag("classifier")], Discriminator(_recipe_kind)
-    ]
+    model: AnyRecipe
     data: Source
     output: Path
     stages: tuple[Stage, ...] = Field(min_length=1)
@@ -336,8 +312,12 @@ class TrainConfig(Spec):
                 raise ValueError(f"a stage's patch must be a multiple of {multiple} up to {self.region}")
         if isinstance(self.objective, Classification) != isinstance(self.model, ClassifierRecipe):
             raise ValueError("model kind classifier and objective kind classification belong together")
-        if isinstance(self.objective, Classification) and (self.label_drop or self.validation.pictures):
-            raise ValueError("a classifier needs every label and restores nothing: set label_drop and pictures to 0")
+        if isinstance(self.objective, Recognition) != isinstance(self.model, DetectorRecipe):
+            raise ValueError("model kind detector and objective kind recognition belong together")
+        looks = isinstance(self.objective, Classification | Recognition)
+        if looks and (self.label_drop or self.validation.pictures):
+            name = "classifier" if isinstance(self.objective, Classification) else "detector"
+            raise ValueError(f"a {name} needs every label and restores nothing: set label_drop and pictures to 0")
         if isinstance(self.objective, ContinuousBound) and not isinstance(self.model.schedule, Learned):
             raise ValueError("objective kind continuous_bound trains a schedule of kind learned, not a fixed one")
         if (

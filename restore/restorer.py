@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restore import checkpoints, images, resources
-from restore.config import ModelCard, Recipe
+from restore import checkpoints, images
+from restore.config import Recipe
 from restore.contracts import Condition, Denoiser, Estimate, Level
+from restore.detector import AUTO, Decision, Detector
 from restore.devices import fast_dtype, home_of, pick_device, placed
 from restore.diffusion.guidance import ClassifierFree
 from restore.errors import ArrayError, ConfigError
 from restore.images import Picture
 from restore.masks import Masked
+from restore.models import find_weights, is_file, model_card
 from restore.patches import Patches, batches, compiled, in_patches, thumbnail
 from restore.sampling import Moments, SamplerSpec, SeededNoise, Step
-from restore.schema import parse, read_yaml
-from restore.tasks import Request, Task
+from restore.schema import parse
+from restore.tasks import Request, Task, Weather
 
 __all__ = [
     "Observed",
@@ -93,8 +96,9 @@ class Restorer:
         place = pick_device(device)
         path = find_weights(model)
         opened = checkpoints.open_checkpoint(path, config, overrides)
-        if opened.recipe.get("kind") == "classifier":
-            raise ConfigError(f"{path} is a classifier: it guides a model, and restores nothing by itself")
+        if (kind := opened.recipe.get("kind")) in ("classifier", "detector"):
+            use = "guides a model" if kind == "classifier" else "tells --task auto what there is to remove"
+            raise ConfigError(f"{path} is a {kind}: it {use}, and restores nothing by itself")
         recipe = parse(Recipe, opened.recipe, str(path))
         recipe = recipe.preset(preset) if preset else recipe
         network = checkpoints.assemble(recipe.network.build, opened.tensors, str(path))
@@ -117,14 +121,43 @@ class Restorer:
         return getattr(self.recipe.network, "halo", None)
 
     def task(self, name: str | None = None) -> Task:
-        """Return the task of a name, the recipe's first by default.
+        """Return the task of a name, the recipe's first by default; `auto` is weather of a kind that is found out.
 
         Raises:
-            ConfigError: the model does not know it.
+            ConfigError: the model does not know it, or cannot be told what `auto` finds.
+            MissingResource: `auto` has no detector.
         """
+        if name == AUTO and self.detector:
+            return self.recipe.task
         name = name or next(iter(self.recipe.tasks))
         self.recipe.label(name)
         return self.recipe.task.asked(name)
+
+    @property
+    def tellable(self) -> bool:
+        """Whether the model restores weather and can be told its kind, so that there is something to find out."""
+        told = set(self.recipe.tasks.values()) - {"unknown", "clean"}
+        return isinstance(self.recipe.task, Weather) and bool(told)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """What decides for `auto`.
+
+        Raises:
+            ConfigError: the model cannot be told what it finds.
+            MissingResource: its weights are not there.
+        """
+        if not self.tellable:
+            raise ConfigError(
+                f"model {self.recipe.name!r} cannot be told which weather a picture shows, so that task {AUTO!r} has "
+                f"nothing to decide; it knows {', '.join(self.recipe.tasks)}"
+            )
+        return Detector.from_pretrained(device=str(self.device))
+
+    def told(self, decision: Decision) -> int:
+        """Return the label that the network is told after a decision; that of the unknown where it has no other."""
+        name = decision.label if decision.label in self.recipe.labels else "unknown"
+        return self.recipe.labels.index(name)
 
     def denoiser(
         self, on_batch: Callable[[int], None] | None = None, seeds: Sequence[int] = (), clipped: bool = True
@@ -230,7 +263,8 @@ class Restorer:
 
         Args:
             degraded: (3, H, W) in [-1, 1].
-            task: one of the recipe's; its first by default.
+            task: one of the recipe's; its first by default. `auto` asks a detector which one, and leaves a clean
+                picture as it is; the answer's `decision` says what it found.
             request: what else is asked for: a mask, a scale, a border.
             steps: of the sampler; the recipe's by default.
             samples: how many; held as a running mean, so that memory does not grow with them.
@@ -239,19 +273,23 @@ class Restorer:
 
         Raises:
             ConfigError: an unknown task, a request that does not fit it, or a number of steps or samples out of range.
+            MissingResource: task `auto` has no detector.
         """
         if samples < 1:
             raise ConfigError(f"samples must be at least 1, not {samples}")
-        label = self.recipe.label(task or next(iter(self.recipe.tasks)))
-        sampler = self.sampler(steps, samples)
-        asked = self.task(task)
+        asked, sampler = self.task(task), self.sampler(steps, samples)
         image, hole = asked.prepare(degraded[None], request or Request())
+        decision = self.detector(degraded) if task == AUTO else None
+        if decision is not None and decision.clean:
+            return Posterior(degraded.cpu(), torch.zeros_like(degraded.cpu()) if samples > 1 else None, None, decision)
+        label = self.recipe.label(task or next(iter(self.recipe.tasks))) if decision is None else self.told(decision)
         moments = Moments()
         for k in range(samples):
             seeds = [seed if k == 0 else seed_of(seed, k)]
             x = self.restore(image, label=label, hole=hole, seeds=seeds, sampler=sampler, on_batch=on_batch)
             moments.add(asked.polish(image.to(x), x)[0].cpu())
-        return Posterior(moments.mean, moments.deviation() if samples > 1 else None, None if hole is None else hole[0])
+        spread = moments.deviation() if samples > 1 else None
+        return Posterior(moments.mean, spread, None if hole is None else hole[0], decision)
 
     def sampler(self, steps: int | None = None, samples: int = 1) -> SamplerSpec:
         """Return the recipe's sampler, with another number of steps where one is given.
@@ -289,7 +327,7 @@ class Restorer:
         Args:
             image: a path (gives a `Picture`, which has `save`), a `Picture`, a PIL image, a NumPy array (H, W),
                 (H, W, 3) or (H, W, 4), uint8, uint16 or float in [0, 1], or a tensor (3, H, W) or (B, 3, H, W).
-            task: one of the recipe's tasks; its first by default.
+            task: one of the recipe's tasks, or `auto`; its first by default.
             request: what else is asked for; see `restore.tasks.Request`.
             options: `steps`, `samples` and `seed`, as in `posterior`.
 
@@ -315,11 +353,13 @@ class Posterior:
         mean: the restored picture.
         deviation: how far the samples scatter at each pixel; None for a single sample.
         hole: (1, H, W), 1 where pixels were asked for, where others were kept; None asks for all.
+        decision: which weather was found, for task `auto`.
     """
 
     mean: Tensor
     deviation: Tensor | None
     hole: Tensor | None = None
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True)
@@ -339,36 +379,3 @@ class Observed:
 def seed_of(*parts: int) -> int:
     """Return a 63-bit seed that depends on all parts and nothing else."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]) >> 1
-
-
-def model_card(name: str) -> ModelCard:
-    """Return the card of a model by its name.
-
-    Raises:
-        ConfigError: there is no model of that name.
-    """
-    return parse(ModelCard, read_yaml(resources.config_path("models", name)), f"the card of model {name}")
-
-
-def is_file(model: str | Path) -> bool:
-    """Return whether a model is given by a file, not by a name: it has a suffix or a folder, or is there."""
-    path = Path(model)
-    return path.suffix in {".safetensors", ".pt", ".pth", ".tar", ".ckpt"} or len(path.parts) > 1 or path.is_file()
-
-
-def find_weights(model: str | Path) -> Path:
-    """Return the file of weights of a model, by name or path.
-
-    Raises:
-        ConfigError: there is neither a shipped model nor a file of that name.
-    """
-    if not is_file(model):
-        card = model_card(str(model))
-        if not card.weights:
-            where = f"download it from {card.url}" if card.url else "its authors do not distribute it"
-            raise ConfigError(f"the weights of {model} do not ship: {where}, and pass the file instead of the name")
-        return resources.weights_path(card.weights)
-    path = Path(model)
-    if not path.is_file():
-        raise ConfigError(f"no such file of weights: {path} (`restore models list` shows what ships)")
-    return path

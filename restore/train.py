@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from restore import checkpoints
-from restore.config import ClassifierRecipe, Recipe, Stage, TrainConfig
+from restore.config import AnyRecipe, Recipe, Stage, TrainConfig
 from restore.contracts import Condition
 from restore.data.loading import Ahead, PairStore, PictureStore
 from restore.degradations import Random
@@ -249,9 +249,9 @@ class Trainer:
         with (self.config.output / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(progress.__dict__) + "\n")
 
-    def recipe(self) -> Recipe | ClassifierRecipe:
+    def recipe(self) -> AnyRecipe:
         """Return the model's recipe with what follows from its training."""
-        if isinstance(self.config.model, ClassifierRecipe):
+        if not isinstance(self.config.model, Recipe):
             return self.config.model
         drops = {"label": self.config.label_drop, "image": self.config.image_drop}
         changes: dict[str, Any] = {"dropped": tuple(what for what, share in drops.items() if share > 0)}
@@ -263,7 +263,7 @@ class Trainer:
     def restorer(self) -> Restorer:
         """Return the averaged weights as a model that can restore."""
         recipe = self.recipe()
-        assert isinstance(recipe, Recipe)  # a run that trains a classifier has no pictures to look at
+        assert isinstance(recipe, Recipe)  # a run that trains a classifier or a detector has no pictures to look at
         return Restorer(recipe, self.ema.module, device=self.device)
 
     @torch.no_grad()

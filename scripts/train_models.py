@@ -26,7 +26,7 @@ from restore.config import load_train_config
 from restore.restorer import model_card
 
 ROOT = Path(__file__).resolve().parent.parent
-MODELS = ("weather", "upscale_x2", "upscale_x4", "inpaint", "jpeg", "colorize")
+MODELS = ("weather", "detector", "upscale_x2", "upscale_x4", "inpaint", "jpeg", "colorize")
 
 
 def train(name: str, folders: list[Path], runs: Path, settings: list[str]) -> None:

@@ -61,6 +61,7 @@ def model_and_tasks(tasks: list[str], degradations: list[str], scale: int | None
         ConfigError: the degradations are undone by different models, or no model that ships knows the task.
     """
     from restore.degradations.names import named
+    from restore.evaluate import TOLD
 
     kinds = [named(degradation) for degradation in degradations]
     needs = {(UNDONE_BY.get(kind.kind), getattr(kind, "scale", None)) for kind in kinds} or {(None, None)}
@@ -68,7 +69,8 @@ def model_and_tasks(tasks: list[str], degradations: list[str], scale: int | None
         raise ConfigError(f"{', '.join(degradations)} are undone by different models: evaluate one, or pass --model")
     task, factor = needs.pop()
     tasks = tasks or ([task] if task is not None else [])
-    return model_for(next(iter(tasks), None), scale or factor), tasks
+    first = next((name for name in tasks if name != TOLD), None)
+    return model_for(first, scale or factor), tasks
 
 
 def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:
@@ -79,6 +81,8 @@ def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:
     """
     from restore import checkpoints
     from restore.config import Recipe
+    from restore.detector import AUTO
+    from restore.evaluate import TOLD
     from restore.restorer import find_weights
     from restore.schema import parse
 
@@ -86,6 +90,8 @@ def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:
         raise ConfigError("--root without a dataset card takes that of the model's task: name a card, or one --model")
     recipe = parse(Recipe, checkpoints.open_checkpoint(find_weights(models[0])).recipe, models[0])
     asked = next(iter(tasks or recipe.tasks))
+    if asked in (AUTO, TOLD):
+        return recipe.task.card
     recipe.label(asked)
     return recipe.task.asked(asked).card
 

@@ -56,7 +56,7 @@ def model_for(task: str | None, scale: int | None = None, default: str = "weathe
     """Return the name of the model that ships for a task: the default one, else the one that was made for it.
 
     Args:
-        task: None takes the default model.
+        task: None and `auto` take the default model.
         scale: the factor of super-resolution, where one was asked for.
         default: the first choice, if it knows the task.
 
@@ -66,11 +66,19 @@ def model_for(task: str | None, scale: int | None = None, default: str = "weathe
     if task is None:
         return default
     from restore import resources
+    from restore.config import Recipe
+    from restore.detector import AUTO
     from restore.restorer import model_card
 
+    if task == AUTO:
+        return default
     shipped = set(resources.list_weights())
     recipes = {name: model_card(name) for name in resources.list_configs("models")}
-    recipes = {name: card.recipe for name, card in recipes.items() if Path(card.weights).stem in shipped}
+    recipes = {
+        name: card.recipe
+        for name, card in recipes.items()
+        if Path(card.weights).stem in shipped and isinstance(card.recipe, Recipe)
+    }
     knowing = {name: recipe for name, recipe in recipes.items() if task in recipe.tasks}
     if not knowing:
         known = list(dict.fromkeys(task for recipe in recipes.values() for task in recipe.tasks))

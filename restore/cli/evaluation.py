@@ -45,7 +45,12 @@ def evaluate(
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", "-t", help="Tasks; by default the first, or for a made degradation told and blind."),
+        typer.Option(
+            "--task",
+            "-t",
+            help="Tasks, with commas; `auto` asks the detector, `told` is that of the degradation that was made. [the "
+            "first; for a made degradation told and blind]",
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.")] = None,
     samples: Annotated[
@@ -84,7 +89,7 @@ def evaluate(
 
       restore evaluate --input rainy/ --target clean/ --task derain --report out/
 
-      restore evaluate --clean photographs/ --degradation rain,snow,haze --seed 0
+      restore evaluate --clean photographs/ --degradation rain,snow,haze --task told,weather,auto --seed 0
 
       restore evaluate kodak24 --root data/Kodak24 --degradation rain --model weather,mine.safetensors
 

@@ -26,8 +26,8 @@ Task = Annotated[
     typer.Option(
         "--task",
         "-t",
-        help="What to do: derain, desnow, dehaze, raindrop or weather (find out by itself, the default); inpaint, "
-        "upscale, colorize, uncrop or jpeg, with a model for it.",
+        help="What to do: auto (a detector finds out which weather), derain, desnow, dehaze, raindrop or weather (told "
+        "nothing, the default); inpaint, upscale, colorize, uncrop or jpeg, with a model for it.",
     ),
 ]
 Steps = Annotated[
@@ -109,7 +109,7 @@ def run(
 
       restore run rainy.jpg -o clear.png --task derain --compare
 
-      restore run holiday/ -o holiday-restored/ --on-exists skip
+      restore run holiday/ -o holiday-restored/ --task auto --on-exists skip
 
       restore run '*.png' -o out --steps 4 --samples 4 --uncertainty
 
@@ -254,7 +254,9 @@ def _line(outcome: Outcome) -> tuple[str, TextIO]:
         return f"{outcome.status}: {outcome.reason}", sys.stderr
     size = f"{outcome.width}x{outcome.height}"
     written = ", ".join(map(str, outcome.written))
-    return f"{outcome.job.source} -> {written}  {size}, {outcome.seconds:.1f} s", sys.stdout
+    found = outcome.decision
+    decided = "" if found is None else f"  (auto: {found}{'; left as it is' if found.clean else ''})"
+    return f"{outcome.job.source} -> {written}  {size}, {outcome.seconds:.1f} s{decided}", sys.stdout
 
 
 def _document(outcome: Outcome) -> dict[str, object]:
@@ -267,6 +269,7 @@ def _document(outcome: Outcome) -> dict[str, object]:
         "seconds": round(outcome.seconds, 3),
         "width": outcome.width,
         "height": outcome.height,
+        "decision": None if outcome.decision is None else outcome.decision.document(),
     }
 
 

@@ -17,10 +17,21 @@ from torch import Tensor
 from restore import images
 from restore.degradations.fields import enlarge, smooth_field
 from restore.degradations.random import CountRange, Random
-from restore.errors import DataError
+from restore.errors import ConfigError, DataError
 from restore.schema import Spec
 
-__all__ = ["Border", "Box", "Center", "FreeForm", "Hybrid", "Irregular", "MaskFiles", "MaskSpec", "read_mask"]
+__all__ = [
+    "Border",
+    "Box",
+    "Center",
+    "FreeForm",
+    "Hybrid",
+    "Irregular",
+    "MaskFiles",
+    "MaskSpec",
+    "find_mask",
+    "read_mask",
+]
 
 
 FIELD = 96  # cells of the grid on which the distance from strokes is computed, along the longer side
@@ -228,6 +239,22 @@ def read_mask(path: Path, white: Literal["restore", "keep"] = "restore") -> Tens
         raise DataError(f"{path} is a folder, not a mask")
     bright = (images.read(path).pixels.mean(0, keepdim=True) > 0).float()
     return bright if white == "restore" else 1 - bright
+
+
+def find_mask(masks: Path, source: Path) -> Path:
+    """Return the mask of a picture: the one file, or that of its name in a folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not masks.exists():
+        raise ConfigError(f"no such mask: {masks}")
+    if not masks.is_dir():
+        return masks
+    found = sorted(path for path in masks.iterdir() if path.stem == source.stem and path.is_file())
+    if not found:
+        raise ConfigError(f"{masks} holds no mask named {source.stem}")
+    return found[0]
 
 
 MaskSpec = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from restore.evaluate.cases import Case, Digests, Loaded, made_cases, paired_cases
 from restore.evaluate.engine import Plan, Shown, evaluate, kept_path, show
-from restore.evaluate.methods import Method, ModelMethod, Output, OutputFolder, Unrestored, tasks_for
+from restore.evaluate.methods import TOLD, Method, ModelMethod, Output, OutputFolder, Unrestored, tasks_for
 from restore.evaluate.provenance import Provenance
 from restore.evaluate.records import Journal, Record
 from restore.evaluate.scoring import Scoring, score_all
@@ -12,6 +12,7 @@ from restore.evaluate.sets import SetScores, score_sets
 from restore.evaluate.summary import Comparison, Row, Series, compare, gain_of, group, per_picture, summarise_rows
 
 __all__ = [
+    "TOLD",
     "Case",
     "Comparison",
     "Digests",

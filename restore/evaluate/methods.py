@@ -15,13 +15,17 @@ from torch import Tensor
 from restore import images
 from restore.data.files import walk
 from restore.data.joined import size_of
-from restore.errors import DataError, ImageError
+from restore.detector import AUTO
+from restore.errors import ConfigError, DataError, ImageError
 from restore.evaluate.cases import Case, Loaded, enlarged_to
 from restore.evaluate.likelihood import bits_per_dim, check_likelihood
 from restore.restorer import Posterior, Restorer, seed_of
 from restore.sampling import Moments, SamplerSpec
 
-__all__ = ["Method", "ModelMethod", "Output", "OutputFolder", "Unrestored", "tasks_for"]
+__all__ = ["TOLD", "Method", "ModelMethod", "Output", "OutputFolder", "Unrestored", "tasks_for"]
+
+TOLD = "told"
+"""Stands for the task of the degradation that was made."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class ModelMethod:
 
     Attributes:
         model: how the table calls it.
-        task: one of its tasks.
+        task: one of its tasks, or `auto`.
         restorer: the model.
         sha256: of its file of weights.
         steps: of the sampler; the recipe's by default.
@@ -105,9 +109,11 @@ class ModelMethod:
     likelihood: bool = False
 
     def __post_init__(self) -> None:
-        self.restorer.recipe.label(self.task)
+        self.restorer.task(self.task)
         _ = self.sampler
         if self.likelihood:
+            if self.task == AUTO:
+                raise ConfigError("bits per dimension are those of one label: name a task in place of auto")
             check_likelihood(self.restorer.recipe)
 
     @property
@@ -117,8 +123,8 @@ class ModelMethod:
 
     @property
     def label(self) -> str:
-        """The degradation that the network is told; `unknown` makes it find out by itself."""
-        return self.restorer.recipe.tasks[self.task]
+        """The degradation that the network is told; `unknown` makes it find out by itself, `auto` asks the detector."""
+        return AUTO if self.task == AUTO else self.restorer.recipe.tasks[self.task]
 
     def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
         """Return the mean of the samples, the time of each, and the tiles that the network has seen.
@@ -137,18 +143,21 @@ class ModelMethod:
             restored = self._together(shown, seed)
             seconds = (time.perf_counter() - start) / len(members)
             tiles = self.restorer.evaluations(*restored[0].mean.shape[-2:], self.steps, self.samples)
-            outputs |= {
-                i: Output(x.mean, seconds, tiles, x.deviation, x.hole) for i, x in zip(members, restored, strict=True)
-            }
+            for i, x in zip(members, restored, strict=True):
+                seen = 0 if x.decision is not None and x.decision.clean else tiles
+                outputs[i] = Output(x.mean, seconds, seen, x.deviation, x.hole)
         return [outputs[index] for index in range(len(cases))]
 
     def _together(self, shown: list[tuple[Case, Tensor]], seed: int) -> list[Posterior]:
         """Return the samples' mean and spread for each of some pictures of one size, as `Restorer.posterior` would."""
         task = self.restorer.task(self.task)
         requests = [case.request(task, seed, *picture.shape[-2:]) for case, picture in shown]
-        if len(shown) == 1:
+        if len(shown) == 1 or self.task == AUTO:  # with a decision each, pictures have little to share
             options = {"task": self.task, "steps": self.steps, "samples": self.samples, "seed": seed}
-            return [self.restorer.posterior(shown[0][1], request=requests[0], **options)]
+            return [
+                self.restorer.posterior(picture, request=request, **options)
+                for (_, picture), request in zip(shown, requests, strict=True)
+            ]
         label = self.restorer.recipe.label(self.task)
         prepared = [task.prepare(picture[None], said) for (_, picture), said in zip(shown, requests, strict=True)]
         image = torch.cat([one.image for one in prepared])
@@ -180,6 +189,7 @@ class ModelMethod:
             "sha256": self.sha256,
             "task": self.task,
             "told": self.label,
+            **({"detector": self.restorer.detector.sha256} if self.task == AUTO else {}),
             "sampler": self.sampler.model_dump(mode="json"),
             "samples": self.samples,
             "levels_of_likelihood": (self.steps or self.restorer.schedule.T) if self.likelihood else 0,
@@ -281,19 +291,19 @@ def tasks_for(restorer: Restorer, label: str | None, asked: Sequence[str] = ()) 
     Args:
         restorer: the model.
         label: of the degradation; None where it is not known, which gives the model's first task.
-        asked: tasks that the user named.
+        asked: tasks that the user named; `told` is replaced by that of the degradation, or the blind one without any.
 
     Raises:
         ConfigError: the model does not know a task that was asked for.
     """
     tasks = restorer.recipe.tasks
-    for task in asked:
-        restorer.recipe.label(task)
-    if asked:
-        return list(asked)
     first = next(iter(tasks))
-    if label is None:
-        return [first]
     told = [task for task, name in tasks.items() if name == label][:1]
     blind = [task for task, name in tasks.items() if name == "unknown"][:1]
-    return told + blind or [first]
+    if asked:
+        for task in asked:
+            if task != TOLD:
+                restorer.task(task)
+        replaced = (told or blind or [first] if task == TOLD else [task] for task in asked)
+        return list(dict.fromkeys(task for several in replaced for task in several))
+    return [first] if label is None else told + blind or [first]

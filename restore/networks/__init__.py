@@ -9,6 +9,7 @@ from pydantic import Field
 from restore.networks.classifier import Classifier, ClassifierSpec
 from restore.networks.efficient_unet import EfficientUNet, EfficientUNetSpec
 from restore.networks.encoder import Encoder, EncoderSpec
+from restore.networks.two_views import TwoViews, TwoViewsSpec
 from restore.networks.unet import UNet, UNetSpec
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Encoder",
     "EncoderSpec",
     "NetworkSpec",
+    "TwoViews",
+    "TwoViewsSpec",
     "UNet",
     "UNetSpec",
 ]

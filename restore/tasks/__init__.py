@@ -8,6 +8,7 @@ from pydantic import Field
 
 from restore.tasks.colorization import Colorization
 from restore.tasks.compression import Compression
+from restore.tasks.detection import Detection
 from restore.tasks.inpainting import Inpainting, Uncropping
 from restore.tasks.super_resolution import SuperResolution
 from restore.tasks.task import Example, Prepared, Request, Task
@@ -16,6 +17,7 @@ from restore.tasks.weather import Weather
 __all__ = [
     "Colorization",
     "Compression",
+    "Detection",
     "Example",
     "Inpainting",
     "Prepared",

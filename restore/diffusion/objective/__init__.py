@@ -14,6 +14,7 @@ from restore.diffusion.objective.history import LossHistory
 from restore.diffusion.objective.hybrid import Hybrid, Variational
 from restore.diffusion.objective.levels import Antithetic, AtTheEnd, Continuous, Importance, LevelSampling, Uniform
 from restore.diffusion.objective.problem import Answer, Problem
+from restore.diffusion.objective.recognition import Recognition
 from restore.diffusion.objective.simple import Simple
 from restore.diffusion.objective.weighting import P2, MinSNR, Weighting
 
@@ -33,6 +34,7 @@ __all__ = [
     "MinSNR",
     "Objective",
     "Problem",
+    "Recognition",
     "Simple",
     "Uniform",
     "Variational",
@@ -45,7 +47,7 @@ def _simple_by_default(document: Any) -> Any:
 
 
 Objective = Annotated[
-    Simple | Variational | Hybrid | FewStep | ContinuousBound | Classification,
+    Simple | Variational | Hybrid | FewStep | ContinuousBound | Classification | Recognition,
     Field(discriminator="kind"),
     BeforeValidator(_simple_by_default),
 ]

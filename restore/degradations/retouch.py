@@ -1,0 +1,68 @@
+"""Photographs differently developed: what a picture may look like in good weather."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from restore.degradations.blur import gaussian_blur
+from restore.degradations.grayscale import luma
+from restore.degradations.random import PositiveRange, Random, Range
+from restore.schema import Spec
+
+__all__ = ["Retouch"]
+
+
+class Retouch(Spec):
+    """Tones, colours and sharpness as photographers, cameras and programs leave them.
+
+    Attributes:
+        chance: share of pictures whose tones change.
+        gamma: exponent of the values; below 1 is brighter.
+        contrast: of the values around the middle.
+        brightness: added to the values.
+        saturation: of the colours; 0 is gray.
+        gray: share of pictures without any colour.
+        sharpness: below 0 is softer, above 0 sharper.
+        sharpness_chance: share of pictures that are softer or sharper.
+    """
+
+    kind: Literal["retouch"] = "retouch"
+    chance: float = Field(0.5, ge=0, le=1)
+    gamma: PositiveRange = (0.55, 1.7)
+    contrast: PositiveRange = (0.6, 1.25)
+    brightness: Range = (-0.12, 0.2)
+    saturation: Range = (0.3, 1.3)
+    gray: float = Field(0.05, ge=0, le=1)
+    sharpness: Range = (-1.0, 1.5)
+    sharpness_chance: float = Field(0.2, ge=0, le=1)
+
+    def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
+        """Return `clean` (B, 3, H, W) in [0, 1] retouched; the severity changes nothing."""
+        toned, edged = random.chance(self.chance), random.chance(self.sharpness_chance)
+        gray = random.chance(self.gray)
+        gamma, contrast = random.log_within(self.gamma), random.within(self.contrast)
+        brightness, saturation = random.within(self.brightness), random.within(self.saturation)
+        sharpness = random.within(self.sharpness)
+        gamma, contrast = torch.where(toned, gamma, 1.0), torch.where(toned, contrast, 1.0)
+        brightness = torch.where(toned, brightness, 0.0)
+        saturation = torch.where(gray, 0.0, torch.where(toned, saturation, 1.0))
+        image = clean.clone()
+        # most of a small batch's time is spent in passes over all pixels: only what changes is touched
+        index = (toned | gray).nonzero()[:, 0]
+        if len(index):
+            gamma, contrast, brightness, saturation = (
+                x[index, None, None, None] for x in (gamma, contrast, brightness, saturation)
+            )
+            # contrast turns around the middle of the range, so that a dark picture does not get paler with it
+            some = image[index].clamp_(0, 1).pow_(gamma).sub_(0.5).mul_(contrast).add_(brightness + 0.5)
+            image[index] = torch.lerp(luma(some), some, saturation)
+        index = edged.nonzero()[:, 0]
+        if len(index):
+            some = image[index]
+            soft = gaussian_blur(some, torch.full((len(some), 2), 1.2, device=image.device))
+            image[index] = some + sharpness[index, None, None, None] * (some - soft)
+        return image.clamp_(0, 1)

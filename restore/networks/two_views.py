@@ -1,0 +1,134 @@
+"""A small timm network that looks at a picture twice: at pieces as they are, and at the whole of it made small."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from restore.schema import Spec
+
+__all__ = ["TwoViews", "TwoViewsSpec", "pieces", "reduced"]
+
+SMALLEST = 32
+"""Sides below this are continued by their edge pixels: the trunk halves its input five times."""
+
+
+class TwoViewsSpec(Spec):
+    """The hyper-parameters of `TwoViews`.
+
+    Attributes:
+        trunk: a residual network of timm, by its name.
+        stem: width of the first convolutions, for pieces and for the whole.
+        channels: width of the four levels behind them, for pieces.
+        coarse: the same for the whole.
+        labels: number of classes.
+        piece: side of the square pieces, in pixels.
+        across: at most so many pieces side by side, and so many below each other.
+        whole: the small whole has as many pixels as a square of this side.
+        most: a picture of more pixels than a square of this side is reduced to that before pieces are cut.
+    """
+
+    kind: Literal["two_views"] = "two_views"
+    trunk: Literal["resnet10t", "resnet14t", "resnet18d", "resnet26t"] = "resnet10t"
+    stem: tuple[int, int] = (16, 12)
+    channels: tuple[int, int, int, int] = (24, 48, 96, 128)
+    coarse: tuple[int, int, int, int] = (16, 24, 48, 64)
+    labels: int = Field(7, ge=2)
+    piece: int = Field(128, ge=SMALLEST)
+    across: int = Field(4, ge=1)
+    whole: int = Field(80, ge=SMALLEST)
+    most: int = Field(384, ge=SMALLEST)
+
+    @property
+    def multiple(self) -> int:
+        """Both sides of an input must be multiples of this; any size will do."""
+        return 1
+
+    def build(self) -> TwoViews:
+        """Return the network with fresh weights; nothing is downloaded."""
+        return TwoViews(self)
+
+
+class TwoViews(nn.Module):
+    """Logits of a picture, from its fine detail and from its coarse one.
+
+    Streaks and flakes are fine: they are seen where no pixel is averaged with its neighbours. Haze is the work of
+    distance, and shows in the tones of the whole picture. Each view has a trunk of its own, for the statistics that
+    batch normalisation keeps are not the same. Features are averaged over a view, which tells how much there is of
+    something, and their highest is taken, which tells whether there is any: a few drops on a lens.
+    """
+
+    def __init__(self, spec: TwoViewsSpec) -> None:
+        from timm import create_model
+
+        super().__init__()
+        self.spec = spec
+        self.fine, self.coarse = (
+            create_model(spec.trunk, pretrained=False, num_classes=0, in_chans=6, stem_width=stem, channels=channels)
+            for stem, channels in zip(spec.stem, (spec.channels, spec.coarse), strict=True)
+        )
+        width = 2 * (spec.channels[-1] + spec.coarse[-1])
+        # the features are all positive, and so a step of the head would move all logits of a kind at once
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, spec.labels))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return the (B, labels) logits of (B, 3, H, W) pictures in [-1, 1], of any size from 1 x 1.
+
+        In training one piece of each picture is seen, the middle of what the training run cut at random; otherwise
+        the logits of all pieces are averaged.
+        """
+        spec = self.spec
+        coarse = _features(self.coarse, reduced(picture, spec.whole))
+        cut = pieces(reduced(picture, spec.most), spec.piece, 1 if self.training else spec.across)
+        fine = _features(self.fine, torch.cat(cut)).unflatten(0, (len(cut), len(picture)))
+        return self.head(torch.cat([fine, coarse.expand(len(cut), -1, -1)], dim=2)).mean(0)
+
+
+def _features(trunk: nn.Module, view: Tensor) -> Tensor:
+    """Return the (B, 2 C) mean and highest features of a (B, 3, h, w) view."""
+    height, width = view.shape[-2:]
+    border = (0, max(SMALLEST - width, 0), 0, max(SMALLEST - height, 0))
+    view = F.pad(view, border, mode="replicate") if any(border) else view
+    x = trunk.forward_features(_shown(view).contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+    return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
+
+
+def _shown(view: Tensor) -> Tensor:
+    """Return (B, 6, h, w): the (B, 3, h, w) view, its details at two scales, and its darkest channel.
+
+    A network finds all of this by itself, given time. Streaks are a few grey levels on pictures that span all of them,
+    and the darkest channel is what haze lifts first (He et al. 2009).
+    """
+    luma = view.mean(1, keepdim=True)
+    fine, wide = (luma - F.avg_pool2d(luma, k, 1, k // 2, count_include_pad=False) for k in (3, 9))
+    return torch.cat([view, 4 * fine, 2 * wide, view.amin(1, keepdim=True)], dim=1)
+
+
+def reduced(picture: Tensor, side: int) -> Tensor:
+    """Return (B, C, H, W) pictures with about side x side pixels at most, each the mean of those that it stands for."""
+    height, width = picture.shape[-2:]
+    scale = side / math.sqrt(height * width)
+    if scale >= 1:
+        return picture
+    return F.interpolate(picture, size=(max(1, round(height * scale)), max(1, round(width * scale))), mode="area")
+
+
+def pieces(picture: Tensor, side: int, across: int) -> list[Tensor]:
+    """Return squares of (B, C, H, W) pictures, evenly spread from border to border; one alone lies in the middle.
+
+    >>> [piece.mean().item() for piece in pieces(torch.arange(8.0).reshape(1, 1, 1, 8), 2, 2)]
+    [0.5, 6.5]
+    """
+
+    def starts(length: int) -> list[int]:
+        number = min(across, math.ceil(length / side))
+        room = max(length - side, 0)
+        return [room * i // (number - 1) for i in range(number)] if number > 1 else [room // 2]
+
+    height, width = picture.shape[-2:]
+    return [picture[..., y : y + side, x : x + side] for y in starts(height) for x in starts(width)]

@@ -1,0 +1,53 @@
+"""Detection: which weather a picture shows, if any."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from restore.degradations import LABELS, Mixture, Random
+from restore.degradations.retouch import Retouch
+from restore.tasks.task import Example, Examples, Task
+
+__all__ = ["Detection"]
+
+
+class Detection(Task):
+    """The weather of a picture is to be named; what it shows is drawn by the training run's mixture.
+
+    Attributes:
+        faint: weather below this severity counts as none: it is hard to see, and its removal costs more than it gains.
+        lean: exponent of drawn severities; below 1, weather is heavier than an even draw: of faint weather there is
+            little to learn.
+        before: how photographs are developed before the weather. A pale photograph is not a hazy one.
+        after: and after it, as photographs of weather are; less, since strong changes look like haze.
+    """
+
+    kind: Literal["detection"] = "detection"
+    faint: float = Field(0.1, ge=0, le=1)
+    lean: float = Field(0.6, gt=0)
+    before: Retouch = Retouch()
+    after: Retouch = Retouch(
+        chance=0.2,
+        gamma=(0.8, 1.25),
+        contrast=(0.85, 1.1),
+        brightness=(-0.05, 0.05),
+        saturation=(0.7, 1.2),
+        gray=0.02,
+        sharpness_chance=0.1,
+    )
+
+    def examples(self, weather: Mixture) -> Examples:
+        """Return what makes training pictures: weather on photographs that were developed in many ways."""
+
+        def make(clean: Tensor, random: Random, severity: float | None) -> Example:
+            strength = random.severity(severity)
+            strength = strength**self.lean if severity is None else strength
+            degraded, label = weather.sample(self.before(clean, random), random, strength)
+            none = torch.full_like(label, LABELS.index("clean"))
+            return Example(self.after(degraded, random) * 2 - 1, torch.where(strength < self.faint, none, label))
+
+        return make
