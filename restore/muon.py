@@ -1,4 +1,4 @@
-"""Muon: steps along the orthogonalised momentum of each weight matrix, which learn faster a step than Adam's.
+"""Muon: steps along the orthogonalised momentum of each weight matrix.
 
 Momentum of a matrix is replaced by the nearest semi-orthogonal matrix, U V^T of its singular value decomposition, so
 that rare directions are learnt as fast as common ones (Jordan et al. 2024, "Muon: An optimizer for hidden layers in
