@@ -175,19 +175,15 @@ def _depth_of(depth: Path | None, path: Path) -> Path | None:
     Raises:
         ConfigError: the folder has none.
     """
-    if depth is None or not depth.is_dir():
-        return depth
-    found = sorted(other for other in depth.iterdir() if other.stem == path.stem and other.is_file())
-    if not found:
+    found = None if depth is None else images.namesake(depth, path)
+    if depth is not None and found is None:
         raise ConfigError(f"{depth} holds no depth map named {path.stem}")
-    return found[0]
+    return found
 
 
 def _mask_of(mask: Path | None, path: Path) -> Path | None:
     """Return the mask of a picture's name in a folder, or where there is none, what was given."""
-    if mask is None or not mask.is_dir():
-        return mask
-    return next((other for other in images.list_images([mask]) if other.stem == path.stem), mask)
+    return None if mask is None else images.namesake(mask, path) or mask
 
 
 def severities(

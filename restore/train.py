@@ -89,9 +89,8 @@ class Sampler:
         if stage.regions % self.world:
             raise ConfigError(f"{stage.regions} regions cannot be shared by {self.world} processes")
         where = (step, stage.regions, self.config.region, self.config.seed)
-        if isinstance(self._store, PairStore):
-            return self._store.labelled(*where, rank=self.rank, world=self.world)
-        return (self._store.regions(*where, rank=self.rank, world=self.world),)
+        found = self._store.regions(*where, rank=self.rank, world=self.world)
+        return found if isinstance(found, tuple) else (found,)
 
     def __call__(self, step: int) -> tuple[Tensor, Condition]:
         """Return x0, (B, 3, p, p) in [-1, 1], and its condition, for a step counted from 0."""
@@ -298,7 +297,7 @@ class Trainer:
                 part = held.part([index for index, label in enumerate(held.labels) if label == name])
                 store = _store(part, labels)
                 assert isinstance(store, PairStore)
-                *pictures, label = store.labelled(0, len(store), size, 0, augment="none")
+                *pictures, label = store.regions(0, len(store), size, 0, augment="none")
                 degraded, clean = (x.to(self.device).float() / 255 for x in pictures)
                 yield name or "unknown", Example(task.from_pairs(degraded), label.to(self.device)), clean
             return

@@ -259,7 +259,7 @@ class PairStore(_Store):
 
     Args:
         pairs: (input, target) files.
-        labels: a number for each pair, which `labelled` hands out; 0 by default.
+        labels: a number for each pair, which `regions` hands out; 0 by default.
         memory_mb: see `PictureStore`.
         corrupt_limit: see `PictureStore`.
         device: see `PictureStore`.
@@ -289,27 +289,13 @@ class PairStore(_Store):
         rank: int = 0,
         world: int = 1,
         augment: Augment = "horizontal",
-    ) -> tuple[Tensor, Tensor]:
-        """Return (input, target), each uint8 (batch / world, 3, size, size), cut and flipped alike.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (input, target, labels): uint8 (batch / world, 3, size, size) twice, cut and flipped alike, and int64.
 
         Raises:
             ConfigError: the batch cannot be divided by `world`.
             DataError: more pairs are damaged than allowed.
         """
-        return self.labelled(step, batch, size, seed, rank=rank, world=world, augment=augment)[:2]
-
-    def labelled(
-        self,
-        step: int,
-        batch: int,
-        size: int,
-        seed: int,
-        *,
-        rank: int = 0,
-        world: int = 1,
-        augment: Augment = "horizontal",
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what `regions` returns, and the label of each pair, (batch / world,) int64."""
         picked, stacked = self._regions(step, batch, size, seed, rank, world, augment)
         return stacked[:, :3], stacked[:, 3:], torch.tensor([self.labels[index] for index in picked])
 

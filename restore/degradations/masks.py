@@ -249,12 +249,10 @@ def find_mask(masks: Path, source: Path) -> Path:
     """
     if not masks.exists():
         raise ConfigError(f"no such mask: {masks}")
-    if not masks.is_dir():
-        return masks
-    found = sorted(path for path in masks.iterdir() if path.stem == source.stem and path.is_file())
-    if not found:
+    found = images.namesake(masks, source)
+    if found is None:
         raise ConfigError(f"{masks} holds no mask named {source.stem}")
-    return found[0]
+    return found
 
 
 MaskSpec = Annotated[

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from restore.images.compare import side_by_side
 from restore.images.forms import Form, from_any, to_picture
-from restore.images.listing import list_images
+from restore.images.listing import list_images, namesake
 from restore.images.picture import ImageWarning, Metadata, Picture
 from restore.images.read import MAX_PIXELS, peek, read
 from restore.images.write import WRITABLE, write
@@ -36,6 +36,7 @@ __all__ = [
     "Picture",
     "from_any",
     "list_images",
+    "namesake",
     "peek",
     "read",
     "side_by_side",

@@ -12,7 +12,7 @@ from restore.errors import ImageError
 from restore.images.picture import printable
 from restore.images.write import WRITABLE
 
-__all__ = ["list_images", "natural_key"]
+__all__ = ["list_images", "namesake", "natural_key"]
 
 # Photographs of telephones are listed although they are refused: one line about each is better than silence.
 SUFFIXES = frozenset(WRITABLE) | {".pnm", ".pbm", ".apng", ".mpo", ".heic", ".heif"}
@@ -86,3 +86,13 @@ def natural_key(path: str | os.PathLike[str]) -> list[tuple[int, int, str]]:
     """
     parts = re.split(r"(\d+)", os.fspath(path).casefold())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+
+
+def namesake(given: Path, source: Path) -> Path | None:
+    """Return the file that belongs to a picture: `given` itself, or if it is a folder that of the picture's name in it.
+
+    None where the folder holds no file of that name, whatever its suffix.
+    """
+    if not given.is_dir():
+        return given
+    return min((path for path in given.iterdir() if path.stem == source.stem and path.is_file()), default=None)

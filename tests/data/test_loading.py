@@ -128,7 +128,7 @@ def test_pairs_are_cut_alike(tmp_path: Path, save: Callable, picture: Callable) 
     pairs = folder_pairs(tmp_path / "input", tmp_path / "target")
     store = PairStore([(pair.input, pair.target) for pair in pairs])
     for augment in ("none", "horizontal", "dihedral"):
-        source, truth = store.regions(1, 16, 40, 0, augment=augment)
+        source, truth, _ = store.regions(1, 16, 40, 0, augment=augment)
         assert source.shape == truth.shape == (16, 3, 40, 40) and torch.equal(255 - source, truth)
     assert len({store.regions(step, 1, 40, 0)[1].numpy().tobytes() for step in range(8)}) > 4
 

@@ -175,7 +175,7 @@ def test_real_pairs_load_through_their_cards(folder: str, shared: Path) -> None:
     assert len(pairs) == count and all(pair.input.name == pair.target.name for pair in pairs)
     if folder != "REVIDE_real_haze_4":
         store = PairStore([(pair.input, pair.target) for pair in pairs[:3]])
-        source, truth = store.regions(0, 2, 32, 0)
+        source, truth, _ = store.regions(0, 2, 32, 0)
         assert source.shape == truth.shape == (2, 3, 32, 32) and not store.corrupt
 
 
