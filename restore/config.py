@@ -18,7 +18,7 @@ from restore.diffusion.objective import Classification, ContinuousBound, Objecti
 from restore.diffusion.parameterization import Prediction
 from restore.diffusion.schedule import Cosine, Learned, ScheduleSpec
 from restore.diffusion.threshold import Static, ThresholdSpec
-from restore.errors import ConfigError
+from restore.errors import ConfigError, did_you_mean
 from restore.muon import Muon
 from restore.networks import EfficientUNetSpec, NetworkSpec
 from restore.patches import Patches
@@ -140,7 +140,8 @@ class Recipe(Spec):
             ConfigError: the model does not know the task.
         """
         if task not in self.tasks:
-            raise ConfigError(f"model {self.name!r} does not know task {task!r}; it knows {', '.join(self.tasks)}")
+            hint, known = did_you_mean(task, self.tasks), ", ".join(self.tasks)
+            raise ConfigError(f"model {self.name!r} does not know task {task!r}; {hint}it knows {known}")
         return self.labels.index(self.tasks[task])
 
 

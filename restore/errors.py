@@ -18,6 +18,9 @@ Messages name the value that was given, the values that are accepted, and what t
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "ArrayError",
     "CheckpointError",
@@ -29,6 +32,7 @@ __all__ = [
     "RestoreError",
     "TensorMismatch",
     "UnsafeCheckpoint",
+    "did_you_mean",
 ]
 
 
@@ -74,3 +78,13 @@ class TensorMismatch(CheckpointError):
 
 class MissingResource(RestoreError):
     """Something optional is not installed or not downloaded; the message names the command that gets it."""
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a question with the names that look like the one given and a space behind it, or nothing.
+
+    >>> did_you_mean("derane", ["derain", "desnow"])
+    'did you mean derain? '
+    """
+    near = difflib.get_close_matches(name.lower(), list(names), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}? " if near else ""

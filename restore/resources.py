@@ -6,11 +6,10 @@ looked up first, and an editable install has no `_share`, so it never reads a st
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Literal
 
-from restore.errors import ConfigError
+from restore.errors import ConfigError, did_you_mean
 
 __all__ = ["card_path", "config_path", "list_cards", "list_configs", "list_weights", "weights_path"]
 
@@ -75,7 +74,5 @@ def _find(folder: Path, name: str, suffix: str, what: str) -> Path:
     # Only listed names are joined to the folder, so that no name can climb out of it.
     if name in names:
         return folder / f"{name}{suffix}"
-    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
     listing = f"the names are: {', '.join(names)}" if names else f"{folder} holds none"
-    raise ConfigError(f"no {what} is named {name!r}; {hint}{listing}")
+    raise ConfigError(f"no {what} is named {name!r}; {did_you_mean(name, names)}{listing}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from restore.errors import ConfigError
+from restore.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from restore.restorer import Restorer
@@ -83,7 +83,8 @@ def model_for(task: str | None, scale: int | None = None, default: str = "weathe
     if not knowing:
         known = list(dict.fromkeys(task for recipe in recipes.values() for task in recipe.tasks))
         raise ConfigError(
-            f"no model that ships knows task {task!r}; the tasks are {', '.join(known) or 'none'}. "
+            f"no model that ships knows task {task!r}; {did_you_mean(task, known)}"
+            f"the tasks are {', '.join(known) or 'none'}. "
             "Pass --model with a file of weights (`restore train` makes one)"
         )
     scales = {name: getattr(recipe.task, "scale", None) for name, recipe in knowing.items()}

@@ -55,7 +55,8 @@ class Classifier(nn.Module):
         self.stem = nn.Conv2d(3 * spec.stem**2, spec.channels[0], 3, padding=1)
         self.level = nn.Sequential(nn.Linear(e, e), nn.SiLU(), nn.Linear(e, e))
         self.down = nn.ModuleList(
-            nn.ModuleList(Block(c, e) for _ in range(n)) for c, n in zip(spec.channels, spec.blocks, strict=True)
+            nn.ModuleList(Block(c, e, normalised=True) for _ in range(n))
+            for c, n in zip(spec.channels, spec.blocks, strict=True)
         )
         self.shrink = nn.ModuleList(
             nn.Conv2d(c, wider, 2, stride=2) for c, wider in zip(spec.channels, spec.channels[1:], strict=False)

@@ -1,9 +1,14 @@
 """The default network: a compact conditional U-Net that runs well on a CPU and takes pictures of any size.
 
-Palette-style channel concatenation of the condition and x_t, a pixel-unshuffle stem, dense 3x3 convolutions only, and
-normalisation over the channels of each pixel, so that a picture's size changes nothing. The noise level and a
-degradation label modulate every block. A thumbnail of the whole picture tells a small patch about its surroundings
-(the colour of the haze, say); its last layer starts at zero, so that a network without it is the same network.
+Palette-style channel concatenation of the condition and x_t, a pixel-unshuffle stem and dense 3x3 convolutions only, so
+that a picture's size changes nothing. The noise level and a degradation label modulate every block. A thumbnail of the
+whole picture tells a small patch about its surroundings (the colour of the haze, say); its last layer starts at zero,
+so that a network without it is the same network.
+
+Nothing is normalised, as in EDSR (Lim et al. 2017): the pixels of a flat area are, but for their brightness, all alike,
+and a normalisation of each pixel's channels makes a white streak on a grey wall look like the wall. The output is a
+gain and an offset for every pixel of the condition, because that is how weather acts: haze is `J t + A (1 - t)`, a
+streak of rain `J (1 - a) + c a`, and both are undone by one multiplication and one addition.
 """
 
 from __future__ import annotations
@@ -37,6 +42,8 @@ class EfficientUNetSpec(Spec):
         gated: x_t is multiplied by the level's value, which must be sqrt(alpha_bar) or alpha_bar: the share of the
             picture in x_t. Where nothing of the picture is left, nothing of the noise is seen, and the network need
             not learn to ignore it.
+        gain: the prediction is `gain * (condition + 1) + offset` with black at -1, not an offset alone.
+        normalised: every block normalises the channels of each pixel first.
     """
 
     kind: Literal["efficient_unet"] = "efficient_unet"
@@ -49,6 +56,8 @@ class EfficientUNetSpec(Spec):
     context: int = Field(96, ge=0)
     learned_variance: bool = False
     gated: bool = True
+    gain: bool = True
+    normalised: bool = False
 
     @property
     def multiple(self) -> int:
@@ -87,10 +96,11 @@ def pixel_norm(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = No
 
 
 class Block(nn.Module):
-    """A residual block: normalise, modulate, convolve, SiLU, convolve."""
+    """A residual block: normalise if it shall, modulate, convolve, SiLU, convolve."""
 
-    def __init__(self, channels: int, embedding: int) -> None:
+    def __init__(self, channels: int, embedding: int, normalised: bool = False) -> None:
         super().__init__()
+        self.normalised = normalised
         self.modulation = nn.Linear(embedding, 2 * channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
@@ -103,13 +113,18 @@ class Block(nn.Module):
         """Return the block's output, same shape as x, (B, C, H, W); without gradients, x is overwritten."""
         scale, shift = self.modulation(embedding).chunk(2, dim=1)
         if torch.is_grad_enabled():
-            h = torch.addcmul(shift[..., None, None], pixel_norm(x), 1 + scale[..., None, None])
-            return x + self.conv2(F.silu(self.conv1(h)))
-        if len(embedding) == 1:
-            h = pixel_norm(x, 1 + scale[0], shift[0])
+            return x + self.conv2(F.silu(self.conv1(self._modulated(x, scale, shift))))
+        return x.add_(self.conv2(F.silu(self.conv1(self._modulated(x, scale, shift)), inplace=True)))
+
+    def _modulated(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        if self.normalised:
+            if len(scale) == 1 and not torch.is_grad_enabled():
+                return pixel_norm(x, 1 + scale[0], shift[0])
+            x = pixel_norm(x)
         else:
-            h = torch.addcmul(shift[..., None, None], pixel_norm(x), 1 + scale[..., None, None])
-        return x.add_(self.conv2(F.silu(self.conv1(h), inplace=True)))
+            # nothing tames what a scale far from 1 does in one block after the other
+            scale = torch.tanh(scale)
+        return torch.addcmul(shift[..., None, None], x, 1 + scale[..., None, None])
 
 
 class Context(nn.Module):
@@ -156,12 +171,12 @@ class EfficientUNet(nn.Module):
         self.shrink = nn.ModuleList()
         self.grow = nn.ModuleList()
         for i, (c, n) in enumerate(zip(spec.channels, spec.blocks, strict=True)):
-            self.down.append(nn.ModuleList(Block(c, e) for _ in range(n)))
+            self.down.append(nn.ModuleList(Block(c, e, spec.normalised) for _ in range(n)))
             if i + 1 < len(spec.channels):
                 self.shrink.append(nn.Conv2d(c, spec.channels[i + 1], 2, stride=2))
                 self.grow.append(nn.Conv2d(spec.channels[i + 1], 4 * c, 1))
-                self.up.append(nn.ModuleList(Block(c, e) for _ in range(n)))
-        outputs = 6 if spec.learned_variance else 3
+                self.up.append(nn.ModuleList(Block(c, e, spec.normalised) for _ in range(n)))
+        outputs = 3 + 3 * spec.learned_variance + 3 * spec.gain
         self.head = nn.Conv2d(width, outputs * spec.stem**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -213,4 +228,10 @@ class EfficientUNet(nn.Module):
                 x = block(x, embedding)
         # not normalised here: the way around the blocks is what carries brightness to the output
         x = self.head(x)
-        return F.pixel_shuffle(x, self.spec.stem) if self.spec.stem > 1 else x
+        if self.spec.stem > 1:
+            x = F.pixel_shuffle(x, self.spec.stem)
+        if not self.spec.gain:
+            return x
+        offset, gain = x[:, :-3], x[:, -3:]
+        shone = gain * (condition.image[:, :3] + 1)
+        return shone + offset if offset.shape[1] == 3 else torch.cat([shone + offset[:, :3], offset[:, 3:]], dim=1)

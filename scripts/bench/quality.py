@@ -72,7 +72,7 @@ def pairs(options: argparse.Namespace, labels: tuple[str, ...]) -> Iterator[tupl
             clean = clean[..., top : top + options.crop, left : left + options.crop].contiguous()
         for label in options.weather:
             if label in labels:
-                degraded = parts[label](clean, Random([1000 + i]))
+                degraded = parts[label](clean, Random([1000 + i]), options.severity)
                 yield label, degraded.mul(255).round_().div_(255), clean
 
 
@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=24)
     parser.add_argument("--crop", type=int, default=0, help="side of the middle that is taken; 0 for all")
     parser.add_argument("--weather", nargs="+", default=WEATHER)
+    parser.add_argument("--severity", type=float, help="of the weather, 0 to 1; drawn by default")
     parser.add_argument("--ways", nargs="+", help="names from the table; all by default")
     parser.add_argument("--blind", action="store_true", help="do not tell the model what weather it is")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -121,7 +121,7 @@ def test_names_and_folders_are_kept(cli, photographs: Path, tiny_model: Path, tm
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--task", "derian"), 2, "does not know task 'derian'; it knows weather, derain"),
+        (("--task", "derian"), 2, "does not know task 'derian'; did you mean derain? it knows weather, derain"),
         (("--steps", "5000"), 2, "between 1 and 1000"),
         (("--device", "gpu"), 2, "choose auto, cpu or cuda"),
         (("--dtype", "fp8"), 2, "choose auto, fp32, bf16"),

@@ -14,10 +14,13 @@ from restore.networks import EfficientUNet, EfficientUNetSpec
 SPEC = EfficientUNetSpec(channels=(8, 16, 24), blocks=(1, 2, 1), embedding=16, context=8)
 
 
-@pytest.fixture(scope="module")
-def network() -> EfficientUNet:
+PLAIN = SPEC.model_copy(update={"normalised": True, "gain": False})
+
+
+@pytest.fixture(scope="module", params=[SPEC, PLAIN], ids=["gain", "normalised"])
+def network(request: pytest.FixtureRequest) -> EfficientUNet:
     torch.manual_seed(0)
-    network = SPEC.build().eval()
+    network = request.param.build().eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -53,7 +56,7 @@ def test_pictures_of_a_batch_do_not_see_each_other(network: EfficientUNet) -> No
 
 
 def test_moving_the_picture_moves_the_answer(network: EfficientUNet) -> None:
-    """Normalisation per pixel: what is far from the border does not know where it is, or how large the picture is."""
+    """What is far from the border does not know where it is, or how large the picture is."""
     x_t, value, condition = inputs(1, 256, 256)
     whole = network(x_t, value, condition)
     part = condition.map(image=condition.image[..., 64:, 32:])
@@ -94,6 +97,25 @@ def test_without_context_it_is_the_network_that_was_trained_without() -> None:
     assert torch.equal(network(x_t, value, condition), network(x_t, value, condition.map(context=None, box=None)))
 
 
+def test_the_gain_is_of_the_brightness() -> None:
+    """`gain * (condition + 1) + offset`: a head that answers a constant gain makes the picture so much brighter."""
+    network = SPEC.build().eval()
+    with torch.no_grad():
+        network.head.bias[-3 * SPEC.stem**2 :] = 0.5
+    x_t, value, condition = inputs(2, 16, 16)
+    torch.testing.assert_close(network(x_t, value, condition), 0.5 * (condition.image + 1))
+
+
+def test_the_learned_variance_has_no_gain() -> None:
+    network = SPEC.model_copy(update={"learned_variance": True}).build().eval()
+    with torch.no_grad():
+        network.head.bias[-3 * SPEC.stem**2 :] = 0.5
+    x_t, value, condition = inputs(2, 16, 16)
+    prediction, variance = network(x_t, value, condition).chunk(2, dim=1)
+    torch.testing.assert_close(prediction, 0.5 * (condition.image + 1))
+    assert variance.abs().max() == 0
+
+
 def test_no_label_is_the_label_unknown(network: EfficientUNet) -> None:
     x_t, value, condition = inputs(2, 16, 16)
     unknown = condition.map(label=torch.zeros(2, dtype=torch.int64))
@@ -102,7 +124,7 @@ def test_no_label_is_the_label_unknown(network: EfficientUNet) -> None:
 
 def test_bfloat16_is_the_same_function(network: EfficientUNet) -> None:
     x_t, value, condition = inputs(1, 32, 32)
-    half = SPEC.build().eval()
+    half = network.spec.build().eval()
     half.load_state_dict(network.state_dict())
     half = half.to(torch.bfloat16)
     got = half(x_t.bfloat16(), value, condition.to(dtype=torch.bfloat16)).float()
@@ -111,7 +133,7 @@ def test_bfloat16_is_the_same_function(network: EfficientUNet) -> None:
 
 
 def test_gradients_reach_every_parameter(network: EfficientUNet) -> None:
-    live = SPEC.build()
+    live = network.spec.build()
     live.load_state_dict(network.state_dict())
     live(*inputs(2, 16, 16)).square().mean().backward()
     silent = [n for n, p in live.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
