@@ -53,6 +53,7 @@ def ways(own: Patches, sampler: SamplerSpec) -> dict[str, tuple[Patches, Sampler
     }
     for size, overlap in ((512, 16), (256, 64), (256, 32), (256, 8), (128, 32), (128, 8), (64, 8)):
         found[f"tiles of {size}, overlap {overlap}"] = cut(size=size, overlap=overlap, batch=4), sampler
+    found["tiles of 128, overlap 8, guarded"] = cut(size=128, overlap=8, batch=4, guard=1.0), sampler
     for steps in (1, 2, 4, 10, 25):
         found[f"shifted 64, {steps}"] = shifted, DDIM(steps=steps)
     for steps in (1, 2, 4, 10, 25):
