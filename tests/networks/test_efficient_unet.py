@@ -52,7 +52,7 @@ def test_fresh_weights_answer_nothing() -> None:
 def test_pictures_of_a_batch_do_not_see_each_other(network: EfficientUNet) -> None:
     x_t, value, condition = inputs(3, 16, 24)
     alone = torch.cat([network(x_t[i : i + 1], value[i : i + 1], condition.select(slice(i, i + 1))) for i in range(3)])
-    torch.testing.assert_close(network(x_t, value, condition), alone, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(network(x_t, value, condition), alone, rtol=1e-5, atol=1e-4)
 
 
 def test_moving_the_picture_moves_the_answer(network: EfficientUNet) -> None:
