@@ -158,11 +158,14 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, resume: bool = False, device: str = "auto") -> None:
         from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
         from timm.scheduler.cosine_lr import CosineLRScheduler
         from timm.utils.model_ema import ModelEmaV3
 
         self.config = config
         cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+        # it is one for the whole process, and refuses another precision than the first run's; the processes stay joined
+        AcceleratorState._reset_state(reset_partial_state=False)
         self.accelerator = Accelerator(mixed_precision=self._precision(cpu), cpu=cpu)
         self.device = self.accelerator.device
         self.last = config.output / "last.pt"

@@ -83,6 +83,14 @@ def test_a_batch_does_not_depend_on_how_many_processes_share_it(config: TrainCon
     assert torch.equal(condition.label, torch.cat([c.label for _, c in halves]))
 
 
+def test_runs_of_one_process_may_differ_in_precision(config: TrainConfig, tmp_path: Path) -> None:
+    for precision in ("fp32", "bf16", "fp32"):
+        changed = config.model_copy(update={"precision": precision, "output": tmp_path / f"as {precision}"})
+        trainer = Trainer(changed, resume=True, device="cpu")
+        assert trainer.accelerator.mixed_precision == {"fp32": "no", "bf16": "bf16"}[precision]
+        assert trainer._update(*trainer.sampler(0)).isfinite()
+
+
 def test_pairs_are_trained_on_with_their_label(config: TrainConfig, photographs: Path) -> None:
     pairs = {"kind": "pairs", "input": photographs, "target": photographs, "label": "rain"}
     config = TrainConfig(**{**config.model_dump(), "data": pairs, "label_drop": 0.0})
