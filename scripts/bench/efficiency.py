@@ -78,7 +78,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     fp32 = Restorer.from_pretrained(options.model, device=options.device, dtype=torch.float32)
     types = dict.fromkeys((torch.float32, fast_dtype(fp32.device)))
-    rows, best = [], (0.0, lambda: None, 0, 0.0)
+    rows, best = [], (0.0, Counter[str](), 0, 0.0)
     for dtype in types:
         restorer = replace(fp32, dtype=dtype)
         networks = {"as it is": restorer.network}
@@ -99,11 +99,11 @@ def main() -> None:
                     [kind, shape, name, flop / 1e9, milliseconds, f"{reached:.0f}", f"{limit:.0f}", f"{share:.0%}"]
                 )
                 if share > best[0]:
-                    best = (share, call, flop, rate)
+                    # at once, for the next type converts the very same network
+                    best = (share, losses(call, options.device.startswith("cuda")), flop, rate)
     print(describe(options.device), "\n")
     print(table(["type", "tiles x side", "network", "GFLOP", "ms", "GFLOP/s", "matrix product", "share"], rows))
-    _, call, flop, rate = best
-    spent = losses(call, options.device.startswith("cuda"))
+    _, spent, flop, rate = best
     total = sum(spent.values())
     ideal = flop / rate * 1e3
     print(f"\nThe best of these, by kind of operation; at the rate of the product it would take {ideal:.1f} ms:\n")
