@@ -117,6 +117,7 @@ class Block(nn.Module):
         return x.add_(self.conv2(F.silu(self.conv1(self._modulated(x, scale, shift)), inplace=True)))
 
     def _modulated(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Return x, (B, C, H, W), scaled and shifted by (B, C) each; not normalised, it is at most doubled."""
         if self.normalised:
             if len(scale) == 1 and not torch.is_grad_enabled():
                 return pixel_norm(x, 1 + scale[0], shift[0])

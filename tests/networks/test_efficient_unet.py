@@ -10,9 +10,9 @@ from torch import Tensor
 
 from restore.contracts import Condition
 from restore.networks import EfficientUNet, EfficientUNetSpec
+from restore.networks.efficient_unet import Block
 
 SPEC = EfficientUNetSpec(channels=(8, 16, 24), blocks=(1, 2, 1), embedding=16, context=8)
-
 
 PLAIN = SPEC.model_copy(update={"normalised": True, "gain": False})
 
@@ -114,6 +114,16 @@ def test_the_learned_variance_has_no_gain() -> None:
     prediction, variance = network(x_t, value, condition).chunk(2, dim=1)
     torch.testing.assert_close(prediction, 0.5 * (condition.image + 1))
     assert variance.abs().max() == 0
+
+
+def test_a_modulation_out_of_bounds_at_most_doubles() -> None:
+    """Scales multiply from block to block, and nothing is normalised behind them."""
+    block = Block(4, 8)
+    with torch.no_grad():
+        block.modulation.bias[:4] = 1000.0
+    x = torch.randn(2, 4, 6, 6)
+    scale, shift = block.modulation(torch.zeros(2, 8)).chunk(2, dim=1)
+    torch.testing.assert_close(block._modulated(x, scale, shift), 2 * x)
 
 
 def test_no_label_is_the_label_unknown(network: EfficientUNet) -> None:
