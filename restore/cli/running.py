@@ -31,7 +31,7 @@ Task = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None, typer.Option(min=1, help="Sampling steps: 1 is fastest and closest on average, more are sharper.")
+    int | None, typer.Option(min=1, help="Sampling steps: 1 is fastest and closest on average, more add texture.")
 ]
 Patch = Annotated[int | None, typer.Option(min=16, help="Side of a tile in pixels; smaller needs less memory.")]
 Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that neighbouring tiles share.")]
