@@ -46,6 +46,8 @@ class Rain(Spec):
         brightness: of the streaks' light.
         slant: usual standard deviation of the direction from the vertical, in degrees.
         veil: the most that the transmission drops for accumulated rain.
+        dense: share of pictures in soft rain so dense that it brightens the picture more than it streaks it; its
+            level must be guessed from its streaks.
     """
 
     kind: Literal["rain"] = "rain"
@@ -57,6 +59,7 @@ class Rain(Spec):
     brightness: Range = (0.6, 1.0)
     slant: float = Field(default=16.0, ge=0.0, le=60.0)
     veil: float = Field(default=0.2, ge=0.0, le=1.0)
+    dense: float = Field(default=0.3, ge=0.0, le=1.0)
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] in the rain; severity 0 leaves it as it is."""
@@ -74,27 +77,30 @@ class Rain(Spec):
         # A severity is shared between "fewer streaks" and "fainter streaks", so that both sorts of light rain occur.
         shared = random.uniform()
         share, fade = strength ** (1.0 - shared), strength**shared
-        spectrum = self._layers(random, canvas, share)
-        texture = self._levels(random, canvas.paint(spectrum))
-        opacity = random.within(self.opacity) * fade
+        dense = random.chance(self.dense)
+        spectrum = self._layers(random, canvas, share, dense)
+        texture = self._levels(random, canvas.paint(spectrum), dense)
+        opacity = random.within(self.opacity) * torch.where(dense, random.uniform(0.35, 0.75), 1.0) * fade
         patchy = random.chance(0.35)[:, None, None]
         gusts = smoothstep(smooth_field(random, 3, height, width), -1.2, 0.8)
         amount = texture.clamp_(max=1.0).mul_(torch.where(patchy, gusts, 1.0).mul_(opacity[:, None, None]))
         tint = random.normal((3,)) * (0.02 * random.chance(0.5))[:, None]
         colour = (random.within(self.brightness)[:, None] * (1.0 + tint)).clamp(0.0, 1.0)
-        law = random.choice((0.45, 0.3, 0.25))[:, None]
+        law = random.choice((0.45, 0.3, 0.25))
+        # what is dense and soft is light that is added; laid over as an opaque layer it would be mist
+        law = torch.where(dense, law.clamp(max=1), law)[:, None]
         keep = torch.where(law == 0, torch.zeros_like(colour), torch.where(law == 1, colour, torch.ones_like(colour)))
         return Streaks(amount, colour, keep)
 
     @staticmethod
-    def _levels(random: Random, texture: Tensor) -> Tensor:
+    def _levels(random: Random, texture: Tensor, dense: Tensor) -> Tensor:
         """Return the texture with, for some samples, its dark end cut and its contrast raised: crisp streaks."""
-        crisp = random.chance(0.45)
+        crisp = random.chance(0.45) & ~dense
         floor = torch.where(crisp, random.uniform(0.0, 0.3), 0.0)
         gain = torch.where(crisp, random.log_within((1.3, 5.0)), 1.0)
         return texture.sub_(floor[:, None, None]).clamp_(min=0.0).mul_(gain[:, None, None])
 
-    def _layers(self, random: Random, canvas: Canvas, share: Tensor) -> Tensor:
+    def _layers(self, random: Random, canvas: Canvas, share: Tensor, dense: Tensor) -> Tensor:
         """Return the summed spectrum of all layers; transforms are linear, so one inverse serves them all."""
         most = self.layers[1]
         count = self.layers[0] + random.choice((1.0,) * (most - self.layers[0] + 1))
@@ -110,14 +116,16 @@ class Rain(Spec):
         sigma = width / 2.355 * scale[:, None] ** 0.5
         # Near streaks are both long and wide: a wide short streak would be a flake.
         length = torch.maximum(length, sigma * random.log_within((8.0, 20.0), (most,)))
+        most_covered = self.coverage[1]
         coverage = random.log_within(self.coverage, (most,))
+        coverage = torch.where(dense[:, None], random.log_within((most_covered / 3.0, most_covered), (most,)), coverage)
         density = coverage / (length * sigma * 2.5 + 1.0)
         evenness = random.uniform(0.35, 0.95, (most,))
         height = random.uniform(0.4, 1.0, (most,))
         # The mean of the texture is known beforehand. Where it would be a white wall, streaks get fainter, as they do
         # when many are averaged during an exposure.
         mean = (coverage * evenness * height * (count[:, None] > torch.arange(most, device=random.device))).sum(1)
-        height = height * (random.uniform(0.15, 0.45) / mean).clamp(max=1.0)[:, None]
+        height = height * (random.uniform(0.15, torch.where(dense, 0.7, 0.45)) / mean).clamp(max=1.0)[:, None]
         # all layers of all pictures at once, which is fewer and larger operations
         layer, owner = (torch.arange(most, device=random.device)[:, None] < count).nonzero().T
         part = random.subset(owner.tolist())

@@ -160,6 +160,14 @@ def test_streaks_run_along_their_direction() -> None:
     assert across > 2.5 * along
 
 
+def test_dense_rain_brightens_more_than_it_streaks() -> None:
+    def light_to_contrast(dense: float) -> torch.Tensor:
+        rainy = Rain(dense=dense, veil=0.0)(torch.zeros(64, 3, 64, 64), Random(range(64)), 1.0).mean(1).flatten(1)
+        return (rainy.mean(1) / rainy.std(1)).median()
+
+    assert light_to_contrast(1.0) > 1.5 * light_to_contrast(0.0)
+
+
 def test_streaks_and_flakes_only_brighten_a_dark_picture() -> None:
     clean = torch.zeros(8, 3, 32, 32)
     for spec in (Rain(), Snow()):
