@@ -17,6 +17,7 @@ from torch import Tensor
 from restore import images
 from restore.degradations.masks import find_mask, read_mask
 from restore.detector import Decision
+from restore.devices import is_out_of_memory
 from restore.errors import ConfigError, ImageError, RestoreError
 from restore.images import Picture
 from restore.images.probe import reason as told
@@ -304,18 +305,10 @@ def _attempt(job: Job, alone: bool, work: Callable[[], T]) -> T | Outcome:
     except OSError as error:
         reason = f"{job.source}: {told(error)}"
     except (MemoryError, RuntimeError) as error:
-        if not _is_memory(error):
+        if not is_out_of_memory(error):
             raise
         reason = f"{job.source}: out of memory; try a smaller --patch"
     return Outcome(job, "failed", reason=reason, seconds=time.perf_counter() - start)
-
-
-def _is_memory(error: Exception) -> bool:
-    """Return whether an error says that there is no more memory; PyTorch's CPU allocator has no type of its own."""
-    text = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        words in text for words in ("DefaultCPUAllocator", "can't allocate memory", "not enough memory")
-    )
 
 
 def _open(restorer: Restorer, job: Job, options: Options) -> _Opened | Outcome:

@@ -108,6 +108,8 @@ class Recipe(Spec):
         for task, label in self.tasks.items():
             if label not in self.labels:
                 raise ValueError(f"task {task!r} asks for label {label!r}; the labels are {', '.join(self.labels)}")
+        if (known := getattr(self.network, "labels", None)) is not None and known < len(self.labels):
+            raise ValueError(f"network.labels={known} is too few for the {len(self.labels)} labels of the model")
         if self.patches.size % self.network.multiple:
             raise ValueError(f"patches.size must be a multiple of {self.network.multiple}, not {self.patches.size}")
         told = self.level_input in {"alpha_bar", "sqrt_alpha_bar"} and self.level_scale == 1
@@ -319,6 +321,8 @@ class TrainConfig(Spec):
         if looks and (self.label_drop or self.validation.pictures):
             name = "classifier" if isinstance(self.objective, Classification) else "detector"
             raise ValueError(f"a {name} needs every label and restores nothing: set label_drop and pictures to 0")
+        if self.image_drop and isinstance(self.model, Recipe) and self.model.task.kind in ("inpaint", "uncrop"):
+            raise ValueError("image_drop takes the mask with the picture, so that no hole is left to be trained on")
         if isinstance(self.objective, ContinuousBound) and not isinstance(self.model.schedule, Learned):
             raise ValueError("objective kind continuous_bound trains a schedule of kind learned, not a fixed one")
         if (

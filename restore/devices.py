@@ -7,10 +7,10 @@ from torch import Tensor
 
 from restore.errors import ConfigError
 
-__all__ = ["fast_dtype", "home_of", "pick_device", "placed"]
+__all__ = ["HELD", "fast_dtype", "home_of", "is_out_of_memory", "pick_device", "placed"]
 
-HELD = 8
-"""Pictures' worth of float32 that a sampler holds at once, at most: the condition, x_t, estimates, noise, the merge."""
+HELD = 4
+"""Pictures in float32 that a step of a sampler holds at once: given, x_t, what tiles merge into, clipped."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -47,6 +47,14 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that there is no more memory; PyTorch's CPU allocator has no type of its own."""
+    text = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in text for words in ("DefaultCPUAllocator", "can't allocate memory", "not enough memory")
+    )
+
+
 def home_of(pictures: Tensor, device: torch.device) -> torch.device:
     """Return where pictures stay while a device restores them: there, or on the CPU where they would not fit.
 
@@ -59,4 +67,5 @@ def home_of(pictures: Tensor, device: torch.device) -> torch.device:
     if device.type != "cuda":
         return device
     needed = HELD * pictures.numel() * torch.float32.itemsize
-    return device if needed < torch.cuda.mem_get_info(device)[0] / 2 else torch.device("cpu")
+    # a quarter: the network needs room, and some samplers keep earlier estimates
+    return device if needed < torch.cuda.mem_get_info(device)[0] / 4 else torch.device("cpu")

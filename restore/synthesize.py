@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from restore import images
+from restore.atomic import write_atomically
 from restore.data.loading import list_pictures
 from restore.degradations import BlindResolution, Degradation, Haze, Hole, Random, Resolution
 from restore.degradations.masks import MaskFiles
@@ -75,6 +75,21 @@ def degrade_picture(pixels: Tensor, degradation: Degradation, seed: int, severit
     return degraded.mul_(255).round_().div_(127.5).sub_(1)
 
 
+def comparable(pixels: Tensor, degradation: Degradation) -> Tensor:
+    """Return a ground truth, (3, H, W), as it can be compared: for a lost resolution, cut to multiples of the factor.
+
+    Raises:
+        ImageError: nothing is left of it.
+    """
+    if not isinstance(degradation, Resolution | BlindResolution):
+        return pixels
+    height, width = (side // degradation.scale * degradation.scale for side in pixels.shape[-2:])
+    if not height or not width:
+        size = f"{pixels.shape[-1]}x{pixels.shape[-2]} pixels"
+        raise ImageError(f"{size} are too few to be made {degradation.scale} times smaller")
+    return pixels[:, :height, :width]
+
+
 def synthesize(
     clean: Path,
     output: Path,
@@ -135,10 +150,7 @@ def synthesize(
         "severity": severity,
         "pictures": pictures,
     }
-    temporary = output / "manifest.json.part"
-    output.mkdir(parents=True, exist_ok=True)
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, output / "manifest.json")
+    write_atomically(output / "manifest.json", json.dumps(document, indent=2) + "\n")
 
 
 def _pair(path: Path, spec: Degradation, seed: int, severity: float | None) -> dict[str, images.Picture]:
@@ -156,10 +168,7 @@ def _pair(path: Path, spec: Degradation, seed: int, severity: float | None) -> d
             mask = spec.masks(Random([seed]), *pixels.shape[-2:], severity)[0]
             found["mask"] = images.Picture(mask.mul(2).sub(1).expand(3, -1, -1), gray=True)
         return found
-    height, width = (side // spec.scale * spec.scale for side in pixels.shape[-2:])
-    if not height or not width:
-        raise ImageError(f"{path} is too small to be made {spec.scale} times smaller")
-    pixels = pixels[:, :height, :width]
+    pixels = comparable(pixels, spec)
     bright, plain = pixels.add(1).div(2), isinstance(spec, Resolution)
     if isinstance(spec, Resolution):
         small = shrink_by(bright, spec.scale, spec.kernel)

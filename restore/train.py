@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from restore import checkpoints
+from restore.atomic import replacing, write_atomically
 from restore.config import AnyRecipe, Recipe, Stage, TrainConfig
 from restore.contracts import Condition
 from restore.data.loading import Ahead, PairStore, PictureStore
@@ -28,6 +28,7 @@ from restore.degradations import Random
 from restore.diffusion.guidance import dropped
 from restore.diffusion.schedule import Learned, LearnedSchedule
 from restore.errors import CheckpointError, ConfigError, DataError
+from restore.models import find_weights
 from restore.patches import thumbnail
 from restore.restorer import Restorer, seed_of
 from restore.sources import Found
@@ -152,8 +153,9 @@ class Trainer:
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        ConfigError: the folder holds a run already and `resume` is off.
-        CheckpointError: the checkpoint belongs to another network.
+        ConfigError: the folder holds a run already and `resume` is off, or the sampler has more steps than the
+            schedule.
+        CheckpointError: the checkpoint, or the model to start from, belongs to another network.
     """
 
     def __init__(self, config: TrainConfig, resume: bool = False, device: str = "auto") -> None:
@@ -173,11 +175,14 @@ class Trainer:
             raise ConfigError(f"{config.output} holds a run already: pass --resume to continue it, or another output")
         torch.manual_seed(config.seed)
         network = config.model.network.build().to(memory_format=torch.channels_last)
-        if config.start_from:
-            started = Restorer.from_pretrained(config.start_from, device="cpu", dtype=torch.float32)
-            network.load_state_dict(started.network.state_dict())
+        if config.start_from and not self.last.exists():
+            path = find_weights(config.start_from)
+            checkpoints.fill(network, checkpoints.open_checkpoint(path).tensors, str(path))
         optimizer = config.optimizer.build(network)
         self.problem = config.model.problem().to(self.device)
+        if isinstance(config.model, Recipe):
+            sampled = config.model.sampling_schedule
+            config.model.sampler.levels(sampled.build() if sampled else self.problem.schedule)
         if learned := self.problem.parameters():
             optimizer.add_param_group({"params": learned, "weight_decay": 0.0})
         self.rates = CosineLRScheduler(
@@ -223,16 +228,18 @@ class Trainer:
             if not math.isfinite(value):
                 raise CheckpointError(f"the loss is {value} at step {self.step}; lower optimizer.rate and resume")
             last = self.step == self.config.steps
-            scores = self.validate() if last or self.step % self.config.validation.every == 0 else {}
+            # saved first: whatever may go wrong while pictures are looked at costs no step
             if last or self.step % self.config.save_every == 0:
                 self.save()
+            scores = self.validate() if last or self.step % self.config.validation.every == 0 else {}
             progress = Progress(self.step, self.config.steps, value, rate, time.perf_counter() - start, scores)
             self._log(progress)
             yield progress
 
     def _update(self, x0: Tensor, condition: Condition) -> Tensor:
-        generator = torch.Generator(self.device)
-        generator.manual_seed(seed_of(self.config.seed, self.step, 2**31 + self.accelerator.process_index))
+        seed = seed_of(self.config.seed, self.step, 2**31 + self.accelerator.process_index)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        torch.manual_seed(seed)  # what a network draws by itself, dropout, must not differ in a resumed run
         problem = self.config.model.task.problem(self.problem, x0, condition)
         loss = self.config.objective(self.network, problem, x0, condition, generator)
         self.accelerator.backward(loss)
@@ -279,7 +286,8 @@ class Trainer:
         restorer = self.restorer()
         scores, rows = {}, []
         for name, (image, label, hole), clean in self._validation_pictures():
-            restored = restorer.restore(image, label=label, hole=hole, seeds=range(len(clean))).add(1).div(2)
+            restored = restorer.restore(image, label=label, hole=hole, seeds=range(len(clean)))
+            restored = self.config.model.task.polish(image, restored).add(1).div(2)
             degraded = image[:, :3].add(1).div(2).clamp(0, 1)
             before, after = (_psnr(x, clean) for x in (degraded, restored))
             scores[name] = (before, after)
@@ -300,13 +308,13 @@ class Trainer:
                 part = held.part([index for index, label in enumerate(held.labels) if label == name])
                 store = _store(part, labels)
                 assert isinstance(store, PairStore)
-                *pictures, label = store.regions(0, len(store), size, 0, augment="none")
+                *pictures, label = store.each(size)
                 degraded, clean = (x.to(self.device).float() / 255 for x in pictures)
                 yield name or "unknown", Example(task.from_pairs(degraded), label.to(self.device)), clean
             return
         store = _store(held, labels)
         assert isinstance(store, PictureStore)
-        clean = store.regions(0, len(store), size, 0, augment="none").to(self.device).float() / 255
+        clean = store.each(size).to(self.device).float() / 255
         for name, view in task.views(held.mixture).items():
             yield name, view(clean, Random(range(len(clean)), self.device), self.config.validation.severity), clean
 
@@ -322,10 +330,8 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "problem": self.problem.state_dict(),
         }
-        self.config.output.mkdir(parents=True, exist_ok=True)
-        temporary = self.last.with_suffix(".part")
-        torch.save(state, temporary)
-        os.replace(temporary, self.last)
+        with replacing(self.last) as temporary:
+            torch.save(state, temporary)
         checkpoints.save(
             self.config.output / "model.safetensors",
             {key: value.to(torch.float32) for key, value in self.ema.module.state_dict().items()},
@@ -350,9 +356,7 @@ class Trainer:
         log = self.config.output / "log.jsonl"
         if self.accelerator.is_main_process and log.exists():
             kept = [json.dumps(entry) for entry in read_log(log) if entry["step"] <= self.step]
-            temporary = log.with_suffix(".part")
-            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-            os.replace(temporary, log)
+            write_atomically(log, "".join(line + "\n" for line in kept))
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

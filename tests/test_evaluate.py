@@ -42,6 +42,7 @@ from restore.evaluate import (
     summarise_rows,
     tasks_for,
 )
+from restore.evaluate.cases import enlarged_to
 from restore.evaluate.pictures import from_card, from_clean, from_folders, from_outputs
 from restore.evaluate.provenance import data_digest, find_commit, peak_memory
 from restore.metrics import PROTOCOLS, prepare_input, score
@@ -326,6 +327,35 @@ def test_low_resolution_folders_tell_their_factor_and_masks_are_found(photograph
         assert "mask" in {name.partition("/")[0] for name in case.files}
 
 
+def test_a_hole_follows_its_picture_through_a_protocol_that_resizes(photographs: Path, tmp_path: Path) -> None:
+    list(synthesize(photographs, tmp_path / "holes", "mask-irregular", seed=0))
+    made = from_clean(photographs, ["mask-irregular"]).cases[0]
+    stored = from_folders(tmp_path / "holes" / "input", tmp_path / "holes" / "target").cases[0]
+    for case in (made, stored):
+        own = case.request(Inpainting(), 0, 96, 128).mask
+        resized = case.request(Inpainting(), 0, 192, 256).mask
+        assert own is not None and resized is not None
+        assert torch.equal(resized, own.repeat_interleave(2, -1).repeat_interleave(2, -2))
+    with Image.open(photographs / "coffee.png") as image:  # a mask of another size is a mistake
+        image.convert("L").resize((50, 40)).save(tmp_path / "small.png")
+    wrong = Case("x", "coffee", photographs / "coffee.png", photographs / "coffee.png", mask=tmp_path / "small.png")
+    with pytest.raises(ConfigError, match="of one size"):
+        Inpainting().prepare(torch.zeros(1, 3, 96, 128), wrong.request(Inpainting(), 0, 96, 128))
+
+
+def test_ground_truths_of_a_low_resolution_are_cut_to_its_multiples(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "clean").mkdir()
+    with Image.open(photographs / "coffee.png") as image:
+        image.crop((0, 0, 101, 67)).save(tmp_path / "clean" / "odd.png")
+    list(synthesize(tmp_path / "clean", tmp_path / "low", "bicubic-x4"))
+    loaded = from_clean(tmp_path / "clean", ["bicubic-x4"]).cases[0].load(0)
+    stored = from_folders(tmp_path / "low" / "input", tmp_path / "low" / "target").cases[0].load(0)
+    assert stored.degraded is not None and loaded.degraded is not None
+    assert loaded.target.shape == loaded.degraded.shape == (3, 64, 100)
+    assert torch.equal(loaded.target, stored.target)
+    torch.testing.assert_close(loaded.degraded, enlarged_to(stored.degraded, 64, 100), rtol=0, atol=1.01 / 255)
+
+
 @pytest.mark.parametrize("severity", [-0.1, 1.5])
 def test_a_severity_out_of_range_is_told_before_any_work(severity: float) -> None:
     with pytest.raises(ConfigError, match="between 0 and 1"):
@@ -373,6 +403,34 @@ def test_a_stopped_run_continues_and_ends_like_one_that_was_not(
     assert asked == [case.name for case in cases[2:]]
     assert without_time(resumed) == without_time(whole)
     assert len(Journal(tmp_path / "journal.jsonl", resume=True).done) == 5
+
+
+def test_equal_outputs_of_two_methods_are_scored_once_and_kept_apart(pairs: Path, tmp_path: Path) -> None:
+    folders = [shutil.copytree(pairs / "input", tmp_path / name) for name in ("a", "b")]
+    methods = [OutputFolder(folder, Digests()) for folder in folders]
+    cases = from_folders(pairs / "input", pairs / "target").cases[:2]
+    journal = Journal(tmp_path / "journal.jsonl")
+    found = []
+    for record in evaluate(plan_for(cases, *methods), journal.done):
+        journal.add(record)
+        found.append((record.name, record.model))
+    assert sorted(found) == sorted((case.name, name) for case in cases for name in ("a", "b"))
+
+
+def test_a_lack_of_memory_fails_one_picture_and_other_errors_all(pairs: Path, method: ModelMethod) -> None:
+    @dataclass(frozen=True)
+    class Greedy(Counted):
+        error: str = ""
+
+        def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
+            raise RuntimeError(self.error)
+
+    cases = from_folders(pairs / "input", pairs / "target").cases[:2]
+    greedy = Greedy(method, [], error="[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")
+    records = list(evaluate(plan_for(cases, greedy, batch=2)))
+    assert [record.failure for record in records] == [f"{case.name}: out of memory" for case in cases]
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        list(evaluate(plan_for(cases, Greedy(method, [], error="a mistake of ours"))))
 
 
 def test_what_a_score_depends_on_makes_it_be_taken_again(pairs: Path, restorer: Restorer, tmp_path: Path) -> None:

@@ -100,6 +100,12 @@ def test_a_choice_keeps_to_its_time_and_only_takes_away(
     assert more.sampler.steps >= plan.sampler.steps or not plan.fits
 
 
+def test_a_spacing_of_sections_keeps_its_steps(restorer: Restorer) -> None:
+    sections = Restorer(restorer.recipe.model_copy(update={"sampler": DDIM(spacing="10,5")}), restorer.network)
+    plan = choose(sections, 90, 90, 1e-6, speed=SPEED)
+    assert plan.sampler.steps == 15 and not plan.fits
+
+
 def test_steps_that_are_given_are_kept(restorer: Restorer) -> None:
     assert choose(restorer, 90, 90, 100.0, steps=3, speed=SPEED).sampler.steps == 3
     assert choose(restorer, 90, 90, 1e-6, steps=3, speed=SPEED).sampler.steps == 3

@@ -53,6 +53,35 @@ def test_an_interrupted_run_is_the_same_run(config: TrainConfig, tmp_path: Path)
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
+def test_dropout_is_resumed_too(config: TrainConfig, tmp_path: Path) -> None:
+    network = {"kind": "unet", "stem": 8, "channels": (8, 16), "blocks": 1, "groups": 4, "dropout": 0.5}
+    document = config.model_dump()
+    document["model"]["network"] = network
+    document["model"]["level_input"] = "t"
+    document["validation"]["pictures"] = 0
+    whole = TrainConfig(**document)
+    parts = whole.model_copy(update={"output": tmp_path / "interrupted"})
+    for _ in Trainer(whole, device="cpu"):
+        pass
+    trainer = Trainer(parts, device="cpu")
+    next(iter(trainer))
+    trainer.save()
+    torch.rand(3)  # other work of the process
+    for _ in Trainer(parts, resume=True, device="cpu"):
+        pass
+    assert losses(parts) == losses(whole)
+
+
+def test_every_held_out_picture_is_looked_at_once(config: TrainConfig, photographs: Path) -> None:
+    pairs = {"kind": "pairs", "input": photographs, "target": photographs}
+    for data in (config.data, pairs):
+        document = {**config.model_dump(), "data": data, "validation": {"pictures": 4, "size": 64}}
+        trainer = Trainer(TrainConfig(**document), device="cpu")
+        for _, example, clean in trainer._validation_pictures():
+            assert len(example.image) == len(clean) == 4
+            assert len({picture.numpy().tobytes() for picture in clean}) == 4
+
+
 def test_steps_after_the_last_save_are_not_logged_twice(config: TrainConfig) -> None:
     trainer = Trainer(config, device="cpu")
     for progress in trainer:
@@ -168,8 +197,27 @@ def test_the_result_restores_and_carries_its_recipe(config: TrainConfig) -> None
 
 
 def test_starting_from_another_model(config: TrainConfig, tiny_model: Path) -> None:
-    trainer = Trainer(config.model_copy(update={"start_from": str(tiny_model)}), device="cpu")
+    started = config.model_copy(update={"start_from": str(tiny_model)})
+    trainer = Trainer(started, device="cpu")
     assert torch.equal(trainer.network.state_dict()["stem.weight"], checkpoints.load(tiny_model)["stem.weight"])
+    next(iter(trainer))
+    trainer.save()
+    # a run that goes on has no need of the model that it began with
+    Trainer(config.model_copy(update={"start_from": "gone.safetensors"}), resume=True, device="cpu")
+
+
+def test_starting_from_a_model_of_another_shape_names_it(config: TrainConfig, tiny_model: Path) -> None:
+    document = {**config.model_dump(), "start_from": str(tiny_model)}
+    document["model"]["network"]["channels"] = (8, 24)
+    with pytest.raises(CheckpointError, match=r"does not fit its network.*\(16,"):
+        Trainer(TrainConfig(**document), device="cpu")
+
+
+def test_more_sampling_steps_than_levels_are_refused_before_the_first_step(config: TrainConfig) -> None:
+    document = config.model_dump()
+    document["model"]["sampler"] = {"kind": "ddim", "steps": 5000}
+    with pytest.raises(ConfigError, match="between 1 and 1000"):
+        Trainer(TrainConfig(**document), device="cpu")
 
 
 def test_a_run_is_not_overwritten(config: TrainConfig) -> None:
@@ -194,6 +242,7 @@ def test_a_damaged_checkpoint_is_named(config: TrainConfig) -> None:
         ("stages=[{until: 5}, {until: 3}]", "must increase"),
         ("stages=[{until: 5, patch: 20}]", "multiple of 16"),
         ("model.tasks={derain: rian}", "rian"),
+        ("model.network.labels=3", "too few for the 7 labels"),
         ("ema=2", "ema"),
         ("data.folders", "key.sub=value"),
     ],
@@ -201,6 +250,12 @@ def test_a_damaged_checkpoint_is_named(config: TrainConfig) -> None:
 def test_bad_values_are_named_with_their_path(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_train_config("weather", [override])
+
+
+@pytest.mark.parametrize("name", ["inpaint", "uncrop"])
+def test_a_hole_cannot_be_dropped_with_its_picture(name: str) -> None:
+    with pytest.raises(ConfigError, match="image_drop takes the mask"):
+        load_train_config(name, ["image_drop=0.1"])
 
 
 def test_stages_follow_each_other(config: TrainConfig) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from restore.atomic import replacing
 from restore.errors import CheckpointError, TensorMismatch
 
 __all__ = ["assemble", "fill", "has_recipe", "is_safetensors", "load", "read_metadata", "save"]
@@ -51,18 +51,8 @@ def save(
         training: how it was made: data, licence, command, scores.
     """
     document = json.dumps({"format": FORMAT, "recipe": recipe, "training": training or {}})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        save_file({key: alone(value) for key, value in tensors.items()}, name, {KEY: document})
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        save_file({key: alone(value) for key, value in tensors.items()}, temporary, {KEY: document})
 
 
 def alone(value: Tensor) -> Tensor:

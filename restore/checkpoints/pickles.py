@@ -23,7 +23,7 @@ import torch
 
 from restore.errors import CheckpointError, UnsafeCheckpoint
 
-__all__ = ["Header", "inspect", "is_pickle", "load"]
+__all__ = ["Header", "inspect", "load"]
 
 MAX_PICKLE = 64 * 2**20
 STORAGES = {
@@ -150,12 +150,6 @@ class DryRun(pickle.Unpickler):
             raise pickle.UnpicklingError("a tensor has more sizes than strides, or fewer")
         self.headers.append(Header(storage.dtype, shape, stride, offset, storage.key))
         return self.headers[-1]
-
-
-def is_pickle(path: Path) -> bool:
-    """Return whether a file begins like one of `torch.save`, of any age."""
-    head = _head(path)
-    return head[:4] == b"PK\x03\x04" or head[:1] == b"\x80" or head[257:262] == b"ustar"
 
 
 def inspect(path: Path) -> Any:

@@ -21,7 +21,6 @@ __all__ = ["Settings", "flatten", "read_config"]
 
 T = TypeVar("T")
 COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
-MISSING = object()
 
 
 def read_config(path: Path) -> dict[str, Any]:

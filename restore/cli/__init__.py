@@ -24,7 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Restore photographs degraded by rain, snow, haze or raindrops; train and evaluate such models.\n\n"
+    help="Restore photographs: rain, snow, haze, raindrops, holes, low resolution, JPEG, lost colours. Train and "
+    "evaluate such models.\n\n"
     "Example:  restore run photo.jpg -o restored.png",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -68,7 +69,7 @@ def _show_warning(message: Warning | str, *_: object) -> None:
 
 
 def main() -> None:
-    """Run the command line; every error raised on purpose becomes one line and an exit code."""
+    """Run the command line; errors raised on purpose, and those of the disk, become one line and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
@@ -76,6 +77,12 @@ def main() -> None:
     except RestoreError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        from restore.images.probe import reason
+
+        where = f"{error.filename}: " if error.filename is not None else ""
+        typer.echo(f"error: {where}{reason(error)}", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)

@@ -65,9 +65,10 @@ def model_and_tasks(tasks: list[str], degradations: list[str], scale: int | None
 
     kinds = [named(degradation) for degradation in degradations]
     needs = {(UNDONE_BY.get(kind.kind), getattr(kind, "scale", None)) for kind in kinds} or {(None, None)}
-    if len(needs) > 1 and not tasks:
+    factors = {factor for _, factor in needs}
+    if len(needs) > 1 and not (tasks and len(factors) == 1):
         raise ConfigError(f"{', '.join(degradations)} are undone by different models: evaluate one, or pass --model")
-    task, factor = needs.pop()
+    task, factor = next(iter(needs))[0], factors.pop()
     tasks = tasks or ([task] if task is not None else [])
     first = next((name for name in tasks if name != TOLD), None)
     return model_for(first, scale or factor), tasks

@@ -55,7 +55,9 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a folder against its card: names, counts, sizes, damage, duplicates, leaks. Exit code 1 if it is wrong.
+    """Check a folder against its card.
+
+    Names, counts, sizes, damage, duplicates, leaks. Exit code 1 if something is wrong.
 
     Example:
 
@@ -91,9 +93,11 @@ def preview(
     depth: Depth = None,
     mask: Mask = None,
     invert_mask: InvertMask = False,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed shows the same weather.")] = 0,
 ) -> None:
-    """Write a contact sheet of a set, or of a degradation at rising severities.
+    """Write a contact sheet.
+
+    Of a set, or of a degradation at rising severities.
 
     Examples:
 
@@ -124,7 +128,12 @@ def preview(
 @app.command("synthesize")
 def synthesize(
     clean: Annotated[Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of clean photographs.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="New folder of input/, target/ and mask/.")],
+    output: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT_DIR", help="New or empty folder; gets input/, target/, manifest.json, of holes mask/ too."
+        ),
+    ],
     degradation: Annotated[
         str,
         typer.Option(help="rain, snow, haze, raindrop, bicubic-x4, jpeg-q10, mask-box, ...; a wrong one lists all."),
@@ -135,7 +144,9 @@ def synthesize(
     mask: Mask = None,
     invert_mask: InvertMask = False,
 ) -> None:
-    """Make pairs from clean photographs, reproducibly, with a manifest.
+    """Make pairs from clean photographs.
+
+    Reproducibly, with a manifest.
 
     Examples:
 
@@ -171,9 +182,9 @@ def unjoin(
         str | None, typer.Option(help="Of a folder: which picture is on the left, input or target.")
     ] = None,
 ) -> None:
-    """Take apart files that hold input and target side by side, without loss.
+    """Split files that hold input and target side by side.
 
-    Nothing else needs this: such sets are evaluated and trained on as they are.
+    Nothing is lost. Nothing else needs this: such sets are evaluated and trained on as they are.
 
     Examples:
 
@@ -210,7 +221,9 @@ def manifest(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to take checksums of.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it there instead of to stdout.")] = None,
 ) -> None:
-    """Print the sha256 of every file of a folder, and one of the whole, so that a result can name its data.
+    """Print the checksums of a folder.
+
+    The SHA-256 of each file, as `sha256sum --check` reads them, so that a result can name its data.
 
     Example:
 

@@ -16,7 +16,7 @@ PACKAGES = ("restore", "torch", "torchvision", "kornia", "scikit-image", "opencv
 
 
 def env(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
-    """Show what this machine offers: versions, devices, and the type in which models run here.
+    """Show versions, devices and models of this machine.
 
     Example:
 

@@ -69,7 +69,8 @@ def evaluate(
         list[str] | None, typer.Option(help="How scores are taken. [the card's, else native,rgb]")
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="More metrics, see `restore metrics`. [lpips_alex where its weights are]")
+        list[str] | None,
+        typer.Option(help="More metrics, see `restore metrics`. [lpips_alex, if its backbone is in the torch cache]"),
     ] = None,
     scale: Annotated[
         int | None, typer.Option(min=1, help="Factor of super-resolution, for the protocol sr. [that of the pictures]")
@@ -83,7 +84,7 @@ def evaluate(
     report: Annotated[Path | None, typer.Option(help="Write the whole report to this folder.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the evaluation in the --report folder.")] = False,
 ) -> None:
-    """Score a model, or finished outputs, on pictures whose ground truth is known.
+    """Score a model or finished outputs against the truth.
 
     Examples:
 
@@ -137,7 +138,9 @@ def evaluate(
 
 
 def metrics(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
-    """List the metrics and protocols: which end is better, which range, what for, and where they come from.
+    """List the metrics and protocols.
+
+    Which end is better, which range, what for, and where they come from.
 
     Example:
 
@@ -277,6 +280,7 @@ def _result(pictures: Pictures, plan: Plan, records: list[Record], notes: list[s
 
 def _present(result: Result, as_json: bool, csv: Path | None, report: Path | None, plan: Plan) -> None:
     """Print the table, or everything as JSON, and write what was asked for."""
+    from restore.atomic import write_atomically
     from restore.report import (
         calibration_table,
         comparison_table,
@@ -285,7 +289,6 @@ def _present(result: Result, as_json: bool, csv: Path | None, report: Path | Non
         plain,
         reported_table,
         summary_table,
-        write_atomically,
     )
 
     if csv is not None:

@@ -24,12 +24,14 @@ def interpolate(
     steps: Annotated[int, typer.Option(min=1, help="Steps of DDIM, up and down.")] = 20,
     start: Annotated[float, typer.Option(help="For diffusion: how far up the noise goes, above 0 to 1.")] = 0.5,
     model: Annotated[str, typer.Option("--model", "-m", help="A name or a checkpoint file.")] = "weather",
-    task: Annotated[str | None, typer.Option("--task", "-t", help="One of the model's tasks.")] = None,
+    task: Annotated[str | None, typer.Option("--task", "-t", help="One of the model's tasks. [its first]")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same frames.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
 ) -> None:
-    """Make the pictures between two pictures, by way of their noise.
+    """Make the pictures between two pictures.
+
+    They are found by way of the noise that each would come from.
 
     Examples:
 

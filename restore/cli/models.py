@@ -12,14 +12,14 @@ from restore.errors import ConfigError
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    no_args_is_help=True, help="The models that there are, and what is known of each.", rich_markup_mode=None
-)
+app = typer.Typer(no_args_is_help=True, help="List, describe and convert models.", rich_markup_mode=None)
 
 
 @app.command("list")
 def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
-    """List the models, with what each is for and whether its weights ship.
+    """List the models.
+
+    What each is for, its licence, and whether its weights ship.
 
     Example:
 
@@ -58,7 +58,7 @@ def info(
         typer.Option("--set", metavar="KEY=VALUE", help="For a published checkpoint: a setting of that config."),
     ] = None,
 ) -> None:
-    """Show the card of a model, or the recipe inside a checkpoint file.
+    """Show a model's card, or the recipe in a file.
 
     Examples:
 
@@ -90,13 +90,17 @@ def info(
 @app.command("convert")
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A checkpoint of a published codebase.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="Where ours goes.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT.safetensors", help="The converted file; it must not be there yet.")
+    ],
     config: Annotated[Path | None, typer.Option(help="Its authors' config, YAML or JSON.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting in the words of that config.")
     ] = None,
 ) -> None:
-    """Make a checkpoint of WeatherDiffusion, Palette, SR3 or guided-diffusion one of ours, and say what it is.
+    """Convert a published checkpoint.
+
+    Those of WeatherDiffusion, Palette, SR3 and guided-diffusion are known; what the file is gets printed.
 
     Nothing in the file is run: a pickle that asks for more than tensors and plain values is refused.
 

@@ -22,7 +22,10 @@ def plan(
         str | None,
         typer.Option("--model", "-m", help="A name from `restore models list`, or a checkpoint file. [by the task]"),
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", "-t", help="What to do. [the model's first]")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="What to do, as in `restore run`. [the model's first]")
+    ] = None,
+    scale: Annotated[int | None, typer.Option(min=1, help="For upscale: how many times larger. [the model's]")] = None,
     pad: Annotated[str | None, typer.Option(metavar="L,T,R,B", help="For uncrop: pixels to add on each side.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps, if they are not to be chosen.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Restorations of which the mean is taken.")] = 1,
@@ -32,10 +35,10 @@ def plan(
     dtype: Annotated[str, typer.Option(help="auto, fp32 or bf16; auto takes what the hardware runs fastest.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Tell what restoring a picture will cost on this machine, before it starts; takes about two seconds.
+    """Tell what restoring a picture will cost here.
 
-    With a budget of time or memory, the way within it that is nearest to the model's own is shown, too: a budget takes
-    overlap and steps away, and never adds any. `restore run` takes the same options.
+    Takes about two seconds. With a budget of time or memory, the way within it that is nearest to the model's own is
+    shown, too: a budget takes overlap and steps away, and never adds any. `restore run` takes the same options.
 
     Examples:
 
@@ -43,6 +46,10 @@ def plan(
 
       restore plan photo.jpg --budget 10s --memory 2GB
     """
+    from dataclasses import replace
+
+    import torch
+
     from restore import images
     from restore.plan import calibrated, choose, parse_bytes, parse_seconds, survey
     from restore.tasks import Request
@@ -50,9 +57,11 @@ def plan(
     seconds = None if budget is None else parse_seconds(budget)
     most = None if memory is None else parse_bytes(memory)
     given = images.read(picture)
-    restorer = open_model(model or model_for(task), device, dtype)
-    # a scale that is not the model's own cannot be asked for, so that what is added is all that changes the size
-    height, width = restorer.task(task).size(given.height, given.width, Request(pad=parse_pad(pad)))
+    restorer = open_model(model or model_for(task, scale), device, dtype)
+    asked, request = restorer.task(task), Request(scale=scale, pad=parse_pad(pad))
+    # where pixels are lost changes nothing in what it costs
+    asked.check(replace(request, mask=torch.ones(1, 1, 1)) if "mask" in asked.needs else request)
+    height, width = asked.size(given.height, given.width, request)
     speed = calibrated(restorer, height, width)
     plans = survey(restorer, height, width, steps=steps, samples=samples, memory=most, speed=speed)
     chosen = choose(restorer, height, width, seconds, most, steps=steps, samples=samples, speed=speed)

@@ -31,10 +31,14 @@ Task = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None, typer.Option(min=1, help="Sampling steps: 1 is fastest and closest on average, more add texture.")
+    int | None,
+    typer.Option(min=1, help="Sampling steps: 1 is fastest and closest on average, more add texture. [the model's: 1]"),
 ]
-Patch = Annotated[int | None, typer.Option(min=16, help="Side of a tile in pixels; smaller needs less memory.")]
-Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that neighbouring tiles share.")]
+Patch = Annotated[
+    int | None,
+    typer.Option(min=16, help="Side of a tile in pixels; smaller needs less memory. [the model's: 512 for weather]"),
+]
+Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that neighbouring tiles share. [the model's: 32]")]
 
 
 def run(
@@ -56,7 +60,10 @@ def run(
         int, typer.Option(min=1, help="Restore this many times, in 2 steps at least, and take the mean.")
     ] = 1,
     uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Also write where the samples differ (needs --samples 2 or more).")
+        bool,
+        typer.Option(
+            "--uncertainty", help="Also write NAME.uncertainty.png, bright where samples differ (needs --samples 2)."
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same picture.")] = 0,
     device: Device = "auto",
@@ -64,11 +71,19 @@ def run(
     patch: Patch = None,
     overlap: Overlap = None,
     grid: Annotated[
-        str | None, typer.Option(help="How tiles lie: anchored, shifted, whole or weatherdiffusion. [the model's]")
+        str | None,
+        typer.Option(
+            help="How tiles lie: anchored (fixed), shifted (moved at each step), whole (as if untiled) or "
+            "weatherdiffusion (as published). [the model's]"
+        ),
     ] = None,
     guard: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="How far large areas keep the colours of one coarse look. [the model's]"),
+        typer.Option(
+            min=0,
+            max=1,
+            help="How far large areas keep the colours of one coarse look at the picture. [the model's: 0, off]",
+        ),
     ] = None,
     budget: Annotated[
         str | None, typer.Option(help="The time that a picture may take: 10s, 2m; takes fewer steps and less overlap.")
@@ -85,25 +100,36 @@ def run(
     guidance: Annotated[
         float, typer.Option(help="Scale of classifier-free guidance, for models trained with dropped conditions.")
     ] = 1.0,
-    preset: Annotated[str | None, typer.Option(help="A named way to make pictures: published, fast, ...")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Settings stored with a model: `published` makes a converted checkpoint work as its authors do."
+        ),
+    ] = None,
     model_config: Annotated[
         Path | None, typer.Option(help="For a published checkpoint: its authors' config, YAML or JSON.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="For a published checkpoint: a setting.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="For a published checkpoint: a setting of its config."),
     ] = None,
     compiled: Annotated[
         bool,
         typer.Option("--compile", help="Compile the network first: takes a minute or more, pays for many pictures."),
     ] = False,
-    compare: Annotated[bool, typer.Option("--compare", help="Also write before and after side by side.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also write NAME.compare.png, before and after side by side.")
+    ] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders, too.")] = False,
     on_exists: Annotated[str, typer.Option(help="Where there is an output already: skip, overwrite or error.")] = (
         "error"
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Restore pictures of any size; each comes back in its own size, depth and colours where the task keeps them.
+    """Restore pictures of any size.
+
+    Each comes back in its own size, depth and colours where the task keeps them. Exit codes: 0 all good, 1 failed, 2
+    wrong usage, 3 some pictures failed.
 
     Examples:
 
@@ -127,6 +153,8 @@ def run(
         raise ConfigError(f"unknown --on-exists {on_exists!r}; choose {', '.join(get_args(OnExists))}")
     if uncertainty and samples < 2:
         raise ConfigError("--uncertainty needs several samples to compare: pass --samples 2 or more")
+    if invert_mask and mask is None:
+        raise ConfigError("--invert-mask says how to read a mask: pass --mask, too")
     jobs = plan_jobs(inputs, output, recursive)
     options = Options(
         task,
@@ -289,7 +317,9 @@ def demo(
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> None:
-    """Put weather on photographs that scikit-image ships, restore them, and show what it gained.
+    """Put weather on sample photographs and remove it again.
+
+    The photographs come with scikit-image; a table shows what the restoration gained.
 
     Example:
 

@@ -15,14 +15,23 @@ __all__ = ["train"]
 
 
 def train(
-    config: Annotated[str, typer.Argument(help="A YAML file, or the name of a config that ships (weather).")],
+    config: Annotated[
+        str,
+        typer.Argument(
+            help="A YAML file, or the name of a config that ships: weather, detector, upscale_x2, upscale_x4, inpaint, "
+            "jpeg, colorize, uncrop, weatherdiff64."
+        ),
+    ],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the output folder.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in the output folder; say all else as before.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Train a model from clean photographs, from pairs, or from data sets by their cards.
+    """Train a model from photographs, pairs or data sets.
 
-    Ctrl-C saves first, --resume continues exactly.
+    Photographs are degraded on the fly; data sets are read in the layouts that their cards know. Ctrl-C saves first,
+    and the same command with --resume continues exactly.
 
     The output folder holds `model.safetensors`, `log.jsonl` with the loss of each step, `training.png` that draws it,
     and in `validation/` held-out pictures as they were given, restored and true.
@@ -35,7 +44,7 @@ def train(
 
       restore train weather data='{kind: card, card: rain100l, root: data/Rain100L}' output=runs/rain
 
-      restore train weather output=runs/weather --resume
+      restore train weather 'data.folders=[photographs/]' output=runs/weather --resume
     """
     from restore.config import load_train_config
     from restore.train import Trainer
@@ -84,7 +93,8 @@ class _Figure:
 
     def draw(self) -> None:
         """Write `training.png`, if there is a log yet."""
-        from restore.report import training_figure, write_atomically
+        from restore.atomic import write_atomically
+        from restore.report import training_figure
         from restore.train import read_log
 
         log = self.folder / "log.jsonl"

@@ -9,20 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from restore.errors import DataError
+from restore.images.listing import PICTURE_SUFFIXES
 
-__all__ = ["PICTURE_SUFFIXES", "list_pictures", "natural_key", "read_list", "walk"]
-
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-
-
-def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key by which 2 comes before 10.
-
-    >>> sorted(["10.png", "2.png", "1.png"], key=natural_key)
-    ['1.png', '2.png', '10.png']
-    """
-    parts = re.split(r"(\d+)", text)
-    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part)
+__all__ = ["list_pictures", "read_list", "walk"]
 
 
 def walk(folder: Path, glob: str | None = None) -> Iterator[Path]:

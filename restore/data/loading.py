@@ -23,7 +23,7 @@ from restore.errors import ConfigError, DataError, ImageError, RestoreError
 
 __all__ = ["Ahead", "Draws", "PairStore", "PictureStore", "decode", "list_pictures"]
 
-Augment = Literal["none", "horizontal", "dihedral"]
+Augment = Literal["none", "horizontal"]
 T = TypeVar("T")
 
 log = logging.getLogger("restore.data")
@@ -202,6 +202,15 @@ class _Store:
             samples.append(_region(picture, size, draws, augment))
         return picked, torch.stack(samples)
 
+    def _each(self, size: int) -> tuple[list[int], Tensor]:
+        """Return which groups are sound, and one region of each, (N, 3k, size, size), the same at every call."""
+        picked, samples = [], []
+        for index in range(len(self.groups)):
+            if (picture := self._load(index)) is not None:
+                picked.append(index)
+                samples.append(_region(picture, size, Draws(0, index), "none"))
+        return picked, torch.stack(samples)
+
 
 class _Damaged(ImageError):
     """A damaged file of a group, with its path kept apart from the reason."""
@@ -253,6 +262,10 @@ class PictureStore(_Store):
         """
         return self._regions(step, batch, size, seed, rank, world, augment)[1]
 
+    def each(self, size: int) -> Tensor:
+        """Return uint8 (N, 3, size, size): one region of each picture that is sound, as they are, for validation."""
+        return self._each(size)[1]
+
 
 class PairStore(_Store):
     """Pairs of equal size to cut training regions from; a pair of unequal sizes counts as damaged.
@@ -296,7 +309,13 @@ class PairStore(_Store):
             ConfigError: the batch cannot be divided by `world`.
             DataError: more pairs are damaged than allowed.
         """
-        picked, stacked = self._regions(step, batch, size, seed, rank, world, augment)
+        return self._parts(*self._regions(step, batch, size, seed, rank, world, augment))
+
+    def each(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (input, target, labels) of one region of each pair that is sound, as they are, for validation."""
+        return self._parts(*self._each(size))
+
+    def _parts(self, picked: list[int], stacked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return stacked[:, :3], stacked[:, 3:], torch.tensor([self.labels[index] for index in picked])
 
 
@@ -313,8 +332,6 @@ def _region(picture: Tensor, size: int, draws: Draws, augment: Augment) -> Tenso
     region = _cut(_cut(picture, -2, rows), -1, columns)
     if augment != "none" and flips & 1:
         region = region.flip(-1)
-    if augment == "dihedral":
-        region = region.rot90(flips >> 1, (-2, -1))
     return region
 
 

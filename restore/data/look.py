@@ -17,7 +17,7 @@ from restore.data.joined import File, path_of, read_file
 from restore.errors import ImageError
 from restore.images import Picture
 
-__all__ = ["Look", "distance", "look", "look_all", "near_matches"]
+__all__ = ["Look", "distance", "look_all", "near_matches"]
 
 ORIENTATION = 274
 THUMB = 16
@@ -72,13 +72,6 @@ class Look:
     def usual_suffix(self) -> bool:
         """Whether the name's suffix is one of the format's."""
         return self.path.suffix.lower() in _FORMATS.get(self.format, {self.path.suffix.lower()})
-
-
-def look(path: File) -> Look:
-    """Return what the file is; a file that is no picture gets a `problem` and raises nothing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return _look(path)
 
 
 def look_all(paths: Sequence[File], workers: int = 2) -> dict[File, Look]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from restore.errors import DataError
 
-__all__ = ["Manifest", "make_manifest", "read_manifest"]
+__all__ = ["Manifest", "make_manifest"]
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,6 @@ class Manifest:
         """Return one line a file, sorted by path, in the form that `sha256sum --check` reads."""
         return "".join(f"{self.files[path]}  {path}\n" for path in sorted(self.files))
 
-    def difference(self, other: Manifest) -> dict[str, list[str]]:
-        """Return the paths that are `missing` in the other, `added` there, or `changed`."""
-        ours, theirs = set(self.files), set(other.files)
-        return {
-            "missing": sorted(ours - theirs),
-            "added": sorted(theirs - ours),
-            "changed": sorted(path for path in ours & theirs if self.files[path] != other.files[path]),
-        }
-
 
 def make_manifest(root: Path | str, *, workers: int | None = None) -> Manifest:
     """Return the manifest of all files below `root`, hidden ones left out.
@@ -53,25 +44,6 @@ def make_manifest(root: Path | str, *, workers: int | None = None) -> Manifest:
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         digests = list(pool.map(_sha256, paths))
     return Manifest({path.relative_to(root).as_posix(): digest for path, digest in zip(paths, digests, strict=True)})
-
-
-def read_manifest(path: Path | str) -> Manifest:
-    """Return the manifest written to a text file.
-
-    Raises:
-        DataError: the file cannot be read, or a line is not `sha256  path`.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the manifest {path}: {error}") from None
-    files = {}
-    for number, line in enumerate(lines, 1):
-        digest, gap, name = line.partition("  ")
-        if not gap or len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-            raise DataError(f"{path}, line {number}: expected a SHA-256, two spaces and a path, got {line[:80]!r}")
-        files[name] = digest
-    return Manifest(files)
 
 
 def _hidden(path: Path) -> bool:

@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from restore.data.card import CleanSplit, DatasetCard, FolderSplit, JoinedSplit, ListSplit, Pairing, SameNames
-from restore.data.files import PICTURE_SUFFIXES, natural_key, read_list, walk
+from restore.data.files import read_list, walk
 from restore.data.joined import File, Half
 from restore.errors import DataError
+from restore.images.listing import PICTURE_SUFFIXES, natural_key
 
 __all__ = [
     "Inspection",

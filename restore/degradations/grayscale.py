@@ -8,17 +8,15 @@ import torch
 from torch import Tensor
 
 from restore.degradations.random import Random
+from restore.images import values
 from restore.schema import Spec
 
 __all__ = ["Grayscale", "luma"]
 
-REC_601 = (0.299, 0.587, 0.114)
-
 
 def luma(image: Tensor) -> Tensor:
     """Return the Rec. 601 luma of (B, 3, H, W) as three equal channels."""
-    weights = torch.tensor(REC_601, dtype=image.dtype, device=image.device)
-    return (image * weights[:, None, None]).sum(1, keepdim=True).expand_as(image).contiguous()
+    return values.luma(image.movedim(1, 0))[:, None].expand_as(image).contiguous()
 
 
 class Grayscale(Spec):

@@ -27,7 +27,6 @@ from restore.errors import ConfigError
 __all__ = [
     "Prediction",
     "coefficients",
-    "from_eps",
     "mean_coefficients",
     "noised",
     "prediction_target",
@@ -145,8 +144,3 @@ def to_eps(x0: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
     """Return the noise that leads from x0 to x_t, (B, C, H, W); 0 at the clean end, where there is none."""
     a, s = coefficients(alpha_bar, x_t)
     return (x_t - a * x0).mul(torch.where(s > 0, 1 / s, 0))
-
-
-def from_eps(eps: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Return x0, (B, C, H, W), from the noise in x_t; the inverse of `to_eps` where alpha_bar > 0."""
-    return to_x0(eps, x_t, alpha_bar, "eps", x_t)

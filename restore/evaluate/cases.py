@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from restore import images
-from restore.data.joined import File, Half, path_of, read_file
+from restore.data.joined import File, Half, path_of, read_file, size_of
 from restore.data.pairs import Pair
 from restore.degradations import Degradation, Random
 from restore.degradations.resolution import enlarge_by
 from restore.errors import ConfigError, ImageError
-from restore.synthesize import degradation_named, degrade_picture, picture_seed
+from restore.synthesize import comparable, degradation_named, degrade_picture, picture_seed
 from restore.tasks import Request, Task
 
 __all__ = ["Case", "Loaded", "enlarged_to", "made_cases", "paired_cases"]
@@ -81,21 +82,41 @@ class Case:
         truth = read_file(self.target)
         if self.degradation is not None:
             own = picture_seed(seed, self.name.replace("/", "_") + ".png")
-            degraded = degrade_picture(truth.pixels, self.degradation, own, self.severity)
-            return Loaded(truth.pixels, degraded, truth.gray)
+            target = comparable(truth.pixels, self.degradation)
+            return Loaded(target, degrade_picture(target, self.degradation, own, self.severity), truth.gray)
         return Loaded(truth.pixels, None if self.input is None else read_file(self.input).pixels, truth.gray)
 
     def request(self, task: Task, seed: int, height: int, width: int) -> Request:
         """Return what a model must be told besides the degraded picture, which `load` returned for the same seed.
 
+        Args:
+            task: that the model is asked for.
+            seed: of the degradation.
+            height: of the picture that the model is given; a protocol may have resized it, and then the mask is, too.
+            width: of that picture.
+
         Raises:
             ImageError: the mask cannot be read.
         """
+        own_size = self._own_size(height, width)
         if self.degradation is None:
             told = self.mask is not None and "mask" in task.uses
-            return Request(mask=images.read(self.mask).pixels[:1].add(1).div(2) if told else None)
-        own = picture_seed(seed, self.name.replace("/", "_") + ".png")
-        return task.told(self.degradation, Random([own]), height, width, self.severity)
+            request = Request(mask=images.read(self.mask).pixels[:1].add(1).div(2) if told else None)
+        else:
+            own = picture_seed(seed, self.name.replace("/", "_") + ".png")
+            request = task.told(self.degradation, Random([own]), *own_size, self.severity)
+        if request.mask is None or request.mask.shape[-2:] != own_size or own_size == (height, width):
+            return request
+        return replace(request, mask=F.interpolate(request.mask[None], (height, width), mode="nearest-exact")[0])
+
+    def _own_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size of the degraded picture before a protocol made it (height, width)."""
+        file = self.input or self.target
+        stored = size_of(file)
+        # a header tells the size of a picture that lies on its side; only where a protocol resized it is it read again
+        if stored is None or sorted(stored) == sorted((height, width)):
+            return height, width
+        return tuple(read_file(file).pixels.shape[-2:])  # type: ignore[return-value]
 
     def identity(self) -> dict[str, Any]:
         """Return, as plain JSON values, what the pictures depend on beside the contents of their files."""

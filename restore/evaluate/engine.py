@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from restore import images
+from restore.devices import is_out_of_memory
 from restore.errors import ConfigError, RestoreError
 from restore.evaluate.cases import Case, Digests, Loaded, enlarged_to
 from restore.evaluate.methods import Method, Output
@@ -131,10 +131,11 @@ def _evaluate(opened: _Opened, method: Method, cases: Sequence[Case], done: Mapp
         try:
             record = replace(record, key=opened.plan.key(case, method, opened.seed))
             if record.key in done and _is_kept(opened.plan, record):
-                yield done[record.key]
+                # equal outputs of two methods have one key: the scores are the same, the names are not
+                yield replace(done[record.key], model=record.model, task=record.task)
                 continue
             opened(case)
-        except (RestoreError, MemoryError, torch.OutOfMemoryError) as error:
+        except (RestoreError, MemoryError, RuntimeError) as error:
             yield replace(record, failure=_reason(error, case))
         else:
             todo.append(record)
@@ -143,9 +144,10 @@ def _evaluate(opened: _Opened, method: Method, cases: Sequence[Case], done: Mapp
         return
     try:
         outputs = restore_all(opened.plan, method, ready, [opened(case)[0] for case in ready], opened.seed)
-    except (RestoreError, MemoryError, torch.OutOfMemoryError) as error:
+    except (RestoreError, MemoryError, RuntimeError) as error:
+        failure = _reason(error, ready[0])
         if len(ready) == 1:
-            yield replace(todo[0], failure=_reason(error, ready[0]))
+            yield replace(todo[0], failure=failure)
             return
         for case in ready:  # so that the bad one is named, and stops no other
             yield from _evaluate(opened, method, [case], done)
@@ -165,7 +167,7 @@ def _finish(opened: _Opened, method: Method, record: Record, case: Case, outputs
             picture = images.Picture(outputs[None].pixels if None in outputs else first.pixels)
             images.write(picture, kept_path(opened.plan.keep, record), overwrite=True)
         bits = method.bits_per_dim(case, loaded, record.seed)
-    except (RestoreError, MemoryError, torch.OutOfMemoryError) as error:
+    except (RestoreError, MemoryError, RuntimeError) as error:
         return replace(record, failure=_reason(error, case))
     height, width = loaded.target.shape[-2:]
     return replace(
@@ -196,8 +198,13 @@ def _spread(method: Method, outputs: Iterable[Output], target: Tensor) -> dict[s
     return {}
 
 
-def _reason(error: BaseException, case: Case) -> str:
-    return str(error) if isinstance(error, RestoreError) else f"{case.name}: out of memory"
+def _reason(error: Exception, case: Case) -> str:
+    """Return why a case failed; an error that is neither ours nor a lack of memory is raised again."""
+    if isinstance(error, RestoreError):
+        return str(error)
+    if not is_out_of_memory(error):
+        raise error
+    return f"{case.name}: out of memory"
 
 
 def kept_path(folder: Path, record: Record) -> Path:

@@ -21,6 +21,7 @@ from restore.data.manifest import Manifest
 from restore.evaluate.cases import Case, Digests
 from restore.evaluate.engine import Plan
 from restore.evaluate.records import Record
+from restore.plan.memory import peak_resident
 
 __all__ = ["Provenance", "data_digest", "find_commit", "peak_memory"]
 
@@ -97,14 +98,8 @@ def _git(root: Path, *arguments: str) -> str:
 
 def peak_memory(device: torch.device) -> dict[str, float]:
     """Return the most memory in MiB that this process has held so far, and on the device where it is another."""
-    peaks = {}
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        pass
-    else:
-        unit = 1 if sys.platform == "darwin" else 1024
-        peaks["process"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+    most = peak_resident()
+    peaks = {"process": round(most / 2**20, 1)} if most else {}
     if device.type == "cuda":
         peaks["device"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
     return peaks

@@ -12,10 +12,10 @@ from restore.errors import ImageError
 from restore.images.picture import printable
 from restore.images.write import WRITABLE
 
-__all__ = ["list_images", "namesake", "natural_key"]
+__all__ = ["PICTURE_SUFFIXES", "list_images", "namesake", "natural_key"]
 
 # Photographs of telephones are listed although they are refused: one line about each is better than silence.
-SUFFIXES = frozenset(WRITABLE) | {".pnm", ".pbm", ".apng", ".mpo", ".heic", ".heif"}
+PICTURE_SUFFIXES = frozenset(WRITABLE) | {".pnm", ".pbm", ".apng", ".mpo", ".heic", ".heif"}
 
 
 def list_images(inputs: Sequence[str | os.PathLike[str]], *, recursive: bool = False) -> list[Path]:
@@ -66,7 +66,7 @@ def inside(folder: Path, recursive: bool) -> Iterator[Path]:
         if os.path.isdir(entry):
             if recursive and not entry.is_symlink():
                 yield from inside(entry, recursive)
-        elif entry.suffix.lower() in SUFFIXES:
+        elif entry.suffix.lower() in PICTURE_SUFFIXES:
             yield entry
 
 

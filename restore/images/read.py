@@ -63,10 +63,15 @@ def peek(path: str | PathLike[str]) -> tuple[int, int] | None:
     location = os.fspath(path)
     shown = printable(location)
     # whatever is wrong with the file is told when it is read
-    with suppress(Exception), open_file(location, shown) as stream, translated_warnings(shown):
-        image = opened(stream, recognise(stream.read(4096), shown))
-        check_size(image.size, shown, MAX_PIXELS)
-        return image.size[1], image.size[0]
+    with suppress(Exception), open_file(location, shown) as stream:
+        kind = recognise(stream.read(4096), shown)
+        size = float_colour_size(stream, shown) if kind == "TIFF" else None
+        if size is None:
+            with translated_warnings(shown):
+                size = opened(stream, kind).size
+        width, height = size
+        check_size((width, height), shown, MAX_PIXELS)
+        return height, width
     return None
 
 

@@ -43,7 +43,7 @@ def to_pixels(array: NDArray, white: float | None = None) -> Tensor:
 
 
 def luma(pixels: Tensor) -> Tensor:
-    """Return the Rec. 601 luma (H, W) of (3, H, W) colours, in the colours' own range."""
+    """Return the Rec. 601 luma (...) of (3, ...) colours, in the colours' own range."""
     red, green, blue = REC_601
     return (pixels[0] * red).add_(pixels[1], alpha=green).add_(pixels[2], alpha=blue)
 

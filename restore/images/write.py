@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from os import PathLike
@@ -16,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, features
 from PIL.PngImagePlugin import PngInfo
 
+from restore.atomic import replacing
 from restore.errors import ArrayError, ImageError
 from restore.images.metadata import warn
 from restore.images.picture import Picture, printable
@@ -76,7 +75,7 @@ def write(picture: Picture, path: str | PathLike[str], *, overwrite: bool = Fals
     if side > LARGEST_SIDE.get(kind, side):
         raise ImageError(f"cannot write {shown}: {kind} ends at {LARGEST_SIDE[kind]} pixels a side, this has {side}")
     try:
-        with replacing(target) as stream:
+        with replacing(target) as temporary, temporary.open("r+b") as stream:
             encode(picture, stream, kind, quality)
     except (ImageError, ArrayError) as error:
         raise type(error)(f"cannot write {shown}: {error}") from None
@@ -110,27 +109,6 @@ def check_target(picture: Picture, path: Path, shown: str, overwrite: bool) -> N
         raise ImageError(f"cannot write {shown}: it is a folder")
     if os.path.lexists(path) and not overwrite:
         raise ImageError(f"cannot write {shown}: it exists already; allow overwriting or choose another name")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a stream whose content becomes the file `path` when the block ends well, and vanishes when it does not."""
-    made = [folder for folder in (path.parent, *path.parent.parents) if not os.path.lexists(folder)]
-    # A short name of its own: the longest name that the disk allows leaves no room for an addition.
-    temporary = path.parent / f".restore-{secrets.token_hex(8)}.tmp"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(temporary, flags, 0o666), "w+b") as stream:
-            yield stream
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        for folder in made:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
 
 
 def encode(picture: Picture, stream: BinaryIO, kind: str, quality: int = 95) -> None:

@@ -11,7 +11,6 @@ from restore.patches.compiled import FixedBatch, compiled
 from restore.patches.engine import Capacity, Patched
 from restore.patches.grid import Span, Tile, batches, grid
 from restore.patches.guard import Guarded
-from restore.patches.padding import reflect_pad
 from restore.patches.spec import Grid, Patches
 from restore.patches.stack import in_patches
 from restore.patches.thumbnail import thumbnail
@@ -32,7 +31,6 @@ __all__ = [
     "compiled",
     "grid",
     "in_patches",
-    "reflect_pad",
     "thumbnail",
     "window",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["reflect_crop", "reflect_index", "reflect_pad"]
+__all__ = ["reflect_crop", "reflect_index"]
 
 
 def reflect_index(length: int, stop: int, start: int = 0) -> Tensor:
@@ -34,9 +34,3 @@ def reflect_crop(image: Tensor, rows: slice, columns: slice) -> Tensor:
     if columns.stop <= width:
         return image[..., columns]
     return image.index_select(-1, reflect_index(width, columns.stop, columns.start).to(image.device))
-
-
-def reflect_pad(image: Tensor, height: int, width: int) -> Tensor:
-    """Return the image, (..., H, W), continued by reflection below and to the right to at least (height, width)."""
-    h, w = image.shape[-2:]
-    return reflect_crop(image, slice(0, max(h, height)), slice(0, max(w, width)))

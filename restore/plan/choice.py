@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from restore.devices import HELD
 from restore.errors import ConfigError
 from restore.patches import Patches
 from restore.patches.grid import evaluations
@@ -24,7 +25,6 @@ __all__ = ["Plan", "calibrated", "choose", "predict", "survey"]
 STEPS = (50, 25, 10, 4, 2, 1)  # to how many a budget may cut the steps, most wanted first
 SIZES = (512, 256, 128, 64)  # of tiles, where memory does not suffice for the model's own
 LEAST_OVERLAP = 8
-BUFFERS = 4  # pictures in float32 that a step holds at once: given, x_t, merged, clipped
 PUBLISHED = Patches(grid="weatherdiffusion", size=64, stride=16, overlap=0, batch=64, window="uniform", fixed=True)
 
 
@@ -90,7 +90,7 @@ def predict(
         held = max(held, call.bytes)
     earlier = min(steps - 1, sampler.order - 1) if isinstance(sampler, DPMSolver) else 0
     moments = 2 if samples > 1 else 0
-    buffers = (BUFFERS + earlier + moments + beside) * 3 * height * width * 4
+    buffers = (HELD + earlier + moments + beside) * 3 * height * width * 4
     return Plan(
         sampler,
         patches,
@@ -210,10 +210,12 @@ def fewer(restorer: Restorer, samples: int = 1) -> list[SamplerSpec]:
     own = restorer.sampler(None, samples).evaluations(restorer.schedule)
     found = []
     for n in STEPS:
-        # in one step all samples may be alike
+        # in one step all samples may be alike, and a spacing of sections has as many steps as they say
         with suppress(ConfigError):
-            found.append(restorer.sampler(n, samples))
-    return [sampler for sampler in found if sampler.evaluations(restorer.schedule) < own]
+            sampler = restorer.sampler(n, samples)
+            if sampler.evaluations(restorer.schedule) < own:
+                found.append(sampler)
+    return found
 
 
 def cuts(own: Patches) -> Iterator[Patches]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from restore.report.curves import training_figure
-from restore.report.files import csv_text, json_text, markdown_text, write_atomically
+from restore.report.files import csv_text, json_text, markdown_text
 from restore.report.gallery import count_pictures
 from restore.report.result import Result
 from restore.report.tables import (
@@ -31,6 +31,5 @@ __all__ = [
     "reported_table",
     "summary_table",
     "training_figure",
-    "write_atomically",
     "write_report",
 ]

@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
-from pathlib import Path
 
 from restore.metrics import METRICS
 from restore.report.result import Result
@@ -20,7 +17,7 @@ from restore.report.tables import (
     summary_table,
 )
 
-__all__ = ["csv_text", "json_text", "markdown_text", "write_atomically"]
+__all__ = ["csv_text", "json_text", "markdown_text"]
 
 
 def json_text(result: Result) -> str:
@@ -70,20 +67,3 @@ def markdown_text(result: Result) -> str:
     parts += [f"Failed: {record.data}/{record.name} ({record.model}): {record.failure}" for record in result.failures]
     parts.append(f"`{result.provenance.command}`")
     return "\n\n".join(parts) + "\n"
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file: whoever looks finds the old content or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from restore.atomic import write_atomically
 from restore.evaluate import Plan
 from restore.report.figures import draw_figures
-from restore.report.files import csv_text, json_text, markdown_text, write_atomically
+from restore.report.files import csv_text, json_text, markdown_text
 from restore.report.gallery import make_gallery
 from restore.report.page import page_html
 from restore.report.result import Result

@@ -2,7 +2,7 @@
 
     python scripts/bench/degradations.py --steps 6
 
-A step is that of `configs/train/weather.yaml`: 8 regions of 256 pixels are degraded, 32 patches of 64 are trained on.
+A step is one of the default network: 8 regions of 256 pixels are degraded, 32 patches of 64 are trained on.
 Every degradation makes the same 8 regions; the two sides take turns, so that a busy machine slows both alike, and CPU
 seconds are counted, which neighbours on the machine do not change. The column `share` is the part of a whole step
 (degradation included) that the degradation takes.

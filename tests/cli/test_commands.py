@@ -28,6 +28,24 @@ def test_a_plan_tells_what_the_run_will_see(cli, photo: Path, tiny_model: Path) 
     assert {"the model's own", "whole picture"} <= {choice["name"] for choice in document["choices"]}
 
 
+def test_a_plan_is_told_what_a_run_is_told(cli, photo: Path, tiny_model: Path) -> None:
+    for scale in (2, 4):
+        ran = cli("plan", photo, "--task", "upscale", "--scale", scale, "--json")
+        assert ran.code == 0, ran.err
+        assert json.loads(ran.out)["width"] == 128 * scale
+    assert cli("plan", photo, "--task", "inpaint").code == 0
+    ran = cli("plan", photo, "-m", tiny_model, "--pad", "9,9,9,9")
+    assert ran.code == 2 and "no use for a pad" in ran.err
+
+
+def test_errors_of_the_disk_are_one_line(cli, photo: Path, tmp_path: Path) -> None:
+    ran = cli("data", "manifest", tmp_path, "-o", tmp_path / "none" / "sums.txt")
+    assert ran.code == 1 and ran.err.strip().splitlines() == [f"error: {tmp_path}/none/sums.txt: no such file"]
+    (tmp_path / "plain").write_text("")
+    ran = cli("data", "synthesize", tmp_path, tmp_path / "plain", "--degradation", "rain")
+    assert ran.code == 1 and ran.err.startswith("error: ") and len(ran.err.strip().splitlines()) == 1
+
+
 def test_a_run_keeps_to_its_budget(cli, photo: Path, tiny_model: Path) -> None:
     out = photo.with_name("out.png")
     ran = cli("run", photo, "-o", out, "-m", tiny_model, "--budget", "20s", "--memory", "3GB")

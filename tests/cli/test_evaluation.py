@@ -305,6 +305,8 @@ def test_the_default_model_of_a_task_fits_the_factor_or_is_refused() -> None:
     assert model_and_tasks(["derain"], ["rain", "jpeg-q10"], None) == ("weather", ["derain"])
     with pytest.raises(ConfigError, match="different models"):
         model_and_tasks([], ["rain", "jpeg-q10"], None)
+    with pytest.raises(ConfigError, match="different models"):
+        model_and_tasks(["upscale"], ["bicubic-x2", "bicubic-x4"], None)
     with pytest.raises(ConfigError, match="no model that ships"):
         model_and_tasks([], ["bicubic-x31"], None)
 

@@ -129,6 +129,7 @@ def test_names_and_folders_are_kept(cli, photographs: Path, tiny_model: Path, tm
         (("--uncertainty",), 2, "--samples 2 or more"),
         (("--patch", "50"), 2, "multiple of 4"),
         (("--overlap", "64"), 2, "overlap must be below"),
+        (("--invert-mask",), 2, "pass --mask, too"),
     ],
 )
 def test_bad_options_are_one_line(cli, photo: Path, tiny_model: Path, arguments, code: int, message: str) -> None:

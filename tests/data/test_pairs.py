@@ -17,10 +17,11 @@ from restore.data.card import (
     SuffixNames,
     load_cards,
 )
-from restore.data.files import list_pictures, natural_key, read_list
+from restore.data.files import list_pictures, read_list
 from restore.data.loading import PairStore, PictureStore
 from restore.data.pairs import drop_leaks, find_pairs, folder_pairs
 from restore.errors import DataError
+from restore.images.listing import natural_key
 
 CARDS = load_cards()
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from restore.diffusion.parameterization import Prediction, from_eps, noised, prediction_target, to_eps, to_x0
+from restore.diffusion.parameterization import Prediction, noised, prediction_target, to_eps, to_x0
 from restore.diffusion.schedule import Cosine, Linear, ZeroTerminal
 from restore.errors import ConfigError
 
@@ -66,7 +66,7 @@ def test_the_clean_end_has_no_noise() -> None:
     assert torch.equal(to_eps(x0, x0, one), torch.zeros_like(x0))
     assert torch.equal(noised(x0, torch.full_like(x0, 9.0), one), x0)
     half = torch.full((2,), 0.5, dtype=torch.float64)
-    torch.testing.assert_close(to_eps(from_eps(x0, x0, half), x0, half), x0, rtol=0, atol=1e-12)
+    torch.testing.assert_close(to_eps(to_x0(x0, x0, half, "eps", x0), x0, half), x0, rtol=0, atol=1e-12)
 
 
 def test_a_posterior_mean_without_its_schedule_says_so() -> None:

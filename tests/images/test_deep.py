@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from restore.errors import ImageError
-from restore.images import Picture, read, write
+from restore.images import Picture, peek, read, write
 
 tifffile = pytest.importorskip("tifffile")
 quick = settings(
@@ -195,6 +195,7 @@ def test_float_tiff_goes_back_in_its_own_units(tmp_path: Path, channels: int, wh
     source, target = tmp_path / "a.tif", tmp_path / "b.tif"
     tifffile.imwrite(source, array, photometric="minisblack" if channels == 1 else "rgb")
     picture = read(source)
+    assert peek(source) == (9, 8)
     assert (picture.depth, picture.white, picture.gray) == (32, white, channels == 1)
     exact(picture, array / white, 1.0)
     write(picture, target)

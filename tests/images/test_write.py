@@ -17,7 +17,6 @@ from PIL import Image
 
 from restore.errors import ArrayError, ImageError
 from restore.images import WRITABLE, Picture, read, write
-from restore.images.write import replacing
 
 
 @pytest.fixture
@@ -104,17 +103,6 @@ def test_not_a_number_is_not_written(picture: Picture, tmp_path: Path) -> None:
     with pytest.raises(ArrayError, match=r"cannot write .*NaN"):
         write(picture.with_pixels(picture.pixels * torch.nan), tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["source.png"]
-
-
-def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a") as stream:
-        stream.write(b"new")
-        raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "b" / "c") as stream:
-        raise KeyboardInterrupt
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    assert (tmp_path / "a").read_bytes() == b"old"
 
 
 def test_missing_folders_are_made_and_permissions_follow_the_umask(

@@ -87,7 +87,7 @@ class LearnedSchedule(Schedule):
 
 
 class Learned(Spec):
-    """A log-SNR that is learned along with the network, by the `continuous` objective.
+    """A log-SNR that is learned along with the network, by the `continuous_bound` objective.
 
     Attributes:
         steps: levels of the table that samplers use.
