@@ -12,7 +12,8 @@ from torch import Tensor
 from restore import images
 from restore.degradations import Mixture, Random
 from restore.metrics import psnr, ssim
-from restore.restorer import Restorer, seed_of
+from restore.restorer import Restorer
+from restore.sampling import seed_of
 
 __all__ = ["CASES", "Demo", "Row", "run_demo"]
 

@@ -14,7 +14,7 @@ from restore.contracts import Denoiser
 from restore.devices import pick_device
 from restore.diffusion.guidance import ClassifierGradient, ClassifierGuided
 from restore.errors import ConfigError
-from restore.restorer import find_weights
+from restore.models import find_weights
 from restore.schema import parse
 
 __all__ = ["classifier_guide", "load_classifier"]

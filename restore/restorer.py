@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,20 +20,16 @@ from restore.diffusion.guidance import ClassifierFree
 from restore.errors import ArrayError, ConfigError
 from restore.images import Picture
 from restore.masks import Masked
-from restore.models import find_weights, is_file, model_card
+from restore.models import find_weights
 from restore.patches import Patches, batches, compiled, in_patches, thumbnail
-from restore.sampling import Moments, SamplerSpec, SeededNoise, Step
+from restore.sampling import Moments, SamplerSpec, SeededNoise, Step, seed_of
 from restore.schema import parse
-from restore.tasks import Request, Task, Weather
+from restore.tasks import Prepared, Request, Task, Weather
 
 __all__ = [
     "Observed",
     "Posterior",
     "Restorer",
-    "find_weights",
-    "is_file",
-    "model_card",
-    "seed_of",
 ]
 
 
@@ -278,18 +273,43 @@ class Restorer:
         if samples < 1:
             raise ConfigError(f"samples must be at least 1, not {samples}")
         asked, sampler = self.task(task), self.sampler(steps, samples)
-        image, hole = asked.prepare(degraded[None], request or Request())
+        prepared = asked.prepare(degraded[None], request or Request())
         decision = self.detector(degraded) if task == AUTO else None
         if decision is not None and decision.clean:
             return Posterior(degraded.cpu(), torch.zeros_like(degraded.cpu()) if samples > 1 else None, None, decision)
         label = self.recipe.label(task or next(iter(self.recipe.tasks))) if decision is None else self.told(decision)
-        moments = Moments()
+        moments = self.moments(asked, prepared, label, [seed], samples=samples, sampler=sampler, on_batch=on_batch)
+        spread = moments.deviation()[0] if samples > 1 else None
+        return Posterior(moments.mean[0], spread, None if prepared.hole is None else prepared.hole[0], decision)
+
+    def moments(
+        self,
+        task: Task,
+        prepared: Prepared,
+        label: Tensor | int,
+        seeds: Sequence[int],
+        *,
+        samples: int = 1,
+        sampler: SamplerSpec | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> Moments:
+        """Return mean and spread, (B, 3, H, W) each on the CPU, of `samples` restorations of B prepared pictures.
+
+        Args:
+            task: that prepared them.
+            prepared: what the network is shown, and where pixels are asked for.
+            label: one, or (B,).
+            seeds: of each picture's first sample; those of the others follow from it.
+            samples: how many of each.
+            sampler: the recipe's by default.
+            on_batch: see `stream`.
+        """
+        (image, hole), moments = prepared, Moments()
         for k in range(samples):
-            seeds = [seed if k == 0 else seed_of(seed, k)]
-            x = self.restore(image, label=label, hole=hole, seeds=seeds, sampler=sampler, on_batch=on_batch)
-            moments.add(asked.polish(image.to(x), x)[0].cpu())
-        spread = moments.deviation() if samples > 1 else None
-        return Posterior(moments.mean, spread, None if hole is None else hole[0], decision)
+            own = list(seeds) if k == 0 else [seed_of(seed, k) for seed in seeds]
+            x = self.restore(image, label=label, hole=hole, seeds=own, sampler=sampler, on_batch=on_batch)
+            moments.add(task.polish(image.to(x), x).cpu())
+        return moments
 
     def sampler(self, steps: int | None = None, samples: int = 1) -> SamplerSpec:
         """Return the recipe's sampler, with another number of steps where one is given.
@@ -374,8 +394,3 @@ class Observed:
         estimate = self.denoiser(x_t, level, condition)
         self.on_batch(len(x_t))
         return estimate
-
-
-def seed_of(*parts: int) -> int:
-    """Return a 63-bit seed that depends on all parts and nothing else."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]) >> 1

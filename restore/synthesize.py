@@ -19,7 +19,7 @@ from restore.degradations.masks import MaskFiles
 from restore.degradations.names import MASK_FILE, named
 from restore.degradations.resolution import shrink_by
 from restore.errors import ConfigError, ImageError, RestoreError
-from restore.restorer import seed_of
+from restore.sampling import seed_of
 
 __all__ = ["Synthesized", "degradation_named", "degrade_picture", "picture_seed", "severities", "synthesize"]
 

@@ -30,7 +30,8 @@ from restore.diffusion.schedule import Learned, LearnedSchedule
 from restore.errors import CheckpointError, ConfigError, DataError
 from restore.models import find_weights
 from restore.patches import thumbnail
-from restore.restorer import Restorer, seed_of
+from restore.restorer import Restorer
+from restore.sampling import seed_of
 from restore.sources import Found
 from restore.tasks import Example
 

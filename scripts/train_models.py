@@ -23,7 +23,7 @@ import torch
 from restore import checkpoints
 from restore.cli.console import table
 from restore.config import load_train_config
-from restore.restorer import model_card
+from restore.models import model_card
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("weather", "detector", "upscale_x2", "upscale_x4", "inpaint", "jpeg", "colorize")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from restore import Picture, Restorer
 from restore.errors import ArrayError, CheckpointError, ConfigError, ImageError, TensorMismatch
-from restore.restorer import seed_of
+from restore.sampling import seed_of
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from restore.degradations import JPEG, Random
 from restore.degradations.resolution import enlarge_by, shrink_by
 from restore.images import to_picture
 from restore.metrics import psnr
-from restore.restorer import model_card
+from restore.models import model_card
 from restore.tasks import Request
 
 SHIPPED = resources.list_weights()

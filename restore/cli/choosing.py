@@ -84,7 +84,7 @@ def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:
     from restore.config import Recipe
     from restore.detector import AUTO
     from restore.evaluate import TOLD
-    from restore.restorer import find_weights
+    from restore.models import find_weights
     from restore.schema import parse
 
     if len(models) != 1 or models[0] == NONE:

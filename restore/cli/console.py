@@ -68,7 +68,7 @@ def model_for(task: str | None, scale: int | None = None, default: str = "weathe
     from restore import resources
     from restore.config import Recipe
     from restore.detector import AUTO
-    from restore.restorer import model_card
+    from restore.models import model_card
 
     if task == AUTO:
         return default

@@ -211,7 +211,7 @@ def _jobs(
     """Return each case with its methods, and the device of the scores."""
     from restore.devices import pick_device
     from restore.evaluate import ModelMethod, OutputFolder, Unrestored, tasks_for
-    from restore.restorer import find_weights
+    from restore.models import find_weights
 
     methods: dict[tuple[str, str], Method] = {}
     restorers = {}

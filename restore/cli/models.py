@@ -26,7 +26,7 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print as J
       restore models list
     """
     from restore import resources
-    from restore.restorer import model_card
+    from restore.models import model_card
 
     cards = [model_card(name) for name in resources.list_configs("models")]
     shipped = set(resources.list_weights())
@@ -69,7 +69,7 @@ def info(
     import yaml
 
     from restore import checkpoints
-    from restore.restorer import find_weights, is_file, model_card
+    from restore.models import find_weights, is_file, model_card
 
     if is_file(model):
         opened = checkpoints.open_checkpoint(find_weights(model), config, settings or ())

@@ -19,8 +19,9 @@ from restore.detector import AUTO
 from restore.errors import ConfigError, DataError, ImageError
 from restore.evaluate.cases import Case, Loaded, enlarged_to
 from restore.evaluate.likelihood import bits_per_dim, check_likelihood
-from restore.restorer import Posterior, Restorer, seed_of
-from restore.sampling import Moments, SamplerSpec
+from restore.restorer import Posterior, Restorer
+from restore.sampling import SamplerSpec
+from restore.tasks import Prepared
 
 __all__ = ["TOLD", "Method", "ModelMethod", "Output", "OutputFolder", "Unrestored", "tasks_for"]
 
@@ -160,13 +161,11 @@ class ModelMethod:
             ]
         label = self.restorer.recipe.label(self.task)
         prepared = [task.prepare(picture[None], said) for (_, picture), said in zip(shown, requests, strict=True)]
-        image = torch.cat([one.image for one in prepared])
         holes = [one.hole for one in prepared if one.hole is not None]
-        hole, moments = (torch.cat(holes) if holes else None), Moments()
-        for k in range(self.samples):
-            seeds = [seed if k == 0 else seed_of(seed, k)] * len(shown)
-            x = self.restorer.restore(image, label=label, hole=hole, seeds=seeds, sampler=self.sampler)
-            moments.add(task.polish(image.to(x), x).cpu())
+        hole = torch.cat(holes) if holes else None
+        both = Prepared(torch.cat([one.image for one in prepared]), hole)
+        seeds = [seed] * len(shown)
+        moments = self.restorer.moments(task, both, label, seeds, samples=self.samples, sampler=self.sampler)
         spread = moments.deviation() if self.samples > 1 else [None] * len(shown)
         asked = hole.cpu() if hole is not None else [None] * len(shown)
         return [Posterior(*found) for found in zip(moments.mean, spread, asked, strict=True)]

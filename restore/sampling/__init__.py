@@ -11,7 +11,7 @@ from restore.sampling.consistency import Consistency
 from restore.sampling.ddim import DDIM
 from restore.sampling.dpm_solver import DPMSolver
 from restore.sampling.langevin import Langevin
-from restore.sampling.noise import Noise, RecordedNoise, SeededNoise
+from restore.sampling.noise import Noise, RecordedNoise, SeededNoise, seed_of
 from restore.sampling.posterior import Calibration, Moments
 from restore.sampling.step import Sampler, Step
 
@@ -29,6 +29,7 @@ __all__ = [
     "SamplerSpec",
     "SeededNoise",
     "Step",
+    "seed_of",
 ]
 
 SamplerSpec = Annotated[DDIM | Ancestral | DPMSolver | Langevin | Consistency, Field(discriminator="kind")]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from restore.errors import ArrayError
 
-__all__ = ["Noise", "RecordedNoise", "SeededNoise"]
+__all__ = ["Noise", "RecordedNoise", "SeededNoise", "seed_of"]
 
 
 class Noise(Protocol):
@@ -61,3 +62,8 @@ class RecordedNoise:
             found = "no draw is left" if noise is None else f"the recorded draw is {tuple(noise.shape)}"
             raise ArrayError(f"the sampler needs noise of shape {tuple(like.shape)}, but {found}")
         return noise.to(like)
+
+
+def seed_of(*parts: int) -> int:
+    """Return a 63-bit seed that depends on all parts and nothing else."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]) >> 1

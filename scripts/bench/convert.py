@@ -19,7 +19,7 @@ import torch
 from restore.checkpoints.convert import to_original
 from restore.checkpoints.family import Found
 from restore.checkpoints.weather_diffusion import WeatherDiffusion
-from restore.restorer import model_card
+from restore.models import model_card
 
 CONVERT = """
 import sys, time

@@ -8,7 +8,8 @@ from PIL import Image
 
 from restore.checkpoints import convert, open_checkpoint
 from restore.config import Recipe, TrainConfig, load_train_config
-from restore.restorer import Restorer, model_card
+from restore.models import model_card
+from restore.restorer import Restorer
 from restore.schema import parse
 from restore.train import Trainer
 

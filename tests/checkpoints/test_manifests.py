@@ -15,7 +15,7 @@ from restore.checkpoints.layout import check, rules
 from restore.checkpoints.settings import Settings
 from restore.config import ModelCard, Recipe
 from restore.errors import ConfigError
-from restore.restorer import find_weights, model_card
+from restore.models import find_weights, model_card
 from restore.schema import parse
 
 FAMILIES = {"weatherdiffusion": "weather_diffusion", "palette": "palette", "sr3": "sr3"}
