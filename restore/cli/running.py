@@ -26,8 +26,9 @@ Task = Annotated[
     typer.Option(
         "--task",
         "-t",
-        help="What to do: auto (a detector finds out which weather), derain, desnow, dehaze, raindrop or weather (told "
-        "nothing, the default); inpaint, upscale, colorize, uncrop or jpeg, with a model for it.",
+        help="What to do: auto (a detector finds out which weather, or that there is none), derain, desnow, dehaze, "
+        "raindrop or weather (told nothing); inpaint, upscale, colorize, uncrop or jpeg, with a model for it. "
+        "[auto; with --model its first]",
     ),
 ]
 Steps = Annotated[
@@ -135,7 +136,7 @@ def run(
 
       restore run rainy.jpg -o clear.png --task derain --compare
 
-      restore run holiday/ -o holiday-restored/ --task auto --on-exists skip
+      restore run holiday/ -o holiday-restored/ --on-exists skip
 
       restore run '*.png' -o out --steps 4 --samples 4 --uncertainty
 
@@ -148,6 +149,7 @@ def run(
     from typing import cast, get_args
 
     from restore.bulk import OnExists, Options, plan_jobs, refuse_collisions
+    from restore.detector import AUTO
 
     if on_exists not in get_args(OnExists):
         raise ConfigError(f"unknown --on-exists {on_exists!r}; choose {', '.join(get_args(OnExists))}")
@@ -155,6 +157,8 @@ def run(
         raise ConfigError("--uncertainty needs several samples to compare: pass --samples 2 or more")
     if invert_mask and mask is None:
         raise ConfigError("--invert-mask says how to read a mask: pass --mask, too")
+    if task is None and model is None:
+        task = AUTO
     jobs = plan_jobs(inputs, output, recursive)
     options = Options(
         task,

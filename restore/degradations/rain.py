@@ -80,7 +80,7 @@ class Rain(Spec):
         dense = random.chance(self.dense)
         spectrum = self._layers(random, canvas, share, dense)
         texture = self._levels(random, canvas.paint(spectrum), dense)
-        opacity = random.within(self.opacity) * torch.where(dense, random.uniform(0.35, 0.75), 1.0) * fade
+        opacity = random.within(self.opacity) * torch.where(dense, random.uniform(0.5, 1.0), 1.0) * fade
         patchy = random.chance(0.35)[:, None, None]
         gusts = smoothstep(smooth_field(random, 3, height, width), -1.2, 0.8)
         amount = texture.clamp_(max=1.0).mul_(torch.where(patchy, gusts, 1.0).mul_(opacity[:, None, None]))

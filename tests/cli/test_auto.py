@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
@@ -36,6 +37,15 @@ def test_the_command_line_says_what_it_decided(cli, weathered: Path, tiny_model:
     ran = cli("run", weathered / "haze.png", "-o", tmp_path / "b.png", "-m", tiny_model, "-t", "dehaze", "--json")
     assert json.loads(ran.out)[0]["decision"] is None
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_auto_is_what_a_photograph_gets_if_nothing_is_said(cli, weathered: Path, tmp_path: Path) -> None:
+    Image.fromarray(data.astronaut()).save(weathered / "clean.png")
+    ran = cli("run", weathered, "-o", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert all(f"(auto: {kind}, " in ran.out for kind in ("haze", "snow", "clean"))
+    with Image.open(tmp_path / "out" / "clean.png") as image:
+        assert (np.asarray(image) == data.astronaut()).all()
 
 
 def test_evaluation_with_auto_on_the_command_line(cli, weathered: Path, tiny_model: Path, tmp_path: Path) -> None:

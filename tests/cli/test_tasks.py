@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from restore import checkpoints, images, resources, restorer
+from restore import checkpoints, images, models, resources
 from restore.cli.console import model_for
 from restore.config import ModelCard, Recipe
 from restore.degradations.resolution import shrink_by
@@ -197,7 +197,7 @@ def test_the_model_for_a_task_is_the_one_that_was_made_for_it(
 
     monkeypatch.setattr(resources, "list_configs", lambda kind: sorted(cards))
     monkeypatch.setattr(resources, "list_weights", lambda: sorted(set(cards) - {"absent"}))
-    monkeypatch.setattr(restorer, "model_card", card)
+    monkeypatch.setattr(models, "model_card", card)
     assert model_for(None) == "weather"
     assert model_for("inpaint") == "filling"
     assert model_for("uncrop") == "wider"
