@@ -75,8 +75,10 @@ def degrade_picture(pixels: Tensor, degradation: Degradation, seed: int, severit
     return degraded.mul_(255).round_().div_(127.5).sub_(1)
 
 
-def comparable(pixels: Tensor, degradation: Degradation) -> Tensor:
+def comparable(pixels: Tensor, degradation: Degradation, source: object) -> Tensor:
     """Return a ground truth, (3, H, W), as it can be compared: for a lost resolution, cut to multiples of the factor.
+
+    `source` is what the error names.
 
     Raises:
         ImageError: nothing is left of it.
@@ -86,7 +88,7 @@ def comparable(pixels: Tensor, degradation: Degradation) -> Tensor:
     height, width = (side // degradation.scale * degradation.scale for side in pixels.shape[-2:])
     if not height or not width:
         size = f"{pixels.shape[-1]}x{pixels.shape[-2]} pixels"
-        raise ImageError(f"{size} are too few to be made {degradation.scale} times smaller")
+        raise ImageError(f"{source}: {size} are too few to be made {degradation.scale} times smaller")
     return pixels[:, :height, :width]
 
 
@@ -168,7 +170,7 @@ def _pair(path: Path, spec: Degradation, seed: int, severity: float | None) -> d
             mask = spec.masks(Random([seed]), *pixels.shape[-2:], severity)[0]
             found["mask"] = images.Picture(mask.mul(2).sub(1).expand(3, -1, -1), gray=True)
         return found
-    pixels = comparable(pixels, spec)
+    pixels = comparable(pixels, spec, path)
     bright, plain = pixels.add(1).div(2), isinstance(spec, Resolution)
     if isinstance(spec, Resolution):
         small = shrink_by(bright, spec.scale, spec.kernel)

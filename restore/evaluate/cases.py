@@ -82,7 +82,7 @@ class Case:
         truth = read_file(self.target)
         if self.degradation is not None:
             own = picture_seed(seed, self.name.replace("/", "_") + ".png")
-            target = comparable(truth.pixels, self.degradation)
+            target = comparable(truth.pixels, self.degradation, self.name)
             return Loaded(target, degrade_picture(target, self.degradation, own, self.severity), truth.gray)
         return Loaded(truth.pixels, None if self.input is None else read_file(self.input).pixels, truth.gray)
 
