@@ -75,7 +75,7 @@ def degrade_picture(pixels: Tensor, degradation: Degradation, seed: int, severit
     return degraded.mul_(255).round_().div_(127.5).sub_(1)
 
 
-def comparable(pixels: Tensor, degradation: Degradation, source: object) -> Tensor:
+def cut_for(pixels: Tensor, degradation: Degradation, source: object) -> Tensor:
     """Return a ground truth, (3, H, W), as it can be compared: for a lost resolution, cut to multiples of the factor.
 
     `source` is what the error names.
@@ -170,7 +170,7 @@ def _pair(path: Path, spec: Degradation, seed: int, severity: float | None) -> d
             mask = spec.masks(Random([seed]), *pixels.shape[-2:], severity)[0]
             found["mask"] = images.Picture(mask.mul(2).sub(1).expand(3, -1, -1), gray=True)
         return found
-    pixels = comparable(pixels, spec, path)
+    pixels = cut_for(pixels, spec, path)
     bright, plain = pixels.add(1).div(2), isinstance(spec, Resolution)
     if isinstance(spec, Resolution):
         small = shrink_by(bright, spec.scale, spec.kernel)

@@ -17,7 +17,7 @@ from restore.data.pairs import Pair
 from restore.degradations import Degradation, Random
 from restore.degradations.resolution import enlarge_by
 from restore.errors import ConfigError, ImageError
-from restore.synthesize import comparable, degradation_named, degrade_picture, picture_seed
+from restore.synthesize import cut_for, degradation_named, degrade_picture, picture_seed
 from restore.tasks import Request, Task
 
 __all__ = ["Case", "Loaded", "enlarged_to", "made_cases", "paired_cases"]
@@ -82,7 +82,7 @@ class Case:
         truth = read_file(self.target)
         if self.degradation is not None:
             own = picture_seed(seed, self.name.replace("/", "_") + ".png")
-            target = comparable(truth.pixels, self.degradation, self.name)
+            target = cut_for(truth.pixels, self.degradation, self.name)
             return Loaded(target, degrade_picture(target, self.degradation, own, self.severity), truth.gray)
         return Loaded(truth.pixels, None if self.input is None else read_file(self.input).pixels, truth.gray)
 
