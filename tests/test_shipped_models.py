@@ -45,7 +45,9 @@ def test_file_card_and_config_agree(name: str) -> None:
     card, path = model_card(name), resources.weights_path(name)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card.sha256
     assert checkpoints.read_metadata(path)["recipe"] == card.recipe.model_dump(mode="json")
-    assert load_train_config(name).model == card.recipe
+    config = load_train_config(name)
+    assert config.model == card.recipe
+    assert checkpoints.read_metadata(path)["training"]["step"] == config.steps
     assert card.recipe.name == name and card.limits and card.licence
 
 

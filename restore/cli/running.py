@@ -287,7 +287,11 @@ def _line(outcome: Outcome) -> tuple[str, TextIO]:
     size = f"{outcome.width}x{outcome.height}"
     written = ", ".join(map(str, outcome.written))
     found = outcome.decision
-    decided = "" if found is None else f"  (auto: {found}{'; left as it is' if found.clean else ''})"
+    decided = (
+        ""
+        if found is None
+        else f"  (auto: {found}{'; left as it is, --task restores it anyway' if found.clean else ''})"
+    )
     return f"{outcome.job.source} -> {written}  {size}, {outcome.seconds:.1f} s{decided}", sys.stdout
 
 

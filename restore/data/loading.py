@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,7 +23,6 @@ from restore.errors import ConfigError, DataError, ImageError, RestoreError
 
 __all__ = ["Ahead", "Draws", "PairStore", "PictureStore", "decode", "list_pictures"]
 
-Augment = Literal["none", "horizontal"]
 T = TypeVar("T")
 
 log = logging.getLogger("restore.data")
@@ -187,9 +186,7 @@ class _Store:
                 return index, value
         raise DataError("every training picture is damaged")
 
-    def _regions(
-        self, step: int, batch: int, size: int, seed: int, rank: int, world: int, augment: Augment
-    ) -> tuple[list[int], Tensor]:
+    def _regions(self, step: int, batch: int, size: int, seed: int, rank: int, world: int) -> tuple[list[int], Tensor]:
         """Return which groups the regions are of, and the regions, (batch / world, 3k, size, size)."""
         if batch % world or not 0 <= rank < world:
             raise ConfigError(f"a global batch of {batch} cannot be divided among {world} processes (this is {rank})")
@@ -199,7 +196,7 @@ class _Store:
             draws = Draws(seed, step, place)
             index, picture = self._pick(draws)
             picked.append(index)
-            samples.append(_region(picture, size, draws, augment))
+            samples.append(_region(picture, size, draws))
         return picked, torch.stack(samples)
 
     def _each(self, size: int) -> tuple[list[int], Tensor]:
@@ -208,7 +205,7 @@ class _Store:
         for index in range(len(self.groups)):
             if (picture := self._load(index)) is not None:
                 picked.append(index)
-                samples.append(_region(picture, size, Draws(0, index), "none"))
+                samples.append(_region(picture, size, Draws(0, index), flips=False))
         return picked, torch.stack(samples)
 
 
@@ -250,7 +247,6 @@ class PictureStore(_Store):
         *,
         rank: int = 0,
         world: int = 1,
-        augment: Augment = "horizontal",
     ) -> Tensor:
         """Return uint8 (batch / world, 3, size, size): this process's share of the global batch of `step`.
 
@@ -260,7 +256,7 @@ class PictureStore(_Store):
             ConfigError: the batch cannot be divided by `world`.
             DataError: more files are damaged than allowed.
         """
-        return self._regions(step, batch, size, seed, rank, world, augment)[1]
+        return self._regions(step, batch, size, seed, rank, world)[1]
 
     def each(self, size: int) -> Tensor:
         """Return uint8 (N, 3, size, size): one region of each picture that is sound, as they are, for validation."""
@@ -301,7 +297,6 @@ class PairStore(_Store):
         *,
         rank: int = 0,
         world: int = 1,
-        augment: Augment = "horizontal",
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return (input, target, labels): uint8 (batch / world, 3, size, size) twice, cut and flipped alike, and int64.
 
@@ -309,7 +304,7 @@ class PairStore(_Store):
             ConfigError: the batch cannot be divided by `world`.
             DataError: more pairs are damaged than allowed.
         """
-        return self._parts(*self._regions(step, batch, size, seed, rank, world, augment))
+        return self._parts(*self._regions(step, batch, size, seed, rank, world))
 
     def each(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return (input, target, labels) of one region of each pair that is sound, as they are, for validation."""
@@ -324,13 +319,12 @@ def _room(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 2**62
 
 
-def _region(picture: Tensor, size: int, draws: Draws, augment: Augment) -> Tensor:
+def _region(picture: Tensor, size: int, draws: Draws, flips: bool = True) -> Tensor:
+    """Return a (C, size, size) part of a picture at a place that is drawn, mirrored in half of all cases."""
     rows = _span(picture.shape[-2], size, draws)
     columns = _span(picture.shape[-1], size, draws)
-    # Draws are taken whatever the setting, so that switching flips off keeps the same crops.
-    flips = draws.below(8)
     region = _cut(_cut(picture, -2, rows), -1, columns)
-    if augment != "none" and flips & 1:
+    if flips and draws.below(8) & 1:
         region = region.flip(-1)
     return region
 

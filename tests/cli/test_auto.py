@@ -44,6 +44,7 @@ def test_auto_is_what_a_photograph_gets_if_nothing_is_said(cli, weathered: Path,
     ran = cli("run", weathered, "-o", tmp_path / "out")
     assert ran.code == 0, ran.err
     assert all(f"(auto: {kind}, " in ran.out for kind in ("haze", "snow", "clean"))
+    assert ran.out.count("left as it is, --task restores it anyway") == 1
     with Image.open(tmp_path / "out" / "clean.png") as image:
         assert (np.asarray(image) == data.astronaut()).all()
 

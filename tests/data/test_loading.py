@@ -112,7 +112,7 @@ def test_small_pictures_are_continued_by_reflection(
 ) -> None:
     array = picture(width * height, width, height)
     path = save(tmp_path / "small.png", array)
-    (region,) = PictureStore([path]).regions(0, 1, size, 0, augment="none")
+    (region,) = PictureStore([path]).each(size)
     pads = [(0, max(size - side, 0)) for side in (height, width)]
     # Where a side is one pixel long there is nothing to reflect, and numpy repeats it as well.
     padded = np.pad(array, [*pads, (0, 0)], mode="reflect").transpose(2, 0, 1)
@@ -127,9 +127,8 @@ def test_pairs_are_cut_alike(tmp_path: Path, save: Callable, picture: Callable) 
         save(tmp_path / "target" / f"{seed}.png", array)
     pairs = folder_pairs(tmp_path / "input", tmp_path / "target")
     store = PairStore([(pair.input, pair.target) for pair in pairs])
-    for augment in ("none", "horizontal"):
-        source, truth, _ = store.regions(1, 16, 40, 0, augment=augment)
-        assert source.shape == truth.shape == (16, 3, 40, 40) and torch.equal(255 - source, truth)
+    for source, truth, _ in (store.regions(1, 16, 40, 0), store.each(40)):
+        assert source.shape == truth.shape and source.shape[1:] == (3, 40, 40) and torch.equal(255 - source, truth)
     assert len({store.regions(step, 1, 40, 0)[1].numpy().tobytes() for step in range(8)}) > 4
 
 
