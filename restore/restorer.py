@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from restore import checkpoints, images
 from restore.config import Recipe
-from restore.contracts import Condition, Denoiser, Estimate, Level
+from restore.contracts import Condition, Denoiser
 from restore.detector import AUTO, Decision, Detector
 from restore.devices import fast_dtype, home_of, pick_device, placed
+from restore.diffusion.denoiser import Observed
 from restore.diffusion.guidance import ClassifierFree
+from restore.ensemble import SelfEnsemble
 from restore.errors import ArrayError, ConfigError
 from restore.images import Picture
 from restore.masks import Masked
@@ -26,11 +28,7 @@ from restore.sampling import Moments, SamplerSpec, SeededNoise, Step, seed_of
 from restore.schema import parse
 from restore.tasks import Prepared, Request, Task, Weather
 
-__all__ = [
-    "Observed",
-    "Posterior",
-    "Restorer",
-]
+__all__ = ["Posterior", "Restorer"]
 
 
 @dataclass
@@ -45,6 +43,7 @@ class Restorer:
         patches: how pictures are cut; the recipe's unless changed.
         guidance_scale: how much the condition counts (`restore.diffusion.guidance.ClassifierFree`); 1 is no guidance.
         guide: puts other guidance around the network, inside of the patches.
+        self_ensemble: in how many orientations each picture is looked at (`restore.ensemble.SelfEnsemble`).
     """
 
     recipe: Recipe
@@ -54,6 +53,7 @@ class Restorer:
     patches: Patches | None = None
     guidance_scale: float = 1.0
     guide: Callable[[Denoiser], Denoiser] | None = None
+    self_ensemble: int = 1
 
     def __post_init__(self) -> None:
         self.device = placed(self.device)
@@ -157,7 +157,7 @@ class Restorer:
     def denoiser(
         self, on_batch: Callable[[int], None] | None = None, seeds: Sequence[int] = (), clipped: bool = True
     ) -> Denoiser:
-        """Return the whole stack: clipping around patches around the network.
+        """Return the whole stack: clipping around orientations around patches around the network.
 
         Args:
             on_batch: called with the number of tiles after each evaluation of the network.
@@ -173,6 +173,8 @@ class Restorer:
             core = Observed(core, on_batch)
         assert self.patches is not None
         tiled = in_patches(core, self.patches, halo=self.halo, seeds=tuple(seeds), device=self.device)
+        if self.self_ensemble != 1:
+            tiled = SelfEnsemble(tiled, self.self_ensemble, self.context)
         return self.recipe.threshold.around(tiled) if clipped else tiled
 
     def blind_context(self) -> Tensor | None:
@@ -187,7 +189,8 @@ class Restorer:
         if not self.patches.context:
             return None
         small = thumbnail(degraded[:, :3], self.patches.context).to(self.device)
-        return self.network.encode(small) if hasattr(self.network, "encode") else small
+        shown = self.network.encode(small) if hasattr(self.network, "encode") else small
+        return shown.to(degraded.device)
 
     def condition(self, degraded: Tensor, label: Tensor | int) -> Condition:
         """Return what the network is shown of (B, C, H, W) degraded pictures, where they stay; one label, or (B,)."""
@@ -195,8 +198,7 @@ class Restorer:
         degraded = degraded.to(home, torch.float32)
         if not isinstance(label, Tensor):
             label = torch.full((len(degraded),), label, dtype=torch.int64)
-        context = self.context(degraded)
-        return Condition(degraded, label.to(home), None if context is None else context.to(home))
+        return Condition(degraded, label.to(home), self.context(degraded))
 
     @torch.no_grad()
     def stream(
@@ -339,6 +341,7 @@ class Restorer:
             sum(batches(self.patches, height, width, self.halo))
             * self.sampler(steps, samples).evaluations(self.schedule)
             * samples
+            * self.self_ensemble
         )
 
     def __call__(self, image: Any, *, task: str | None = None, request: Request | None = None, **options: Any) -> Any:
@@ -380,17 +383,3 @@ class Posterior:
     deviation: Tensor | None
     hole: Tensor | None = None
     decision: Decision | None = None
-
-
-@dataclass(frozen=True)
-class Observed:
-    """A denoiser that tells how many tiles it has seen, for progress bars and for cancelling."""
-
-    denoiser: Denoiser
-    on_batch: Callable[[int], None]
-
-    def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
-        """Return the estimate; see `Denoiser`."""
-        estimate = self.denoiser(x_t, level, condition)
-        self.on_batch(len(x_t))
-        return estimate

@@ -103,6 +103,7 @@ def open_model(
     patches: Mapping[str, Any] | None = None,
     sampler: str | None = None,
     guidance: float = 1.0,
+    self_ensemble: int = 1,
     preset: str | None = None,
     config: Path | None = None,
     settings: Sequence[str] = (),
@@ -116,6 +117,7 @@ def open_model(
         patches: changes to how pictures are cut; None values change nothing.
         sampler: kind of another sampler than the model's own, and its settings as `key=value`, with commas.
         guidance: scale of classifier-free guidance.
+        self_ensemble: in how many orientations each picture is looked at.
         preset: a named way to make pictures.
         config: config file of a published codebase.
         settings: `key=value` in the words of that config.
@@ -125,6 +127,7 @@ def open_model(
     """
     import torch
 
+    from restore.ensemble import check_orientations
     from restore.patches import Patches
     from restore.restorer import Restorer
     from restore.sampling import SamplerSpec
@@ -133,10 +136,11 @@ def open_model(
     types = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
     if dtype not in types:
         raise ConfigError(f"unknown --dtype {dtype!r}; choose {', '.join(types)}")
+    check_orientations(self_ensemble)
     restorer = Restorer.from_pretrained(
         model, device=device, dtype=types[dtype], preset=preset, config=config, overrides=settings
     )
-    restorer.guidance_scale = guidance
+    restorer.guidance_scale, restorer.self_ensemble = guidance, self_ensemble
     if sampler is not None:
         kind, *changes = (part.strip() for part in sampler.split(","))
         own = restorer.recipe.sampler

@@ -11,6 +11,7 @@ import typer
 
 from restore.cli.choosing import NONE, card_of, model_and_tasks, pictures_of, severity_of
 from restore.cli.console import bar, open_model, print_json, table
+from restore.cli.running import SelfEnsemble
 from restore.errors import ConfigError, MissingResource
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def evaluate(
     samples: Annotated[
         int, typer.Option(min=1, help="Score the mean of so many restorations; tells how far their spread is true.")
     ] = 1,
+    self_ensemble: SelfEnsemble = 1,
     likelihood: Annotated[
         bool,
         typer.Option(
@@ -106,8 +108,12 @@ def evaluate(
     if resume and report is None:
         raise ConfigError("--resume continues the evaluation in a report folder: pass --report")
     folders = [Path(folder) for folder in _listed(restored)]
-    if (likelihood or samples > 1 or steps) and (set(_listed(model)) == {NONE} or (folders and not _listed(model))):
-        raise ConfigError("--steps, --samples and --bits-per-dim are for a model, but none is evaluated: pass --model")
+    if (likelihood or samples > 1 or steps or self_ensemble > 1) and (
+        set(_listed(model)) == {NONE} or (folders and not _listed(model))
+    ):
+        raise ConfigError(
+            "--steps, --samples, --self-ensemble and --bits-per-dim are for a model, but none is evaluated: pass --model"
+        )
     made, tasks = _listed(degradation), _listed(task)
     strength = severity_of(severity, made)
     models = _listed(model)
@@ -120,7 +126,8 @@ def evaluate(
     asked = _listed(metric)
     names, sets, notes = _metrics(asked)
     digests = Digests()
-    jobs, place = _jobs(pictures.cases, models, folders, tasks, (steps, samples, likelihood), device, dtype, digests)
+    sampling = (steps, samples, likelihood)
+    jobs, place = _jobs(pictures.cases, models, folders, tasks, sampling, self_ensemble, device, dtype, digests)
     protocols = [get_protocol(name) for name in _listed(protocol) or pictures.protocols]
     scoring = Scoring(protocols, names, scale or pictures.scale, place)
     batch = batch or (8 if place.type == "cuda" else 1)
@@ -204,6 +211,7 @@ def _jobs(
     folders: list[Path],
     tasks: list[str],
     sampling: tuple[int | None, int, bool],
+    self_ensemble: int,
     device: str,
     dtype: str,
     digests: Digests,
@@ -216,7 +224,7 @@ def _jobs(
     methods: dict[tuple[str, str], Method] = {}
     restorers = {}
     for given in (model for model in models if model != NONE):
-        restorer = open_model(given, device, dtype)
+        restorer = open_model(given, device, dtype, self_ensemble=self_ensemble)
         name = restorer.recipe.name
         name = name if name not in restorers else f"{name} ({Path(given).stem})"
         restorers[name if name not in restorers else given] = (restorer, digests(find_weights(given)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from restore.cli.console import model_for, open_model, print_json, table
-from restore.cli.running import parse_pad
+from restore.cli.running import SelfEnsemble, parse_pad
 
 if TYPE_CHECKING:
     from restore.plan import Plan
@@ -29,6 +29,7 @@ def plan(
     pad: Annotated[str | None, typer.Option(metavar="L,T,R,B", help="For uncrop: pixels to add on each side.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps, if they are not to be chosen.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Restorations of which the mean is taken.")] = 1,
+    self_ensemble: SelfEnsemble = 1,
     budget: Annotated[str | None, typer.Option(help="The time that it may take: 10s, 2m, 500ms.")] = None,
     memory: Annotated[str | None, typer.Option(help="The memory that it may need: 2GB, 800MB.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes CUDA where there is one.")] = "auto",
@@ -57,7 +58,7 @@ def plan(
     seconds = None if budget is None else parse_seconds(budget)
     most = None if memory is None else parse_bytes(memory)
     given = images.read(picture)
-    restorer = open_model(model or model_for(task, scale), device, dtype)
+    restorer = open_model(model or model_for(task, scale), device, dtype, self_ensemble=self_ensemble)
     asked, request = restorer.task(task), Request(scale=scale, pad=parse_pad(pad))
     # where pixels are lost changes nothing in what it costs
     asked.check(replace(request, mask=torch.ones(1, 1, 1)) if "mask" in asked.needs else request)

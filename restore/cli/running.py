@@ -39,6 +39,14 @@ Patch = Annotated[
     int | None,
     typer.Option(min=16, help="Side of a tile in pixels; smaller needs less memory. [the model's: 512 for weather]"),
 ]
+SelfEnsemble = Annotated[
+    int,
+    typer.Option(
+        metavar="1|2|4|8",
+        help="Look in so many orientations and take the mean: mirrored (2), upside down, too (4), lying, too (8); closer "
+        "to the truth, and takes as many times longer.",
+    ),
+]
 Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that neighbouring tiles share. [the model's: 32]")]
 
 
@@ -60,6 +68,7 @@ def run(
     samples: Annotated[
         int, typer.Option(min=1, help="Restore this many times, in 2 steps at least, and take the mean.")
     ] = 1,
+    self_ensemble: SelfEnsemble = 1,
     uncertainty: Annotated[
         bool,
         typer.Option(
@@ -181,6 +190,7 @@ def run(
         patches={"size": patch, "overlap": overlap, "grid": grid, "guard": guard},
         sampler=sampler,
         guidance=guidance,
+        self_ensemble=self_ensemble,
         preset=preset,
         config=model_config,
         settings=settings or (),

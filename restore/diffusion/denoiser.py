@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ from restore.diffusion.parameterization import Prediction, to_x0
 from restore.diffusion.schedule import Schedule
 from restore.errors import ConfigError
 
-__all__ = ["Clipped", "LevelInput", "NetworkDenoiser", "level_value", "split_variance"]
+__all__ = ["Clipped", "LevelInput", "NetworkDenoiser", "Observed", "level_value", "split_variance"]
 
 LevelInput = Literal["t", "alpha_bar", "sqrt_alpha_bar", "log_snr"]
 
@@ -99,3 +100,17 @@ class Clipped:
         """Return the clamped estimate; see `Denoiser`."""
         estimate = self.denoiser(x_t, level, condition)
         return estimate._replace(x0=estimate.x0.clamp(self.low, self.high))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A denoiser that tells how many tiles it has seen, for progress bars and for cancelling."""
+
+    denoiser: Denoiser
+    on_batch: Callable[[int], None]
+
+    def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+        """Return the estimate; see `Denoiser`."""
+        estimate = self.denoiser(x_t, level, condition)
+        self.on_batch(len(x_t))
+        return estimate

@@ -191,6 +191,7 @@ class ModelMethod:
             **({"detector": self.restorer.detector.sha256} if self.task == AUTO else {}),
             "sampler": self.sampler.model_dump(mode="json"),
             "samples": self.samples,
+            "self_ensemble": self.restorer.self_ensemble,
             "levels_of_likelihood": (self.steps or self.restorer.schedule.T) if self.likelihood else 0,
             "patches": self.restorer.patches.model_dump(mode="json") if self.restorer.patches else None,
             "dtype": str(self.restorer.dtype).removeprefix("torch."),

@@ -90,13 +90,15 @@ def predict(
         held = max(held, call.bytes)
     earlier = min(steps - 1, sampler.order - 1) if isinstance(sampler, DPMSolver) else 0
     moments = 2 if samples > 1 else 0
-    buffers = (HELD + earlier + moments + beside) * 3 * height * width * 4
+    turned = 3 if restorer.self_ensemble > 1 else 0
+    times = steps * samples * restorer.self_ensemble
+    buffers = (HELD + earlier + moments + turned + beside) * 3 * height * width * 4
     return Plan(
         sampler,
         patches,
-        evaluations=tiles * steps * samples,
-        tflop=flop * steps * samples / 1e12,
-        seconds=(seconds + speed.pixel * height * width) * steps * samples,
+        evaluations=tiles * times,
+        tflop=flop * times / 1e12,
+        seconds=(seconds + speed.pixel * height * width) * times,
         memory=in_use(torch.device(restorer.device)) + buffers + held,
     )
 

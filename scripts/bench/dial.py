@@ -1,6 +1,6 @@
-"""The quality dial: what more steps and the mean of more samples give, in PSNR, SSIM and LPIPS, and what they cost.
+"""The quality dial: what more steps, samples and orientations give, in PSNR, SSIM and LPIPS, and what they cost.
 
-    python scripts/bench/dial.py KODAK_FOLDER                      # two minutes on two cores
+    python scripts/bench/dial.py KODAK_FOLDER                      # two and a half minutes on two cores
     python scripts/bench/dial.py KODAK_FOLDER --model ./mine.safetensors --crop 0 --pictures 24
 
 Pictures are degraded by the project's own weather at a fixed strength, and the model is told which it is. LPIPS is nan
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,8 +24,8 @@ from restore.metrics import lpips, psnr, ssim
 from restore.restorer import Restorer
 from restore.sampling import DDIM
 
-STEPS = (1, 2, 4, 8)
-SAMPLES = (1, 4)
+WAYS = [(1, 1, 1), (1, 1, 2), (1, 1, 4), (1, 1, 8), *((steps, samples, 1) for steps in (2, 4, 8) for samples in (1, 4))]
+"""Steps, samples, orientations; in one step the models that ship answer all seeds alike."""
 
 
 def perceptual(a: Tensor, b: Tensor) -> float:
@@ -46,28 +47,26 @@ def main() -> None:
     parser.add_argument("--severity", type=float, default=0.7)
     options = parser.parse_args()
     restorer = Restorer.from_pretrained(Path(options.model) if "/" in options.model else options.model, options.device)
-    ways = [(steps, samples) for steps in STEPS for samples in SAMPLES]
-    scores: dict[tuple[int, int], list[tuple[float, float, float, float]]] = {way: [] for way in ways}
+    scores: dict[tuple[int, int, int], list[tuple[float, float, float, float]]] = {way: [] for way in WAYS}
     before: list[tuple[float, float, float, float]] = []
     for label, degraded, clean in pairs(options, restorer.recipe.labels):
         true, given = clean * 255, degraded * 255
         before.append((float(psnr(given, true)), float(ssim(given, true)), perceptual(given, true), 0.0))
         index = restorer.recipe.labels.index(label)
-        for steps in STEPS:
-            total, seconds = torch.zeros_like(degraded), 0.0
-            for seed in range(max(SAMPLES)):
-                start = time.perf_counter()
-                total += restorer.restore(degraded * 2 - 1, label=index, seeds=[seed], sampler=DDIM(steps=steps)).cpu()
-                seconds += time.perf_counter() - start
-                if seed + 1 in SAMPLES:
-                    picture = total.div(seed + 1).add_(1).mul_(127.5).clamp_(0, 255).round_()
-                    row = float(psnr(picture, true)), float(ssim(picture, true)), perceptual(picture, true), seconds
-                    scores[steps, seed + 1].append(row)
-    rows = [["degraded", "", *_shown(before)]]
-    rows += [[str(steps), str(samples), *_shown(scores[steps, samples])] for steps, samples in ways]
+        for steps, samples, orientations in WAYS:
+            model, total = replace(restorer, self_ensemble=orientations), torch.zeros_like(degraded)
+            start = time.perf_counter()
+            for seed in range(samples):
+                total += model.restore(degraded * 2 - 1, label=index, seeds=[seed], sampler=DDIM(steps=steps)).cpu()
+            seconds = time.perf_counter() - start
+            picture = total.div(samples).add_(1).mul_(127.5).clamp_(0, 255).round_()
+            row = float(psnr(picture, true)), float(ssim(picture, true)), perceptual(picture, true), seconds
+            scores[steps, samples, orientations].append(row)
+    rows = [["degraded", "", "", *_shown(before)]]
+    rows += [[*map(str, way), *_shown(scores[way])] for way in WAYS]
     print(describe(options.device))
     print(f"{options.pictures} pictures, crop {options.crop or 'none'}, {', '.join(options.weather)}, told\n")
-    print(table(["steps", "samples", "PSNR", "SSIM", "LPIPS", "seconds"], rows))
+    print(table(["steps", "samples", "orientations", "PSNR", "SSIM", "LPIPS", "seconds"], rows))
 
 
 def _shown(values: list[tuple[float, float, float, float]]) -> list[str]:

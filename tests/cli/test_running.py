@@ -130,6 +130,7 @@ def test_names_and_folders_are_kept(cli, photographs: Path, tiny_model: Path, tm
         (("--patch", "50"), 2, "multiple of 4"),
         (("--overlap", "64"), 2, "overlap must be below"),
         (("--invert-mask",), 2, "pass --mask, too"),
+        (("--self-ensemble", "3"), 2, "takes 1, 2, 4, 8 orientations, not 3"),
     ],
 )
 def test_bad_options_are_one_line(cli, photo: Path, tiny_model: Path, arguments, code: int, message: str) -> None:
@@ -237,6 +238,23 @@ def test_the_guard_is_an_option(cli, photo: Path, tiny_model: Path) -> None:
         assert cli("run", photo, "-o", out, "-m", tiny_model, "--guard", guard).code == 0
     assert np.any(np.asarray(Image.open(outs[0])) != np.asarray(Image.open(outs[1])))
     assert cli("run", photo, "-o", photo.with_name("x.png"), "-m", tiny_model, "--guard", 2).code == 2
+
+
+def test_a_self_ensemble_of_two_does_not_mind_a_mirror(cli, photo: Path, tiny_model: Path) -> None:
+    def restored(mirrored: bool, orientations: int) -> np.ndarray:
+        name = f"{mirrored}{orientations}"
+        with Image.open(photo) as image:
+            (image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else image).save(
+                photo.with_name(f"{name}.png")
+            )
+        out = photo.with_name(f"{name}-out.png")
+        options = ["-m", tiny_model, "--dtype", "fp32", "--patch", 128, "--self-ensemble", orientations]
+        assert cli("run", photo.with_name(f"{name}.png"), "-o", out, *options).code == 0
+        with Image.open(out) as image:
+            return np.asarray(image).astype(int)
+
+    assert np.abs(restored(False, 2) - restored(True, 2)[:, ::-1]).max() <= 1
+    assert np.abs(restored(False, 1) - restored(True, 1)[:, ::-1]).max() > 1
 
 
 def test_a_budget_counts_every_sample(cli, photo: Path, tiny_model: Path) -> None:

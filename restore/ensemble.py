@@ -1,0 +1,76 @@
+"""Self-ensemble: a denoiser that looks at a picture in several orientations and takes the mean of what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from restore.contracts import Condition, Denoiser, Estimate, Level
+from restore.errors import ConfigError
+
+__all__ = ["ORIENTATIONS", "SelfEnsemble", "check_orientations", "turn", "turn_back"]
+
+ORIENTATIONS = (1, 2, 4, 8)
+"""How many may be asked for: as it is; mirrored; upside down, too; lying on its side, too."""
+
+
+def check_orientations(number: int) -> None:
+    """Raise ConfigError unless a picture can be looked at in so many orientations."""
+    if number not in ORIENTATIONS:
+        known = ", ".join(map(str, ORIENTATIONS))
+        raise ConfigError(f"the self-ensemble takes {known} orientations, not {number}")
+
+
+def turn(x: Tensor, k: int) -> Tensor:
+    """Return (..., H, W) in the k-th of the eight orientations of a square; those from 4 on are (..., W, H)."""
+    x = x.transpose(-1, -2) if k & 4 else x
+    sides = [side for bit, side in ((1, -1), (2, -2)) if k & bit]
+    return x.flip(sides) if sides else x
+
+
+def turn_back(x: Tensor, k: int) -> Tensor:
+    """Undo `turn`."""
+    sides = [side for bit, side in ((1, -1), (2, -2)) if k & bit]
+    x = x.flip(sides) if sides else x
+    return x.transpose(-1, -2) if k & 4 else x
+
+
+@dataclass
+class SelfEnsemble:
+    """A denoiser whose estimate is the mean over the orientations of the picture.
+
+    Geometric self-ensemble (Timofte et al., "Seven ways to improve example-based single image super resolution", CVPR
+    2016), at each step of any sampler in place of whole restorations; in one step the two are the same. It costs as
+    many times more as there are orientations, and holds one picture more.
+
+    Attributes:
+        denoiser: of whole pictures, of any size.
+        orientations: how many, one of `ORIENTATIONS`.
+        context: gives the context of a turned picture (B, C, H, W), for that of the upright one does not fit it.
+    """
+
+    denoiser: Denoiser
+    orientations: int
+    context: Callable[[Tensor], Tensor | None]
+    _seen: Tensor | None = field(default=None, init=False, repr=False)
+    _contexts: list[Tensor | None] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_orientations(self.orientations)
+
+    def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+        """Return the mean estimate; see `Denoiser`. The condition is one of whole pictures, without a box."""
+        if self._seen is not condition.image:  # a sampler shows the same picture at every step
+            turned = (turn(condition.image, k) for k in range(1, self.orientations))
+            self._seen, self._contexts = condition.image, [condition.context, *map(self.context, turned)]
+        totals: list[Tensor | None] = [None] * len(Estimate._fields)
+        for k, context in enumerate(self._contexts):
+            shown = condition.map(image=turn(condition.image, k), context=context)
+            estimate = self.denoiser(turn(x_t, k).contiguous(), level, shown)
+            for place, part in enumerate(estimate):
+                if part is not None:
+                    upright, total = turn_back(part, k), totals[place]
+                    totals[place] = upright.clone() if total is None else total.add_(upright)
+        return Estimate(*(total if total is None else total.div_(self.orientations) for total in totals))
