@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -21,7 +21,17 @@ from restore.degradations.resolution import shrink_by
 from restore.errors import ConfigError, ImageError, RestoreError
 from restore.sampling import seed_of
 
-__all__ = ["Synthesized", "degradation_named", "degrade_picture", "picture_seed", "severities", "synthesize"]
+__all__ = [
+    "Synthesized",
+    "degradation_named",
+    "degradations_named",
+    "degrade_picture",
+    "picture_seed",
+    "severities",
+    "synthesize",
+]
+
+INVERTED_NOTHING = "--invert-mask says what is lost in a mask: pass --mask, too"
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ def degradation_named(
     if mask is not None and name != MASK_FILE:
         raise ConfigError(f"only {MASK_FILE} has a use for a mask, not {name}")
     if invert_mask and mask is None:
-        raise ConfigError("--invert-mask says what is lost in a mask: pass --mask, too")
+        raise ConfigError(INVERTED_NOTHING)
     if mask is not None:
         # one mask stands for itself; of many, turning them makes more
         files = MaskFiles(folder=mask, white="keep" if invert_mask else "restore", flip=mask.is_dir())
@@ -62,6 +72,32 @@ def degradation_named(
     if not isinstance(spec, Haze):
         raise ConfigError(f"only haze has a use for a depth map, not {name}")
     return spec.model_copy(update={"depth": depth})
+
+
+def degradations_named(
+    names: Sequence[str], mask: Path | None = None, invert_mask: bool = False, source: Path | None = None
+) -> dict[str, Degradation]:
+    """Return several degradations by name; only `mask-file` among them is given the masks.
+
+    Args:
+        names: as in `restore.degradations.names.KNOWN`.
+        mask: for mask-file, as in `synthesize`.
+        invert_mask: what is lost is dark in the masks.
+        source: the picture that they are for, which has the mask of its name where there is one.
+
+    Raises:
+        ConfigError: a name is unknown, mask-file lacks its masks, or there are masks but no mask-file.
+        ImageError: there are no masks where they are said to be.
+    """
+    if invert_mask and mask is None:
+        raise ConfigError(INVERTED_NOTHING)
+    if mask is not None and MASK_FILE not in names:
+        raise ConfigError(f"--mask is for degradation {MASK_FILE}, which was not asked for")
+    if mask is not None:
+        images.list_images([mask])
+        mask = mask if source is None else _mask_of(mask, source)
+    own = {MASK_FILE: (None, mask, invert_mask)}
+    return {name: degradation_named(name, *own.get(name, ())) for name in names}
 
 
 def picture_seed(seed: int, name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from restore.cli.console import model_for
 from restore.errors import ConfigError
 
 if TYPE_CHECKING:
+    from restore.degradations import Degradation
     from restore.evaluate.pictures import Pictures
 
 __all__ = ["NONE", "card_of", "model_and_tasks", "pictures_of", "severity_of"]
@@ -28,19 +29,18 @@ UNDONE_BY = {
 """The tasks that undo degradations, weather aside: its models know all of it."""
 
 
-def severity_of(text: str | None, degradations: list[str]) -> float | None:
+def severity_of(text: str | None, made: Mapping[str, Degradation]) -> float | None:
     """Return how strong made degradations are; None draws it for weather, and is the full strength of all else.
 
     Raises:
         ConfigError: neither a number nor `random`.
     """
     from restore.degradations import LABELS
-    from restore.degradations.names import named
 
     if text is None:
         # a fixed strength for weather: among random ones, nearly clean pictures would rule the mean
         weather = {*LABELS, "rain+snow"}
-        return 0.7 if all(named(degradation).kind in weather for degradation in degradations) else None
+        return 0.7 if all(degradation.kind in weather for degradation in made.values()) else None
     if text == "random":
         return None
     try:
@@ -49,25 +49,24 @@ def severity_of(text: str | None, degradations: list[str]) -> float | None:
         raise ConfigError(f"--severity takes a number from 0 to 1, or random, not {text!r}") from None
 
 
-def model_and_tasks(tasks: list[str], degradations: list[str], scale: int | None) -> tuple[str, list[str]]:
+def model_and_tasks(tasks: list[str], made: Mapping[str, Degradation], scale: int | None) -> tuple[str, list[str]]:
     """Return the model that is evaluated where none was named, and the tasks that it is asked for.
 
     Args:
         tasks: that were asked for; without any, what undoes the degradations.
-        degradations: by their names.
+        made: degradations by their names.
         scale: the factor of super-resolution, where it was given.
 
     Raises:
         ConfigError: the degradations are undone by different models, or no model that ships knows the task.
     """
-    from restore.degradations.names import named
     from restore.evaluate import TOLD
 
-    kinds = [named(degradation) for degradation in degradations]
+    kinds = made.values()
     needs = {(UNDONE_BY.get(kind.kind), getattr(kind, "scale", None)) for kind in kinds} or {(None, None)}
     factors = {factor for _, factor in needs}
     if len(needs) > 1 and not (tasks and len(factors) == 1):
-        raise ConfigError(f"{', '.join(degradations)} are undone by different models: evaluate one, or pass --model")
+        raise ConfigError(f"{', '.join(made)} are undone by different models: evaluate one, or pass --model")
     task, factor = next(iter(needs))[0], factors.pop()
     tasks = tasks or ([task] if task is not None else [])
     first = next((name for name in tasks if name != TOLD), None)
@@ -106,6 +105,7 @@ def pictures_of(
     clean: Path | None,
     degradations: list[str],
     severity: float | None,
+    masks: tuple[Path | None, bool],
     restored: list[Path],
 ) -> Pictures:
     """Return the pictures of exactly one of the forms of use.
@@ -128,9 +128,9 @@ def pictures_of(
     if target is not None and degradations:
         raise ConfigError("--degradation is put on clean pictures: pass --clean instead of --target")
     if card is not None and root is not None:
-        return pictures.from_card(card, root, split, degradations, severity)
+        return pictures.from_card(card, root, split, degradations, severity, *masks)
     if clean is not None:
-        return pictures.from_clean(clean, degradations, severity)
+        return pictures.from_clean(clean, degradations, severity, *masks)
     assert target is not None
     if inputs is not None:
         return pictures.from_folders(inputs, target)

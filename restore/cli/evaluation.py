@@ -11,6 +11,7 @@ import typer
 
 from restore.cli.choosing import NONE, card_of, model_and_tasks, pictures_of, severity_of
 from restore.cli.console import bar, open_model, print_json, table
+from restore.cli.data import InvertMask, Mask
 from restore.cli.running import SelfEnsemble
 from restore.errors import ConfigError, MissingResource
 
@@ -37,6 +38,8 @@ def evaluate(
     severity: Annotated[
         str | None, typer.Option(help="Of the degradation, 0 to 1, or `random`. [0.7 for weather, else its own]")
     ] = None,
+    mask: Mask = None,
+    invert_mask: InvertMask = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pictures.")] = None,
     restored: Annotated[
         list[str] | None, typer.Option(help="Score this folder of finished outputs; several with commas.")
@@ -96,6 +99,8 @@ def evaluate(
 
       restore evaluate kodak24 --root data/Kodak24 --degradation rain --model weather,mine.safetensors
 
+      restore evaluate --clean photographs/ --degradation mask-file --mask masks/
+
       restore evaluate set5 --root data/Set5 --degradation bicubic-x4 --model none
 
       restore evaluate --restored outputs/ --target clean/ --protocol native,weatherdiff
@@ -104,6 +109,7 @@ def evaluate(
 
     from restore.evaluate import Digests, Journal, Plan, Scoring, score_sets
     from restore.metrics import get_protocol
+    from restore.synthesize import degradations_named
 
     if resume and report is None:
         raise ConfigError("--resume continues the evaluation in a report folder: pass --report")
@@ -112,9 +118,11 @@ def evaluate(
         set(_listed(model)) == {NONE} or (folders and not _listed(model))
     ):
         raise ConfigError(
-            "--steps, --samples, --self-ensemble and --bits-per-dim are for a model, but none is evaluated: pass --model"
+            "--steps, --samples, --self-ensemble and --bits-per-dim are for a model, but none is evaluated: "
+            "pass --model"
         )
-    made, tasks = _listed(degradation), _listed(task)
+    wanted, tasks = _listed(degradation), _listed(task)
+    made = degradations_named(wanted, mask, invert_mask)
     strength = severity_of(severity, made)
     models = _listed(model)
     if not models and not folders:
@@ -122,7 +130,8 @@ def evaluate(
         models = [chosen]
     if card is None and root is not None and {inputs, target, clean} == {None}:
         card = card_of(models, tasks)
-    pictures = pictures_of(card, root, split, inputs, target, clean, made, strength, folders).first(limit)
+    masks = mask, invert_mask
+    pictures = pictures_of(card, root, split, inputs, target, clean, wanted, strength, masks, folders).first(limit)
     asked = _listed(metric)
     names, sets, notes = _metrics(asked)
     digests = Digests()

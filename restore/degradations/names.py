@@ -74,7 +74,7 @@ def named(name: str) -> Degradation:
         ConfigError: there is none of that name, its number is out of range, or it needs masks.
     """
     if name == MASK_FILE:
-        raise ConfigError(f"degradation {name} needs masks: pass --mask to `restore data synthesize` or `preview`")
+        raise ConfigError(f"degradation {name} needs masks: pass --mask")
     if name in FIXED:
         return FIXED[name]
     family = re.fullmatch(r"(.*?)(\d+)", name)

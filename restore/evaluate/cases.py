@@ -15,9 +15,10 @@ from restore import images
 from restore.data.joined import File, Half, path_of, read_file, size_of
 from restore.data.pairs import Pair
 from restore.degradations import Degradation, Random
+from restore.degradations.masks import MaskFiles
 from restore.degradations.resolution import enlarge_by
 from restore.errors import ConfigError, ImageError
-from restore.synthesize import cut_for, degradation_named, degrade_picture, picture_seed
+from restore.synthesize import cut_for, degradations_named, degrade_picture, picture_seed
 from restore.tasks import Request, Task
 
 __all__ = ["Case", "Loaded", "enlarged_to", "made_cases", "paired_cases"]
@@ -71,7 +72,11 @@ class Case:
         files: dict[str, File | None] = {"target": self.target, "input": self.input, "mask": self.mask}
         known = {what: file for what, file in files.items() if file is not None}
         named = {f"{what} {f.side}" if isinstance(f, Half) else what: f for what, f in known.items()}
-        return {f"{what}/{self.name}": path_of(file) for what, file in named.items()}
+        found = {f"{what}/{self.name}": path_of(file) for what, file in named.items()}
+        drawn = getattr(self.degradation, "mask", None)
+        if isinstance(drawn, MaskFiles):
+            found |= {f"mask/{path.name}": path for path in images.list_images([drawn.folder])}
+        return found
 
     def load(self, seed: int) -> Loaded:
         """Return the pictures; `seed` matters only where the degraded one is made.
@@ -139,19 +144,38 @@ def enlarged_to(degraded: Tensor, height: int, width: int) -> Tensor:
     return enlarge_by(degraded.add(1).div_(2), scale).mul_(2).sub_(1)
 
 
-def made_cases(pairs: Iterable[Pair], degradations: Sequence[str], severity: float | None = None) -> list[Case]:
+def made_cases(
+    pairs: Iterable[Pair],
+    degradations: Sequence[str],
+    severity: float | None = None,
+    mask: Path | None = None,
+    invert_mask: bool = False,
+) -> list[Case]:
     """Return a case for each clean picture and degradation, all degradations of a picture before the next picture.
 
     A picture's weather follows from the seed and its name alone, so that neither the order nor a subset changes it;
     `restore data synthesize` writes the same pictures (those of a low resolution in their own size).
 
+    Args:
+        pairs: of which only the ground truths matter.
+        degradations: by their names.
+        severity: 0 to 1; None draws one for each picture.
+        mask: of `mask-file`, one for all or a folder: the mask of the picture's name, or else any, by the seed.
+        invert_mask: what is lost is dark in the masks.
+
     Raises:
-        ConfigError: an unknown degradation, or a severity outside [0, 1].
+        ConfigError: an unknown degradation, masks without use or missing, or a severity outside [0, 1].
+        ImageError: there are no masks where they are said to be.
     """
     if severity is not None and not 0 <= severity <= 1:
         raise ConfigError(f"severity must be between 0 and 1, not {severity}")
-    kinds = {name: degradation_named(name) for name in degradations}
-    return [Case(name, pair.name, pair.target, None, kind, severity) for pair in pairs for name, kind in kinds.items()]
+    common = degradations_named(degradations, mask, invert_mask)  # of no picture, so that errors come before any work
+    cases = []
+    for pair in pairs:
+        own = path_of(pair.target)
+        kinds = common if mask is None else degradations_named(degradations, mask, invert_mask, own)
+        cases += [Case(name, pair.name, pair.target, None, kind, severity) for name, kind in kinds.items()]
+    return cases
 
 
 class Digests:

@@ -11,7 +11,6 @@ from restore.data.card import CleanSplit, DatasetCard, load_card
 from restore.data.files import walk
 from restore.data.joined import size_of
 from restore.data.pairs import Pair, find_pairs, folder_pairs, inspect_split
-from restore.degradations.names import named
 from restore.errors import ConfigError, DataError
 from restore.evaluate.cases import Case, made_cases, paired_cases
 
@@ -89,9 +88,15 @@ def _enlargement(pairs: Sequence[Pair]) -> int | None:
 
 
 def from_card(
-    name: str, root: Path, split: str | None = None, degradations: Sequence[str] = (), severity: float | None = None
+    name: str,
+    root: Path,
+    split: str | None = None,
+    degradations: Sequence[str] = (),
+    severity: float | None = None,
+    mask: Path | None = None,
+    invert_mask: bool = False,
 ) -> Pictures:
-    """Return the pictures of a dataset card; clean sets need degradations.
+    """Return the pictures of a dataset card; clean sets need degradations (see `made_cases`).
 
     Raises:
         ConfigError: no such card, clean pictures without a degradation, or pairs with one.
@@ -110,9 +115,10 @@ def from_card(
         scored = _protocols(card, _enlargement(pairs))
         cases = paired_cases(pairs, card.name)
         return Pictures(card.name, cases, facts, scored, card, pairs.split, scale=_enlargement(pairs))
-    facts |= {"degradations": list(degradations), "severity": severity}
-    cases, scale = made_cases(pairs, degradations, severity), _scale(degradations)
-    kinds = {IN_CARDS.get(named(degradation).kind, "") for degradation in degradations}
+    facts |= _made_facts(degradations, severity, mask, invert_mask)
+    cases = made_cases(pairs, degradations, severity, mask, invert_mask)
+    scale = _scale(cases)
+    kinds = {IN_CARDS.get(case.label or "", "") for case in cases}
     if not kinds <= set(card.degradations):
         return Pictures(card.name, cases, facts, split=pairs.split, scale=scale)
     # what papers report was measured on another degradation than ours, but for the one that is no matter of chance
@@ -128,14 +134,28 @@ def _protocols(card: DatasetCard, scale: int | None) -> tuple[str, ...]:
     return ("native", "rgb") if known == "unknown" or (known == "sr" and scale is None) else (known,)
 
 
-def _scale(degradations: Sequence[str]) -> int | None:
+def _scale(cases: Sequence[Case]) -> int | None:
     """Return the factor of super-resolution, where all degradations have one and the same."""
-    scales = {getattr(named(degradation), "scale", None) for degradation in degradations}
+    scales = {getattr(case.degradation, "scale", None) for case in cases}
     return scales.pop() if len(scales) == 1 else None
 
 
-def from_clean(folder: Path, degradations: Sequence[str], severity: float | None = None) -> Pictures:
-    """Return clean photographs with made degradations.
+def _made_facts(
+    degradations: Sequence[str], severity: float | None, mask: Path | None, invert_mask: bool
+) -> dict[str, Any]:
+    """Return what a report says of degradations that are made."""
+    masks = {} if mask is None else {"mask": str(mask), "invert_mask": invert_mask}
+    return {"degradations": list(degradations), "severity": severity, **masks}
+
+
+def from_clean(
+    folder: Path,
+    degradations: Sequence[str],
+    severity: float | None = None,
+    mask: Path | None = None,
+    invert_mask: bool = False,
+) -> Pictures:
+    """Return clean photographs with made degradations (see `made_cases`).
 
     Raises:
         ConfigError: no degradation was named, or an unknown one.
@@ -145,8 +165,9 @@ def from_clean(folder: Path, degradations: Sequence[str], severity: float | None
         raise ConfigError("clean photographs need --degradation, for example rain,snow,haze")
     pairs = _clean(folder)
     title = folder.resolve().name
-    facts = {"name": title, "clean": str(folder), "degradations": list(degradations), "severity": severity}
-    return Pictures(title, made_cases(pairs, degradations, severity), facts, scale=_scale(degradations))
+    facts = {"name": title, "clean": str(folder), **_made_facts(degradations, severity, mask, invert_mask)}
+    cases = made_cases(pairs, degradations, severity, mask, invert_mask)
+    return Pictures(title, cases, facts, scale=_scale(cases))
 
 
 def from_outputs(restored: Path, targets: Path) -> Pictures:

@@ -115,8 +115,6 @@ def test_masks_that_are_missing_or_of_no_use_are_refused(cli, photographs: Path,
         ran = cli("data", "synthesize", photographs, tmp_path / "out", "--degradation", *options)
         assert ran.code in (1, 2) and message in ran.err and ran.err.count("\n") == 1, ran.err
         assert not (tmp_path / "out").exists()
-    ran = cli("evaluate", "--clean", photographs, "--degradation", "mask-file", "--model", "none")
-    assert ran.code == 2 and "restore data synthesize" in ran.err
 
 
 def test_joined_pictures_are_evaluated_as_they_are_and_taken_apart(cli, photographs: Path, tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from restore.cli.choosing import model_and_tasks, severity_of
 from restore.cli.console import model_for
 from restore.errors import ConfigError
-from restore.synthesize import synthesize
+from restore.synthesize import degradations_named, synthesize
 
 
 @pytest.fixture(scope="module")
@@ -284,8 +285,9 @@ def test_bicubic_of_the_benchmarks_is_as_published(cli, shared: Path, name: str,
     ],
 )
 def test_weather_has_a_strength_of_its_own(names: list[str], strength: float | None) -> None:
-    assert severity_of(None, names) == strength
-    assert severity_of("random", names) is None and severity_of("0.2", names) == 0.2
+    made = degradations_named(names)
+    assert severity_of(None, made) == strength
+    assert severity_of("random", made) is None and severity_of("0.2", made) == 0.2
 
 
 @pytest.mark.parametrize(
@@ -294,7 +296,7 @@ def test_weather_has_a_strength_of_its_own(names: list[str], strength: float | N
 )
 def test_the_default_model_is_that_of_what_undoes_the_degradation(name: str, task: str | None) -> None:
     try:
-        chosen = model_and_tasks([], [name], None)
+        chosen = model_and_tasks([], degradations_named([name]), None)
     except ConfigError as error:
         assert task is not None and f"no model that ships knows task '{task}'" in str(error)
         return
@@ -302,13 +304,14 @@ def test_the_default_model_is_that_of_what_undoes_the_degradation(name: str, tas
 
 
 def test_the_default_model_of_a_task_fits_the_factor_or_is_refused() -> None:
-    assert model_and_tasks(["derain"], ["rain", "jpeg-q10"], None) == ("weather", ["derain"])
+    both = degradations_named(["rain", "jpeg-q10"])
+    assert model_and_tasks(["derain"], both, None) == ("weather", ["derain"])
     with pytest.raises(ConfigError, match="different models"):
-        model_and_tasks([], ["rain", "jpeg-q10"], None)
+        model_and_tasks([], both, None)
     with pytest.raises(ConfigError, match="different models"):
-        model_and_tasks(["upscale"], ["bicubic-x2", "bicubic-x4"], None)
+        model_and_tasks(["upscale"], degradations_named(["bicubic-x2", "bicubic-x4"]), None)
     with pytest.raises(ConfigError, match="no model that ships"):
-        model_and_tasks([], ["bicubic-x31"], None)
+        model_and_tasks([], degradations_named(["bicubic-x31"]), None)
 
 
 def test_a_root_alone_takes_the_card_of_the_models_task(cli, shared: Path, tiny_model: Path) -> None:
@@ -328,3 +331,48 @@ def test_a_metric_of_some_pictures_only_says_of_how_many(cli, photographs: Path,
     ran = cli("evaluate", "--restored", tmp_path, "--target", tmp_path, "--protocol", "rgb", "--metric", "ms_ssim")
     assert ran.code == 0, ran.err
     assert "ms_ssim could be taken of 1 of 3 pictures only" in ran.err
+
+
+def test_drawn_masks_cut_the_holes(cli, photographs: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for name in ("coffee", "other"):  # coffee has a mask of its own, without a hole on the left
+        mask = Image.new("L", (128, 96), 255)
+        mask.paste(0, (64, 32, 96, 64) if name == "coffee" else (0, 32, 32, 64))
+        mask.save(masks / f"{name}.png")
+    command = ["evaluate", "--clean", photographs, "--degradation", "mask-file", "--mask", masks, "--invert-mask"]
+    ran = cli(*command, "--model", "none", "--json")
+    assert ran.code == 0, ran.err
+    document = json.loads(ran.out)
+    scores = {row["name"]: row["after"]["rgb"]["psnr"] for row in document["pictures"]}
+    assert len(scores) == 5 and all(5 < score < 40 for score in scores.values())
+    with Image.open(photographs / "coffee.png") as image:
+        pixels = np.asarray(image.convert("RGB")).astype(float)
+    error = ((pixels - 128)[32:64, 64:96] ** 2).sum() / pixels.size
+    assert scores["coffee"] == pytest.approx(10 * np.log10(255**2 / error), abs=0.01)
+    assert document["provenance"]["data"]["mask"] == str(masks)
+    # another mask of the same name is another evaluation, not one that can be continued
+    before = {row["name"]: row["key"] for row in document["pictures"]}
+    Image.new("L", (128, 96), 0).save(masks / "coffee.png")
+    after = {row["name"]: row["key"] for row in json.loads(cli(*command, "--model", "none", "--json").out)["pictures"]}
+    assert before["coffee"] != after["coffee"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--degradation", "mask-file"], "needs masks: pass --mask"),
+        (["--degradation", "mask-box", "--mask", "photographs"], "--mask is for degradation mask-file"),
+        (["--degradation", "rain", "--invert-mask"], "pass --mask, too"),
+        (["--degradation", "mask-file", "--mask", "nowhere"], "nowhere"),
+        (["--degradation", "mask-file", "--mask", "empty"], "no picture found"),
+    ],
+)
+def test_masks_that_are_not_there(cli, photographs: Path, tmp_path: Path, options: list[str], message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"photographs": photographs, "nowhere": tmp_path / "nowhere", "empty": tmp_path / "empty"}
+    ran = cli(
+        "evaluate", "--clean", photographs, "--model", "none", *(places.get(option, option) for option in options)
+    )
+    assert ran.code in (1, 2)
+    assert message in ran.err and len(ran.err.strip().splitlines()) == 1
