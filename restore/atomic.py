@@ -25,8 +25,11 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.parent / f".restore-{secrets.token_hex(8)}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        empty = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        mode = os.fstat(empty).st_mode & 0o777
+        os.close(empty)
         yield temporary
+        temporary.chmod(mode)  # a library may have put a file there that its owner alone can read
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):

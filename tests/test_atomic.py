@@ -7,7 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
+import torch
 
+from restore import checkpoints
 from restore.atomic import replacing, write_atomically
 
 
@@ -31,3 +33,12 @@ def test_a_file_is_replaced_and_has_the_permissions_of_any_other(tmp_path: Path)
     assert os.listdir(tmp_path / "new") == ["a.txt"]
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "new/a.txt")}
     assert len(modes) == 1
+
+
+def test_a_library_that_puts_a_private_file_in_the_place_changes_no_permissions(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("x")
+    with replacing(tmp_path / "a") as temporary:
+        temporary.unlink()
+        os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+    checkpoints.save(tmp_path / "b", {"x": torch.zeros(1)}, {})
+    assert len({stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "a", "b")}) == 1
