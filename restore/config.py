@@ -334,6 +334,14 @@ class TrainConfig(Spec):
         return self
 
     @property
+    def trained(self) -> AnyRecipe:
+        """The model's recipe, with what its training leaves out at times."""
+        if not isinstance(self.model, Recipe):
+            return self.model
+        drops = {"label": self.label_drop, "image": self.image_drop}
+        return self.model.model_copy(update={"dropped": tuple(what for what, share in drops.items() if share > 0)})
+
+    @property
     def steps(self) -> int:
         """The number of optimizer steps of the whole run."""
         return self.stages[-1].until

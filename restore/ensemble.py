@@ -43,7 +43,7 @@ class SelfEnsemble:
 
     Geometric self-ensemble (Timofte et al., "Seven ways to improve example-based single image super resolution", CVPR
     2016), at each step of any sampler in place of whole restorations; in one step the two are the same. It costs as
-    many times more as there are orientations, and holds one picture more.
+    many times more as there are orientations, and holds three pictures more.
 
     Attributes:
         denoiser: of whole pictures, of any size.

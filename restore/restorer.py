@@ -173,6 +173,8 @@ class Restorer:
             core = Observed(core, on_batch)
         assert self.patches is not None
         tiled = in_patches(core, self.patches, halo=self.halo, seeds=tuple(seeds), device=self.device)
+        if self.self_ensemble != 1 and self.guide is not None:
+            raise ConfigError("a guide knows one orientation of the picture: leave out the self-ensemble")
         if self.self_ensemble != 1:
             tiled = SelfEnsemble(tiled, self.self_ensemble, self.context)
         return self.recipe.threshold.around(tiled) if clipped else tiled

@@ -75,15 +75,14 @@ def degradation_named(
 
 
 def degradations_named(
-    names: Sequence[str], mask: Path | None = None, invert_mask: bool = False, source: Path | None = None
+    names: Sequence[str], mask: Path | None = None, invert_mask: bool = False
 ) -> dict[str, Degradation]:
     """Return several degradations by name; only `mask-file` among them is given the masks.
 
     Args:
         names: as in `restore.degradations.names.KNOWN`.
-        mask: for mask-file, as in `synthesize`.
+        mask: for mask-file: a picture of what is lost, or a folder of them.
         invert_mask: what is lost is dark in the masks.
-        source: the picture that they are for, which has the mask of its name where there is one.
 
     Raises:
         ConfigError: a name is unknown, mask-file lacks its masks, or there are masks but no mask-file.
@@ -95,7 +94,6 @@ def degradations_named(
         raise ConfigError(f"--mask is for degradation {MASK_FILE}, which was not asked for")
     if mask is not None:
         images.list_images([mask])
-        mask = mask if source is None else _mask_of(mask, source)
     own = {MASK_FILE: (None, mask, invert_mask)}
     return {name: degradation_named(name, *own.get(name, ())) for name in names}
 

@@ -1,7 +1,8 @@
 """Training: a run is a generator of progress that can be interrupted, saved and resumed at any step.
 
-Every random number of a step follows from (seed, step, place in the global batch); the rest of a run's state is the
-network, its average, and the optimizer. A resumed run is therefore the same run, whatever interrupted it.
+Every random number of a step follows from the seed and the step, for pictures, weather and cuts also from the place in
+the global batch, for noise and levels from the process. The rest of a run's state is the network, its average, and the
+optimizer. A resumed run is therefore the same run, whatever interrupted it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from restore.atomic import replacing, write_atomically
 from restore.config import AnyRecipe, Recipe, Stage, TrainConfig
 from restore.contracts import Condition
 from restore.data.loading import Ahead, PairStore, PictureStore
-from restore.degradations import Random
+from restore.degradations import LABELS, Random
 from restore.diffusion.guidance import dropped
 from restore.diffusion.schedule import Learned, LearnedSchedule
 from restore.errors import CheckpointError, ConfigError, DataError
@@ -106,8 +107,14 @@ class Sampler:
             example = Example(task.from_pairs(degraded), label)
         else:
             clean = found[0].float().div_(255)
-            example = task.examples(self.mixture)(clean, Random(seeds, self.device), None)
+            example = self.named(task.examples(self.mixture)(clean, Random(seeds, self.device), None))
         return self.cut(clean.mul_(2).sub_(1), example, seeds, stage)
+
+    def named(self, example: Example) -> Example:
+        """Return an example of made weather with its label in the model's own numbers; 0 where the model has none."""
+        labels = self.config.model.labels
+        own = torch.tensor([labels.index(name) if name in labels else 0 for name in LABELS], device=self.device)
+        return example._replace(label=own[example.label])
 
     def cut(self, clean: Tensor, example: Example, seeds: list[int], stage: Stage) -> tuple[Tensor, Condition]:
         """Return patches of the regions; labels and pictures are dropped with the configured probabilities."""
@@ -174,6 +181,8 @@ class Trainer:
         self.last = config.output / "last.pt"
         if self.last.exists() and not resume:
             raise ConfigError(f"{config.output} holds a run already: pass --resume to continue it, or another output")
+        if (config.output / "model.safetensors").exists() and not self.last.exists():
+            raise ConfigError(f"{config.output} holds a model, but no last.pt to continue from: choose another output")
         torch.manual_seed(config.seed)
         network = config.model.network.build().to(memory_format=torch.channels_last)
         if config.start_from and not self.last.exists():
@@ -200,6 +209,7 @@ class Trainer:
         self.step = 0
         if resume and self.last.exists():
             self._load()
+        self._forget_later_steps()
 
     def _precision(self, cpu: bool) -> str:
         if self.config.precision == "auto":
@@ -261,14 +271,12 @@ class Trainer:
 
     def recipe(self) -> AnyRecipe:
         """Return the model's recipe with what follows from its training."""
-        if not isinstance(self.config.model, Recipe):
-            return self.config.model
-        drops = {"label": self.config.label_drop, "image": self.config.image_drop}
-        changes: dict[str, Any] = {"dropped": tuple(what for what, share in drops.items() if share > 0)}
-        spec, learned = self.config.model.schedule, self.problem.schedule
-        if isinstance(spec, Learned) and isinstance(learned, LearnedSchedule):
-            changes["schedule"] = spec.trained(learned.refreshed())
-        return self.config.model.model_copy(update=changes)
+        recipe = self.config.trained
+        if isinstance(recipe, Recipe) and isinstance(recipe.schedule, Learned):
+            assert isinstance(self.problem.schedule, LearnedSchedule)
+            schedule = recipe.schedule.trained(self.problem.schedule.refreshed())
+            return recipe.model_copy(update={"schedule": schedule})
+        return recipe
 
     def restorer(self) -> Restorer:
         """Return the averaged weights as a model that can restore."""
@@ -317,7 +325,8 @@ class Trainer:
         assert isinstance(store, PictureStore)
         clean = store.each(size).to(self.device).float() / 255
         for name, view in task.views(held.mixture).items():
-            yield name, view(clean, Random(range(len(clean)), self.device), self.config.validation.severity), clean
+            example = view(clean, Random(range(len(clean)), self.device), self.config.validation.severity)
+            yield name, self.sampler.named(example), clean
 
     def save(self) -> None:
         """Write the run's state and its averaged weights, atomically."""
@@ -350,7 +359,6 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.problem.load_state_dict(state.get("problem", {}))
         self.step = state["step"]
-        self._forget_later_steps()
 
     def _forget_later_steps(self) -> None:
         """Drop from the log what a crash undid: steps after the checkpoint are made again."""

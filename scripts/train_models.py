@@ -46,7 +46,7 @@ def export(name: str, run: Path) -> None:
     training |= {"licence": facts.licence, "command": facts.command}
     target = ROOT / "restore" / "weights" / facts.weights
     halves = {key: value.to(torch.float16) for key, value in checkpoints.load(source).items()}
-    checkpoints.save(target, halves, config.model.model_dump(mode="json"), training)
+    checkpoints.save(target, halves, config.trained.model_dump(mode="json"), training)
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     text = re.sub(r"^sha256: .*$", f"sha256: {digest}", card.read_text(encoding="utf-8"), flags=re.MULTILINE)
     card.write_text(text, encoding="utf-8")

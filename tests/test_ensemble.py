@@ -94,7 +94,8 @@ def test_contexts_are_made_once_a_picture() -> None:
     assert len(made) == 6
 
 
-def test_what_it_costs_is_said(restorer: Restorer) -> None:
+def test_what_it_costs_is_said(restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restore.plan.choice.in_use", lambda device: 0)
     four = replace(restorer, self_ensemble=4)
     assert four.evaluations(100, 200) == 4 * restorer.evaluations(100, 200)
     seen: list[int] = []
@@ -105,7 +106,13 @@ def test_what_it_costs_is_said(restorer: Restorer) -> None:
     once = survey(restorer, 100, 200, speed=speed)["the model's own"]
     assert plan.evaluations == 4 * once.evaluations
     assert plan.seconds == pytest.approx(4 * once.seconds)
-    assert plan.memory >= once.memory
+    assert plan.memory - once.memory == 3 * 3 * 100 * 200 * 4  # the turned condition, the turned x_t and the mean
+
+
+def test_a_guide_has_one_orientation(restorer: Restorer) -> None:
+    guided = replace(restorer, self_ensemble=2, guide=lambda denoiser: denoiser)
+    with pytest.raises(ConfigError, match="one orientation"):
+        guided.denoiser()
 
 
 def test_other_numbers_are_refused(restorer: Restorer) -> None:

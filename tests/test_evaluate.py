@@ -6,7 +6,7 @@ import gc
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +246,19 @@ def test_finished_outputs_score_like_the_model_that_made_them(pairs: Path, metho
     theirs = list(evaluate(plan_for(from_outputs(folder, pairs / "target").cases, OutputFolder(folder, Digests()))))
     assert [r.after for r in theirs] == [r.after for r in ours]
     assert all(not r.before and r.seconds is None and r.task == "" for r in theirs)
+
+
+def test_pictures_that_another_run_kept_are_made_again(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
+    cases = from_folders(pairs / "input", pairs / "target").first(1).cases
+    plan = plan_for(cases, method, keep=tmp_path)
+    (first,) = evaluate(plan)
+    path, own = kept_path(tmp_path, first), kept_path(tmp_path, first).read_bytes()
+    asked: list[str] = []
+    again = replace(plan, jobs=[(case, [Counted(method, asked)]) for case in cases])
+    assert list(evaluate(again, {first.key: first})) == [first] and not asked
+    path.write_bytes((pairs / "target" / path.name).read_bytes())
+    (made,) = evaluate(again, {first.key: first})
+    assert len(asked) == 1 and made.kept == first.kept and path.read_bytes() == own
 
 
 def test_outputs_are_found_by_name_and_what_is_missing_is_named(pairs: Path, tmp_path: Path) -> None:

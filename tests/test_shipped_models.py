@@ -46,7 +46,7 @@ def test_file_card_and_config_agree(name: str) -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card.sha256
     assert checkpoints.read_metadata(path)["recipe"] == card.recipe.model_dump(mode="json")
     config = load_train_config(name)
-    assert config.model == card.recipe
+    assert config.trained == card.recipe
     assert checkpoints.read_metadata(path)["training"]["step"] == config.steps
     assert card.recipe.name == name and card.limits and card.licence
 

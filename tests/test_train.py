@@ -228,6 +228,36 @@ def test_a_run_is_not_overwritten(config: TrainConfig) -> None:
         Trainer(config, device="cpu")
 
 
+def test_a_model_without_its_state_is_not_overwritten(config: TrainConfig) -> None:
+    trainer = Trainer(config, device="cpu")
+    trainer.save()
+    trainer.last.unlink()
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match=r"holds a model, but no last\.pt"):
+            Trainer(config, resume=resume, device="cpu")
+
+
+def test_a_run_that_was_killed_before_its_first_save_leaves_no_steps_behind(config: TrainConfig) -> None:
+    for _ in range(2):
+        for progress in Trainer(config, device="cpu"):
+            if progress.step == 2:
+                break
+        assert len(losses(config)) == 2
+
+
+def test_made_weather_has_the_models_own_labels(config: TrainConfig) -> None:
+    document = config.model_dump()
+    document["model"] |= {"labels": ("unknown", "haze", "rain"), "tasks": {"weather": "unknown", "derain": "rain"}}
+    document["data"]["degradation"]["weights"] = {"rain": 1.0, "snow": 1.0, "haze": 1.0}
+    document |= {"label_drop": 0.0, "stages": [{"until": 1, "patch": 16, "regions": 24}]}
+    theirs = Sampler(config.model_copy(update=dict(TrainConfig(**document))), torch.device("cpu"))(0)[1].label
+    document["model"]["labels"] = LABELS
+    usual = Sampler(config.model_copy(update=dict(TrainConfig(**document))), torch.device("cpu"))(0)[1].label
+    names = ["unknown" if LABELS[i] == "snow" else LABELS[i] for i in usual.tolist()]
+    assert set(names) == {"unknown", "rain", "haze"}
+    assert [("unknown", "haze", "rain")[i] for i in theirs.tolist()] == names
+
+
 def test_a_damaged_checkpoint_is_named(config: TrainConfig) -> None:
     config.output.mkdir()
     (config.output / "last.pt").write_bytes(b"nothing")

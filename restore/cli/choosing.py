@@ -65,12 +65,12 @@ def model_and_tasks(tasks: list[str], made: Mapping[str, Degradation], scale: in
     kinds = made.values()
     needs = {(UNDONE_BY.get(kind.kind), getattr(kind, "scale", None)) for kind in kinds} or {(None, None)}
     factors = {factor for _, factor in needs}
-    if len(needs) > 1 and not (tasks and len(factors) == 1):
+    named = [name for name in tasks if name != TOLD]
+    if len(needs) > 1 and not (named and len(factors) == 1):
         raise ConfigError(f"{', '.join(made)} are undone by different models: evaluate one, or pass --model")
     task, factor = next(iter(needs))[0], factors.pop()
     tasks = tasks or ([task] if task is not None else [])
-    first = next((name for name in tasks if name != TOLD), None)
-    return model_for(first, scale or factor), tasks
+    return model_for(next(iter(named), task), scale or factor), tasks
 
 
 def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:

@@ -112,6 +112,7 @@ def preview(
     if degradation is not None:
         from restore.synthesize import severities
 
+        images.refuse_inputs([output], [file for file in (card, depth, mask) if file is not None])
         sheet = severities(images.read(card), degradation, count, seed, depth, mask, invert_mask)
     else:
         from restore.data.card import load_card

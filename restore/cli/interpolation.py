@@ -49,6 +49,9 @@ def interpolate(
 
     if method not in get_args(Method):
         raise ConfigError(f"unknown --method {method!r}; choose {', '.join(get_args(Method))}")
+    strip = output.suffix.lower() in images.WRITABLE
+    targets = [output] if strip else [output / f"{i:04d}.png" for i in range(frames)]
+    images.refuse_inputs(targets, [a, b])
     first, last = images.read(a), images.read(b)
     restorer = open_model(model, device, dtype)
     made = []
@@ -67,9 +70,6 @@ def interpolate(
         for pixels in pictures:
             made.append(pixels.cpu())
             progress.update(1)
-    if output.suffix.lower() in images.WRITABLE:
-        images.write(images.Picture(torch.cat(made, dim=-1)), output, overwrite=True)
-    else:
-        for i, pixels in enumerate(made):
-            images.write(images.Picture(pixels), output / f"{i:04d}.png", overwrite=True)
+    for path, pixels in zip(targets, [torch.cat(made, dim=-1)] if strip else made, strict=True):
+        images.write(images.Picture(pixels), path, overwrite=True)
     typer.echo(f"wrote {frames} frames to {output}")

@@ -6,6 +6,7 @@ picture that is missing, (B,) in [0, 1]. For one seed, a larger area contains ev
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -212,16 +213,24 @@ class MaskFiles(Spec):
     white: Literal["restore", "keep"] = "restore"
     flip: bool = True
 
+    @cached_property
+    def paths(self) -> list[Path]:
+        """The masks, listed once.
+
+        Raises:
+            ImageError: there is none.
+        """
+        return images.list_images([self.folder])
+
     def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
         """Return the masks, (B, 1, height, width), stretched to the size; an area of 0 leaves nothing to restore.
 
         Raises:
             ImageError: a file is no picture, or there is none.
         """
-        paths = images.list_images([self.folder])
         masks = []
         for place, flip in zip(random.uniform().tolist(), random.chance(0.5).tolist(), strict=True):
-            mask = read_mask(paths[int(place * len(paths))], self.white)
+            mask = read_mask(self.paths[int(place * len(self.paths))], self.white)
             mask = F.interpolate(mask[None], (height, width), mode="nearest")[0]
             masks.append(mask.flip(-1) if flip and self.flip else mask)
         stacked = torch.stack(masks).to(random.device) if masks else torch.empty(0, 1, height, width)

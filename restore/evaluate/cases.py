@@ -16,9 +16,10 @@ from restore.data.joined import File, Half, path_of, read_file, size_of
 from restore.data.pairs import Pair
 from restore.degradations import Degradation, Random
 from restore.degradations.masks import MaskFiles
+from restore.degradations.names import MASK_FILE
 from restore.degradations.resolution import enlarge_by
 from restore.errors import ConfigError, ImageError
-from restore.synthesize import cut_for, degradations_named, degrade_picture, picture_seed
+from restore.synthesize import cut_for, degradation_named, degradations_named, degrade_picture, picture_seed
 from restore.tasks import Request, Task
 
 __all__ = ["Case", "Loaded", "enlarged_to", "made_cases", "paired_cases"]
@@ -75,7 +76,7 @@ class Case:
         found = {f"{what}/{self.name}": path_of(file) for what, file in named.items()}
         drawn = getattr(self.degradation, "mask", None)
         if isinstance(drawn, MaskFiles):
-            found |= {f"mask/{path.name}": path for path in images.list_images([drawn.folder])}
+            found |= {f"mask/{path.name}": path for path in drawn.paths}
         return found
 
     def load(self, seed: int) -> Loaded:
@@ -169,11 +170,13 @@ def made_cases(
     """
     if severity is not None and not 0 <= severity <= 1:
         raise ConfigError(f"severity must be between 0 and 1, not {severity}")
-    common = degradations_named(degradations, mask, invert_mask)  # of no picture, so that errors come before any work
+    common = degradations_named(degradations, mask, invert_mask)
+    own = images.namesakes(mask) if mask is not None and mask.is_dir() else {}
     cases = []
     for pair in pairs:
-        own = path_of(pair.target)
-        kinds = common if mask is None else degradations_named(degradations, mask, invert_mask, own)
+        kinds = dict(common)
+        if drawn := own.get(path_of(pair.target).stem):
+            kinds[MASK_FILE] = degradation_named(MASK_FILE, mask=drawn, invert_mask=invert_mask)
         cases += [Case(name, pair.name, pair.target, None, kind, severity) for name, kind in kinds.items()]
     return cases
 

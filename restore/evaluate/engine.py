@@ -130,7 +130,7 @@ def _evaluate(opened: _Opened, method: Method, cases: Sequence[Case], done: Mapp
         record = Record("", case.data, case.name, method.model, method.task, opened.seed)
         try:
             record = replace(record, key=opened.plan.key(case, method, opened.seed))
-            if record.key in done and _is_kept(opened.plan, record):
+            if record.key in done and _is_kept(opened.plan, record, done[record.key].kept):
                 # equal outputs of two methods have one key: the scores are the same, the names are not
                 yield replace(done[record.key], model=record.model, task=record.task)
                 continue
@@ -165,7 +165,9 @@ def _finish(opened: _Opened, method: Method, record: Record, case: Case, outputs
         after = score_all(opened.plan.scoring, pictures, loaded.target, loaded.gray)
         if opened.plan.keep is not None:
             picture = images.Picture(outputs[None].pixels if None in outputs else first.pixels)
-            images.write(picture, kept_path(opened.plan.keep, record), overwrite=True)
+            path = kept_path(opened.plan.keep, record)
+            images.write(picture, path, overwrite=True)
+            record = replace(record, kept=Digests()(path))
         bits = method.bits_per_dim(case, loaded, record.seed)
     except (RestoreError, MemoryError, RuntimeError) as error:
         return replace(record, failure=_reason(error, case))
@@ -213,8 +215,12 @@ def kept_path(folder: Path, record: Record) -> Path:
     return folder / record.data / f"{method}-{record.seed}" / f"{record.name}.png"
 
 
-def _is_kept(plan: Plan, record: Record) -> bool:
-    return plan.keep is None or kept_path(plan.keep, record).is_file()
+def _is_kept(plan: Plan, record: Record, digest: str) -> bool:
+    """Return whether the picture is there, and not that of another evaluation that was kept in the same folder."""
+    if plan.keep is None:
+        return True
+    path = kept_path(plan.keep, record)
+    return path.is_file() and Digests()(path) == digest
 
 
 def restore_all(

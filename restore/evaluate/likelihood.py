@@ -65,7 +65,7 @@ def bits_per_dim(
     variance = "learned" if learned else sampler.variance if isinstance(sampler, Ancestral) else "beta_tilde"
     bits = likelihood.bits_per_dim(
         restorer.denoiser(seeds=[seed]),
-        target[None].to(restorer.device),
+        target[None].to(condition.image.device),  # large pictures stay on the CPU
         condition,
         restorer.schedule,
         SeededNoise([seed]).draw,

@@ -40,6 +40,7 @@ class Record:
         spread: of several samples, the fields of a `Calibration`; empty for one sample.
         bits_per_dim: bound on the ground truth's likelihood and its terms; empty where it was not asked for.
         failure: why there are no scores.
+        kept: SHA-256 of the file in which the restored picture is kept; empty where it is not.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Record:
     spread: Mapping[str, Any] = field(default_factory=dict)
     bits_per_dim: Mapping[str, float] = field(default_factory=dict)
     failure: str = ""
+    kept: str = ""
 
     @property
     def failed(self) -> bool:
@@ -122,7 +124,8 @@ class Journal:
 
     def add(self, record: Record) -> None:
         """Add a record; one without scores is not written, so that it is tried again."""
-        if self.path is None or record.failed or record.key in self.done:
+        known = self.done.get(record.key)
+        if self.path is None or record.failed or (known is not None and known.kept == record.kept):
             return
         self.done[record.key] = record
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,10 @@ from __future__ import annotations
 
 from restore.images.compare import side_by_side
 from restore.images.forms import Form, from_any, to_picture
-from restore.images.listing import list_images, namesake
+from restore.images.listing import list_images, namesake, namesakes
 from restore.images.picture import ImageWarning, Metadata, Picture
 from restore.images.read import MAX_PIXELS, peek, read
-from restore.images.write import WRITABLE, write
+from restore.images.write import WRITABLE, refuse_inputs, write
 
 __all__ = [
     "MAX_PIXELS",
@@ -37,8 +37,10 @@ __all__ = [
     "from_any",
     "list_images",
     "namesake",
+    "namesakes",
     "peek",
     "read",
+    "refuse_inputs",
     "side_by_side",
     "to_picture",
     "write",

@@ -12,7 +12,7 @@ from restore.errors import ImageError
 from restore.images.picture import printable
 from restore.images.write import WRITABLE
 
-__all__ = ["PICTURE_SUFFIXES", "list_images", "namesake", "natural_key"]
+__all__ = ["PICTURE_SUFFIXES", "list_images", "namesake", "namesakes", "natural_key"]
 
 # Photographs of telephones are listed although they are refused: one line about each is better than silence.
 PICTURE_SUFFIXES = frozenset(WRITABLE) | {".pnm", ".pbm", ".apng", ".mpo", ".heic", ".heif"}
@@ -93,6 +93,9 @@ def namesake(given: Path, source: Path) -> Path | None:
 
     None where the folder holds no file of that name, whatever its suffix.
     """
-    if not given.is_dir():
-        return given
-    return min((path for path in given.iterdir() if path.stem == source.stem and path.is_file()), default=None)
+    return namesakes(given).get(source.stem) if given.is_dir() else given
+
+
+def namesakes(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder by their names without suffix; of several the first in the order of names."""
+    return {path.stem: path for path in sorted(folder.iterdir(), reverse=True) if path.is_file()}

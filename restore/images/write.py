@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
@@ -23,7 +24,7 @@ from restore.images.probe import reason
 from restore.images.tiff import write_tiff
 from restore.images.values import to_array
 
-__all__ = ["WRITABLE", "encode", "write"]
+__all__ = ["WRITABLE", "encode", "refuse_inputs", "write"]
 
 WRITABLE = {
     ".png": "PNG",
@@ -97,14 +98,21 @@ def format_of(path: Path, shown: str) -> str:
     return kind
 
 
+def refuse_inputs(targets: Iterable[Path], inputs: Sequence[str | PathLike[str]]) -> None:
+    """Raise `ImageError` when a file that is to be written is one that was read, under any name."""
+    for path in targets:
+        for given in inputs:
+            same = os.path.realpath(path) == os.path.realpath(given)
+            with suppress(OSError, ValueError):
+                same = same or os.path.samefile(path, given)
+            if same:
+                raise ImageError(f"cannot write {printable(path)}: it is the file that was read; choose another name")
+
+
 def check_target(picture: Picture, path: Path, shown: str, overwrite: bool) -> None:
     """Raise `ImageError` when `path` is the source under any name, a folder, or a file that must not be replaced."""
     if picture.source is not None:
-        same = os.path.realpath(path) == os.path.realpath(picture.source)
-        with suppress(OSError, ValueError):
-            same = same or os.path.samefile(path, picture.source)
-        if same:
-            raise ImageError(f"cannot write {shown}: it is the file that was read; choose another name")
+        refuse_inputs([path], [picture.source])
     if os.path.isdir(path):
         raise ImageError(f"cannot write {shown}: it is a folder")
     if os.path.lexists(path) and not overwrite:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,22 @@ def test_interpolation_makes_a_strip_or_a_folder(cli, photographs: Path, tiny_mo
     ran = cli("interpolate", *ends, "-o", tmp_path / "f", "-m", tiny_model, "--frames", 2, "--method", "diffusion")
     assert ran.code == 0 and len(list((tmp_path / "f").iterdir())) == 2
     assert cli("interpolate", *ends, "-o", strip, "-m", tiny_model, "--method", "magic").code == 2
+
+
+def test_what_was_given_is_never_written_over(cli, photographs: Path, tiny_model: Path, tmp_path: Path) -> None:
+    names = [tmp_path / "0001.png", tmp_path / "0007.png"]
+    for name, path in zip(names, (photographs / "coffee.png", photographs / "rocket.png"), strict=True):
+        name.write_bytes(path.read_bytes())
+    os.link(names[0], tmp_path / "link.png")
+    before = [name.read_bytes() for name in names]
+    common = ["-m", tiny_model, "--frames", 3, "--steps", 2]
+    commands = [["interpolate", *names, "-o", place, *common] for place in (*names, tmp_path, tmp_path / "link.png")]
+    commands += [["data", "preview", names[0], "--degradation", "rain", "-o", names[0]]]
+    for command in commands:
+        ran = cli(*command)
+        assert ran.code != 0 and "it is the file that was read" in ran.err
+    assert [name.read_bytes() for name in names] == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0001.png", "0007.png", "link.png"]
 
 
 def test_a_published_file_is_told_converted_and_used(cli, photo: Path, tmp_path: Path) -> None:

@@ -306,6 +306,10 @@ def test_the_default_model_is_that_of_what_undoes_the_degradation(name: str, tas
 def test_the_default_model_of_a_task_fits_the_factor_or_is_refused() -> None:
     both = degradations_named(["rain", "jpeg-q10"])
     assert model_and_tasks(["derain"], both, None) == ("weather", ["derain"])
+    assert model_and_tasks(["told"], degradations_named(["jpeg-q10"]), None) == (model_for("jpeg"), ["told"])
+    assert model_and_tasks(["told", "auto"], degradations_named(["rain", "snow"]), None)[0] == "weather"
+    with pytest.raises(ConfigError, match="different models"):
+        model_and_tasks(["told"], both, None)
     with pytest.raises(ConfigError, match="different models"):
         model_and_tasks([], both, None)
     with pytest.raises(ConfigError, match="different models"):
