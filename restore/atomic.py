@@ -29,9 +29,8 @@ def replacing(path: Path) -> Iterator[Path]:
         mode = os.fstat(empty).st_mode & 0o777
         os.close(empty)
         yield temporary
-        if (
-            temporary.stat().st_mode & 0o777 != mode
-        ):  # a library may have put a file there that its owner alone can read
+        # a library may have put a file there that its owner alone can read
+        if temporary.stat().st_mode & 0o777 != mode:
             with suppress(OSError):  # a mounted disk may show files as somebody else's
                 temporary.chmod(mode)
         os.replace(temporary, path)
