@@ -151,6 +151,6 @@ def open_model(
     if changes:
         document = {**restorer.recipe.patches.model_dump(), **changes}
         if "size" in changes and "overlap" not in changes:
-            document["overlap"] = min(document["overlap"], changes["size"] // 2)
+            document["overlap"] = restorer.recipe.patches.overlap_of(changes["size"])
         restorer.patches = parse(Patches, document, "--patch, --overlap, --grid")
     return restorer

@@ -37,7 +37,7 @@ Steps = Annotated[
 ]
 Patch = Annotated[
     int | None,
-    typer.Option(min=16, help="Side of a tile in pixels; smaller needs less memory. [the model's: 512 for weather]"),
+    typer.Option(min=16, help="Side of a tile in pixels; smaller needs less memory. [the model's: 1024 for weather]"),
 ]
 SelfEnsemble = Annotated[
     int,
@@ -47,7 +47,9 @@ SelfEnsemble = Annotated[
         "takes as many times longer.",
     ),
 ]
-Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that neighbouring tiles share. [the model's: 32]")]
+Overlap = Annotated[
+    int | None, typer.Option(min=0, help="Pixels that neighbouring tiles share. [the model's: 256 for weather]")
+]
 
 
 def run(

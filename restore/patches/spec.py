@@ -66,6 +66,14 @@ class Patches(Spec):
         """Pixels from one tile to the next where nothing else is asked for."""
         return self.stride or self.size - self.overlap
 
+    def overlap_of(self, size: int) -> int:
+        """Return the overlap of tiles of another size: the same share of the tile, and no less than hides a seam.
+
+        >>> [Patches(size=1024, overlap=256).overlap_of(size) for size in (512, 128, 64)]
+        [128, 32, 32]
+        """
+        return min(max(self.overlap * size // self.size, min(self.overlap, 32)), size // 2)
+
     def tile(self, length: int) -> int:
         """Return the side of the tiles that cover `length` pixels; it may be more than `length`."""
         if self.fixed or self.grid == "weatherdiffusion":

@@ -232,7 +232,7 @@ def cuts(own: Patches) -> Iterator[Patches]:
 
 def _sparser(own: Patches, size: int) -> Iterator[dict[str, int | None]]:
     """Yield how far apart tiles of a size may lie, closest first."""
-    overlap = min(own.overlap, size // 2)
+    overlap = own.overlap_of(size)
     if own.stride is None:
         for least in dict.fromkeys((overlap, min(LEAST_OVERLAP, overlap))):
             yield {"overlap": least}

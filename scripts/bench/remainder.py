@@ -1,0 +1,65 @@
+"""What is missing from the truth: how much of it is the light of the whole picture, which weather hides from everybody.
+
+    python scripts/bench/remainder.py KODAK_FOLDER --pictures 24 --crop 0
+
+Pictures are degraded by the project's own weather, and the model is told which it is. The table gives the mean gain in
+PSNR as it is, then with the mean of each colour channel set to that of the truth, then with the straight line through
+each channel that comes closest to it. What the corrections gain is an error of brightness, contrast or tint that is
+one for the whole picture; what they leave is a matter of streaks, flakes and blur.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from machine import describe, table
+from quality import pairs
+from torch import Tensor
+
+from restore.metrics import psnr
+from restore.restorer import Restorer
+
+
+def shifted(x: Tensor, truth: Tensor) -> Tensor:
+    """Return (1, 3, H, W) with the mean of each channel that `truth` has."""
+    return x + (truth - x).mean((2, 3), keepdim=True)
+
+
+def fitted(x: Tensor, truth: Tensor) -> Tensor:
+    """Return (1, 3, H, W) with the gain and the offset of each channel that bring it closest to `truth`."""
+    there, true = (y - y.mean((2, 3), keepdim=True) for y in (x.double(), truth.double()))
+    gain = (there * true).mean((2, 3), keepdim=True) / there.square().mean((2, 3), keepdim=True).clamp(min=1e-9)
+    return (there * gain + truth.double().mean((2, 3), keepdim=True)).float()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--model", default="weather")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--pictures", type=int, default=12)
+    parser.add_argument("--crop", type=int, default=0, help="side of the middle that is taken; 0 for all")
+    parser.add_argument("--weather", nargs="+", default=["rain", "snow", "haze"])
+    parser.add_argument("--severity", type=float, default=0.7)
+    options = parser.parse_args()
+    restorer = Restorer.from_pretrained(Path(options.model) if "/" in options.model else options.model, options.device)
+    gains: dict[str, list[list[float]]] = defaultdict(list)
+    for label, degraded, clean in pairs(options, restorer.recipe.labels):
+        index, true = restorer.recipe.labels.index(label), clean * 255
+        restored = restorer.restore(degraded * 2 - 1, label=index, seeds=[0]).cpu().add(1).mul(127.5)
+        before = float(psnr(degraded * 255, true))
+        ways = restored, shifted(restored, true), fitted(restored, true)
+        gains[label].append([float(psnr(way.clamp(0, 255).round(), true)) - before for way in ways])
+    rows = [
+        [label, *(f"{value:+.2f}" for value in torch.tensor(found).mean(0).tolist())] for label, found in gains.items()
+    ]
+    print(describe(options.device))
+    print(f"{options.pictures} pictures, crop {options.crop or 'none'}, severity {options.severity}, told\n")
+    print(table(["weather", "gain", "with the true mean", "with the best line"], rows))
+
+
+if __name__ == "__main__":
+    main()
