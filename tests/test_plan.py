@@ -207,3 +207,10 @@ def test_the_command_prints_what_there_is_to_choose(tiny_model: Path, photograph
     done = CliRunner().invoke(app, [picture, "--model", str(tiny_model), "--device", "cpu", "--steps", "2", "--json"])
     document = json.loads(done.output)
     assert document["chosen"]["sampler"]["steps"] == 2 and document["chosen"]["seconds"] > 0
+
+
+def test_tiles_that_share_much_can_be_timed(restorer: Restorer) -> None:
+    own = replace(restorer, patches=Patches(size=1024, overlap=256, multiple=4, context=16))
+    assert own.patches is not None and own.patches.overlap_of(256) == 64
+    small = choose(own, 40, 60, budget=100.0)  # calibrates with pictures that are smaller than what tiles share
+    assert small.fits and small.patches == own.patches

@@ -48,7 +48,7 @@ SelfEnsemble = Annotated[
     ),
 ]
 Overlap = Annotated[
-    int | None, typer.Option(min=0, help="Pixels that neighbouring tiles share. [the model's: 256 for weather]")
+    int | None, typer.Option(min=0, help="Pixels that neighbouring tiles share. [the model's: 128 for weather]")
 ]
 
 

@@ -69,8 +69,8 @@ class Patches(Spec):
     def overlap_of(self, size: int) -> int:
         """Return the overlap of tiles of another size: the same share of the tile, and no less than hides a seam.
 
-        >>> [Patches(size=1024, overlap=256).overlap_of(size) for size in (512, 128, 64)]
-        [128, 32, 32]
+        >>> [Patches(size=1024, overlap=128).overlap_of(size) for size in (512, 128, 32)]
+        [64, 32, 16]
         """
         return min(max(self.overlap * size // self.size, min(self.overlap, 32)), size // 2)
 

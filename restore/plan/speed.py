@@ -104,8 +104,9 @@ def _evaluation(restorer: Restorer, batch: int, height: int, width: int) -> Call
     """Return a function that evaluates the network once, and waits for it."""
     device = torch.device(restorer.device)
     assert restorer.patches is not None
-    single = {"grid": "whole", "size": max(height, width), "batch": batch, "guard": 0.0, "fixed": False, "stride": None}
-    alone = replace(restorer, patches=restorer.patches.model_copy(update=single), self_ensemble=1)
+    single = {"grid": "whole", "size": max(height, width), "overlap": 0, "batch": batch}
+    plain = {"guard": 0.0, "fixed": False, "stride": None}
+    alone = replace(restorer, patches=restorer.patches.model_copy(update=single | plain), self_ensemble=1)
     image = torch.zeros(batch, restorer.recipe.task.channels, height, width, device=device)
     condition = Condition(image, torch.zeros(batch, dtype=torch.int64, device=device), restorer.context(image))
     level = restorer.schedule.level(restorer.schedule.T, batch, device)

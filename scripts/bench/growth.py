@@ -33,6 +33,8 @@ def measure(options: argparse.Namespace, megapixels: float) -> dict[str, float]:
     assert restorer.patches is not None
     changes = {"size": options.patch, "overlap": options.overlap, "batch": options.batch}
     changes = {key: value for key, value in changes.items() if value is not None}
+    if options.patch and options.overlap is None:
+        changes["overlap"] = restorer.patches.overlap_of(options.patch)
     restorer.patches = restorer.patches.model_copy(update=changes)
     speed = calibrated(restorer, height, width)
     sampler = restorer.sampler(options.steps)
