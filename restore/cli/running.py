@@ -43,8 +43,8 @@ SelfEnsemble = Annotated[
     int,
     typer.Option(
         metavar="1|2|4|8",
-        help="Look in so many orientations and take the mean: mirrored (2), upside down, too (4), lying, too (8); it "
-        "takes as many times longer.",
+        help="Look in so many orientations and take the mean: mirrored (2), upside down, too (4), lying, too (8, not "
+        "for rain); it takes as many times longer.",
     ),
 ]
 Overlap = Annotated[
