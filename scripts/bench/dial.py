@@ -9,19 +9,16 @@ where its backbone is not there.
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from machine import describe, table
-from quality import pairs
+from quality import WEATHER, opened, pairs, weather_options
 from torch import Tensor
 
 from restore.errors import MissingResource
 from restore.metrics import lpips, psnr, ssim
-from restore.restorer import Restorer
 from restore.sampling import DDIM
 
 WAYS = [(1, 1, 1), (1, 1, 2), (1, 1, 4), (1, 1, 8), *((steps, samples, 1) for steps in (2, 4, 8) for samples in (1, 4))]
@@ -37,16 +34,8 @@ def perceptual(a: Tensor, b: Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder")
-    parser.add_argument("--model", default="weather")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--pictures", type=int, default=6)
-    parser.add_argument("--crop", type=int, default=256, help="side of the middle that is taken; 0 for all")
-    parser.add_argument("--weather", nargs="+", default=["rain", "snow", "haze"])
-    parser.add_argument("--severity", type=float, default=0.7)
-    options = parser.parse_args()
-    restorer = Restorer.from_pretrained(Path(options.model) if "/" in options.model else options.model, options.device)
+    options = weather_options(__doc__, pictures=6, crop=256, severity=0.7, weather=WEATHER[:3]).parse_args()
+    restorer = opened(options)
     scores: dict[tuple[int, int, int], list[tuple[float, float, float, float]]] = {way: [] for way in WAYS}
     before: list[tuple[float, float, float, float]] = []
     for label, degraded, clean in pairs(options, restorer.recipe.labels):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +63,31 @@ def ways(own: Patches, sampler: SamplerSpec) -> dict[str, tuple[Patches, Sampler
     return found
 
 
+def weather_options(
+    description: str | None,
+    pictures: int = 24,
+    crop: int = 0,
+    severity: float | None = None,
+    weather: Sequence[str] = WEATHER,
+) -> argparse.ArgumentParser:
+    """Return the options of a benchmark on photographs in made weather: those of `pairs`, the model and the device."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--model", default="weather")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--pictures", type=int, default=pictures)
+    parser.add_argument("--crop", type=int, default=crop, help="side of the middle that is taken; 0 for all")
+    parser.add_argument("--weather", nargs="+", default=weather)
+    drawn = "drawn by default" if severity is None else f"{severity} by default"
+    parser.add_argument("--severity", type=float, default=severity, help=f"of the weather, 0 to 1; {drawn}")
+    return parser
+
+
+def opened(options: argparse.Namespace) -> Restorer:
+    """Return the model of `weather_options`, by its name or its file."""
+    return Restorer.from_pretrained(Path(options.model) if "/" in options.model else options.model, options.device)
+
+
 def pairs(options: argparse.Namespace, labels: tuple[str, ...]) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Yield (label, degraded, clean), each (1, 3, H, W) in [0, 1] and rounded to 8 bit."""
     parts = Mixture().parts()
@@ -98,20 +123,13 @@ def steepness(image: Tensor, edges: tuple[list[int], list[int]]) -> tuple[float,
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder")
-    parser.add_argument("--model", default="weather")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--pictures", type=int, default=24)
-    parser.add_argument("--crop", type=int, default=0, help="side of the middle that is taken; 0 for all")
-    parser.add_argument("--weather", nargs="+", default=WEATHER)
-    parser.add_argument("--severity", type=float, help="of the weather, 0 to 1; drawn by default")
+    parser = weather_options(__doc__)
     parser.add_argument("--ways", nargs="+", help="names from the table; all by default")
     parser.add_argument("--blind", action="store_true", help="do not tell the model what weather it is")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    restorer = Restorer.from_pretrained(Path(options.model) if "/" in options.model else options.model, options.device)
+    restorer = opened(options)
     assert restorer.patches is not None
     found = {k: v for k, v in ways(restorer.patches, restorer.recipe.sampler).items() if k in (options.ways or [k])}
     scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in ("degraded", *found)}

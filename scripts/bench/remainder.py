@@ -10,17 +10,14 @@ one for the whole picture; what they leave is a matter of streaks, flakes and bl
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
-from pathlib import Path
 
 import torch
 from machine import describe, table
-from quality import pairs
+from quality import WEATHER, opened, pairs, weather_options
 from torch import Tensor
 
 from restore.metrics import psnr
-from restore.restorer import Restorer
 
 
 def shifted(x: Tensor, truth: Tensor) -> Tensor:
@@ -36,16 +33,8 @@ def fitted(x: Tensor, truth: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder")
-    parser.add_argument("--model", default="weather")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--pictures", type=int, default=12)
-    parser.add_argument("--crop", type=int, default=0, help="side of the middle that is taken; 0 for all")
-    parser.add_argument("--weather", nargs="+", default=["rain", "snow", "haze"])
-    parser.add_argument("--severity", type=float, default=0.7)
-    options = parser.parse_args()
-    restorer = Restorer.from_pretrained(Path(options.model) if "/" in options.model else options.model, options.device)
+    options = weather_options(__doc__, pictures=12, crop=0, severity=0.7, weather=WEATHER[:3]).parse_args()
+    restorer = opened(options)
     gains: dict[str, list[list[float]]] = defaultdict(list)
     for label, degraded, clean in pairs(options, restorer.recipe.labels):
         index, true = restorer.recipe.labels.index(label), clean * 255
