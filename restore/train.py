@@ -271,11 +271,10 @@ class Trainer:
 
     def recipe(self) -> AnyRecipe:
         """Return the model's recipe with what follows from its training."""
-        recipe = self.config.trained
-        if isinstance(recipe, Recipe) and isinstance(recipe.schedule, Learned):
-            assert isinstance(self.problem.schedule, LearnedSchedule)
-            schedule = recipe.schedule.trained(self.problem.schedule.refreshed())
-            return recipe.model_copy(update={"schedule": schedule})
+        recipe, learned = self.config.trained, self.problem.schedule
+        # one that was trained before is a table, and stays it
+        if isinstance(recipe.schedule, Learned) and isinstance(learned, LearnedSchedule):
+            return recipe.model_copy(update={"schedule": recipe.schedule.trained(learned.refreshed())})
         return recipe
 
     def restorer(self) -> Restorer:

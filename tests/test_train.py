@@ -228,6 +228,17 @@ def test_a_run_is_not_overwritten(config: TrainConfig) -> None:
         Trainer(config, device="cpu")
 
 
+def test_a_schedule_that_was_learned_before_is_kept(config: TrainConfig) -> None:
+    document = config.model_dump()
+    document["model"]["schedule"] = {"kind": "learned", "steps": 20, "table": [8.0 - i for i in range(20)]}
+    document["stages"] = [{"until": 1, "patch": 16, "regions": 2}]
+    trainer = Trainer(TrainConfig(**document), device="cpu")
+    for _ in trainer:
+        pass
+    saved = checkpoints.read_metadata(trainer.last.with_name("model.safetensors"))["recipe"]["schedule"]
+    assert saved["table"] == [8.0 - i for i in range(20)]
+
+
 def test_a_model_without_its_state_is_not_overwritten(config: TrainConfig) -> None:
     trainer = Trainer(config, device="cpu")
     trainer.save()

@@ -93,9 +93,11 @@ def namesake(given: Path, source: Path) -> Path | None:
 
     None where the folder holds no file of that name, whatever its suffix.
     """
-    return namesakes(given).get(source.stem) if given.is_dir() else given
+    if not given.is_dir():
+        return given
+    return min((path for path in given.iterdir() if path.stem == source.stem and path.is_file()), default=None)
 
 
 def namesakes(folder: Path) -> dict[str, Path]:
-    """Return the files of a folder by their names without suffix; of several the first in the order of names."""
+    """Return what `namesake` finds in a folder, for all names at once."""
     return {path.stem: path for path in sorted(folder.iterdir(), reverse=True) if path.is_file()}

@@ -67,7 +67,7 @@ class Patches(Spec):
         return self.stride or self.size - self.overlap
 
     def overlap_of(self, size: int) -> int:
-        """Return the overlap of tiles of another size: the same share of the tile, and no less than hides a seam.
+        """Return the overlap of tiles of another size: the same share of the tile, or 32 pixels where that is less.
 
         >>> [Patches(size=1024, overlap=128).overlap_of(size) for size in (512, 128, 32)]
         [64, 32, 16]

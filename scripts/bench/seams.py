@@ -1,11 +1,11 @@
 """What tiles leave in smooth pictures: bands of brightness where they meet, which no step between pixels gives away.
 
-    python scripts/bench/seams.py HAZY_PHOTO --task dehaze            # two minutes on two cores
+    python scripts/bench/seams.py HAZY_PHOTO --task dehaze            # a minute on two cores
     python scripts/bench/seams.py HAZY_PHOTO --task dehaze --megapixels 3 --tiles 512/32 1024/256
 
 The photograph is enlarged, restored in tiles and restored as if it were one (`--grid whole`). Of the difference,
-averaged over 512 rows or columns, the table gives the largest change within 64 pixels, in grey levels: of a band that
-runs across the picture, smooth skies show two or three. The time is relative to the first way.
+averaged over 512 rows or columns, the table gives the largest change within 64 pixels, in grey levels: what the eye
+takes for a band. The time is relative to the first way.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from restore import images
 from restore.patches import Patches
+from restore.plan.choice import whole
 from restore.restorer import Restorer
 
 REACH, LINES = 64, 512
@@ -49,7 +50,7 @@ def main() -> None:
     picture = images.read(options.photo).pixels[None]
     scale = (options.megapixels * 1e6 / picture[0, 0].numel()) ** 0.5
     picture = F.interpolate(picture, scale_factor=scale, mode="bicubic", align_corners=False).clamp_(-1, 1)[0]
-    ways = {"whole": own.model_copy(update={"grid": "whole", "size": 1024, "overlap": 0, "batch": 1})}
+    ways = {"whole": whole(own)}
     for tiles in options.tiles:
         size, overlap = map(int, tiles.split("/"))
         ways[tiles] = Patches(**{**own.model_dump(), "size": size, "overlap": overlap})
