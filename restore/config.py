@@ -204,6 +204,7 @@ class ModelCard(Spec):
         protocol: how its authors measure.
         scores: measured by us.
         limits: what it is bad at.
+        picture: of that, a file of the repository: given, restored, true; empty where there is none.
     """
 
     recipe: AnyRecipe
@@ -219,6 +220,7 @@ class ModelCard(Spec):
     protocol: str = "unknown"
     scores: tuple[Score, ...] = ()
     limits: tuple[str, ...] = ()
+    picture: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> ModelCard:

@@ -51,6 +51,12 @@ def test_file_card_and_config_agree(name: str) -> None:
     assert card.recipe.name == name and card.limits and card.licence
 
 
+@pytest.mark.parametrize("name", sorted(set(SHIPPED) - {"detector"}))
+def test_a_card_shows_what_the_model_is_bad_at(name: str) -> None:
+    with Image.open(Path(__file__).parents[1] / model_card(name).picture) as image:
+        assert image.width > 500
+
+
 def test_the_weights_are_small() -> None:
     sizes = [Path(resources.weights_path(name)).stat().st_size for name in SHIPPED]
     assert max(sizes) <= 20e6 and sum(sizes) <= 60e6
