@@ -288,7 +288,16 @@ class Validation(Spec):
 
 
 class TrainConfig(Spec):
-    """A training run; all randomness follows from `seed` and the step, so that a resumed run is the same run."""
+    """A training run; all randomness follows from `seed` and the step, so that a resumed run is the same run.
+
+    Attributes:
+        region: side of the square that is cut from a photograph and degraded.
+        align: patches begin at multiples of it within their region; 16 keeps the blocks of JPEG where a file has them.
+        label_drop: share of the patches whose label is not told, for blind use and guidance.
+        image_drop: share of the patches whose degraded picture is left out, for guidance.
+        start_from: a model, or a file of weights, to begin with. An `efficient_unet` may have more blocks and levels
+            than the weights: what is new changes no answer before it is trained.
+    """
 
     model: AnyRecipe
     data: Source
@@ -298,6 +307,7 @@ class TrainConfig(Spec):
     optimizer: Optimizer = Optimizer()
     ema: float = Field(0.999, ge=0, lt=1)
     region: int = Field(256, ge=16)
+    align: int = Field(1, ge=1)
     label_drop: float = Field(0.3, ge=0, le=1)
     image_drop: float = Field(0.0, ge=0, le=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -30,6 +30,7 @@ from restore.diffusion.guidance import dropped
 from restore.diffusion.schedule import Learned, LearnedSchedule
 from restore.errors import CheckpointError, ConfigError, DataError
 from restore.models import find_weights
+from restore.networks import EfficientUNet
 from restore.patches import thumbnail
 from restore.restorer import Restorer
 from restore.sampling import seed_of
@@ -119,11 +120,11 @@ class Sampler:
     def cut(self, clean: Tensor, example: Example, seeds: list[int], stage: Stage) -> tuple[Tensor, Condition]:
         """Return patches of the regions; labels and pictures are dropped with the configured probabilities."""
         degraded, label = example.image, example.label
-        n, p, side = stage.patches, stage.patch, self.config.region
+        n, p, side, align = stage.patches, stage.patch, self.config.region, self.config.align
         x0, image, boxes, keep, blind = [], [], [], [], []
         for i, seed in enumerate(seeds):
             draws = np.random.default_rng((seed, 1))
-            corners = draws.integers(0, side - p + 1, size=(n, 2))
+            corners = draws.integers(0, (side - p) // align + 1, size=(n, 2)) * align
             keep += list(draws.random(n) >= self.config.label_drop)
             blind += list(draws.random(n) < self.config.image_drop)
             for y, x in corners:
@@ -187,7 +188,8 @@ class Trainer:
         network = config.model.network.build().to(memory_format=torch.channels_last)
         if config.start_from and not self.last.exists():
             path = find_weights(config.start_from)
-            checkpoints.fill(network, checkpoints.open_checkpoint(path).tensors, str(path))
+            tensors = checkpoints.open_checkpoint(path).tensors
+            checkpoints.fill(network, network.extended(tensors) if isinstance(network, EfficientUNet) else tensors, str(path))
         optimizer = config.optimizer.build(network)
         self.problem = config.model.problem().to(self.device)
         if isinstance(config.model, Recipe):

@@ -196,6 +196,16 @@ def test_the_result_restores_and_carries_its_recipe(config: TrainConfig) -> None
     assert restorer.restore(torch.zeros(1, 3, 30, 50)).shape == (1, 3, 30, 50)
 
 
+def test_patches_begin_where_blocks_of_a_file_begin(config: TrainConfig) -> None:
+    corners = []
+    for align in (1, 16):
+        sampler = Sampler(config.model_copy(update={"align": align}), torch.device("cpu"))
+        found = torch.cat([sampler(step)[1].box for step in range(4)])
+        corners.append((found[:, :2] * config.region % 16).abs().sum().item())
+    assert corners[0] > 0
+    assert corners[1] == 0
+
+
 def test_starting_from_another_model(config: TrainConfig, tiny_model: Path) -> None:
     started = config.model_copy(update={"start_from": str(tiny_model)})
     trainer = Trainer(started, device="cpu")
@@ -204,6 +214,17 @@ def test_starting_from_another_model(config: TrainConfig, tiny_model: Path) -> N
     trainer.save()
     # a run that goes on has no need of the model that it began with
     Trainer(config.model_copy(update={"start_from": "gone.safetensors"}), resume=True, device="cpu")
+
+
+def test_a_larger_network_goes_on_from_a_smaller_one(config: TrainConfig, tiny_model: Path) -> None:
+    document = {**config.model_dump(), "start_from": str(tiny_model)}
+    document["model"]["network"]["blocks"] = tuple(n + 1 for n in config.model.network.blocks)
+    trainer = Trainer(TrainConfig(**document), device="cpu")
+    trainer.save()
+    models = [trainer.config.output / "model.safetensors", tiny_model]
+    larger, small = (Restorer.from_pretrained(path, "cpu", torch.float32) for path in models)
+    image = torch.rand(1, 3, 32, 48)
+    torch.testing.assert_close(larger.restore(image, seeds=[0]), small.restore(image, seeds=[0]))
 
 
 def test_starting_from_a_model_of_another_shape_names_it(config: TrainConfig, tiny_model: Path) -> None:

@@ -14,6 +14,7 @@ streak of rain `J (1 - a) + c a`, and both are undone by one multiplication and 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -156,6 +157,16 @@ class Context(nn.Module):
         return self.out(torch.cat([f.mean((2, 3)), f.amax((2, 3)), here], dim=1))
 
 
+def _numbered(tensors: Mapping[str, Tensor], prefix: str) -> int:
+    """Return how many numbered parts the tensors have under a prefix, up to the last.
+
+    >>> _numbered({"down.0.conv": 0, "down.2.conv": 0, "up.7.conv": 0}, "down")
+    3
+    """
+    numbers = [key.removeprefix(f"{prefix}.").split(".")[0] for key in tensors if key.startswith(f"{prefix}.")]
+    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
+
+
 class EfficientUNet(nn.Module):
     """The network of this module; `forward` obeys `restore.contracts.Network`."""
 
@@ -185,6 +196,26 @@ class EfficientUNet(nn.Module):
         half = e // 2
         frequencies = torch.exp(torch.linspace(0, math.log(1000.0), half))
         self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def extended(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensors of a network with fewer blocks or levels, with this one's for those that it lacks.
+
+        What is added changes no answer before it is trained: a fresh block adds nothing, and what comes up from a
+        fresh level is multiplied by zero. Whatever else is missing stays so.
+        """
+        levels = _numbered(tensors, "down")
+        fresh: dict[str, nn.Module] = {}
+        for name, known in (("down", levels), ("up", levels - 1)):
+            for i, blocks in enumerate(getattr(self, name)):
+                there = _numbered(tensors, f"{name}.{i}")
+                fresh |= {f"{name}.{i}.{j}": x for j, x in enumerate(blocks) if i >= known or 0 < there <= j}
+        for name in ("shrink", "grow"):
+            fresh |= {f"{name}.{i}": x for i, x in enumerate(getattr(self, name)) if i >= levels - 1}
+        found = dict(tensors)
+        for prefix, part in fresh.items():
+            for key, value in part.state_dict().items():
+                found[f"{prefix}.{key}"] = torch.zeros_like(value) if prefix.startswith("grow") else value
+        return found
 
     def encode(self, thumbnail: Tensor) -> Tensor:
         """Return what a thumbnail, (B, 3, S, S), can be replaced by in a condition: it is the same for every patch."""

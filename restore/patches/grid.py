@@ -72,16 +72,21 @@ class Tile:
 
 
 def padded(patches: Patches, length: int) -> int:
-    """Return the length of an axis that the tiles cover: that of the picture, or more where it is below a tile."""
-    if patches.grid == "whole":
-        return math.ceil(length / patches.multiple) * patches.multiple
-    return max(length, patches.tile(length))
+    """Return the length of an axis that the tiles cover: that of the picture, or more where it is below a tile.
+
+    Tiles that cover it evenly all begin at multiples of what a network needs, so that its coarse levels see the same
+    squares where two tiles meet, and the blocks of a JPEG file where they were seen in training.
+    """
+    even = patches.grid == "anchored" and not patches.fixed and patches.stride is None
+    if even or patches.grid == "whole":
+        length = math.ceil(length / patches.multiple) * patches.multiple
+    return length if patches.grid == "whole" else max(length, patches.tile(length))
 
 
 def windowed(patches: Patches, length: int, offset: int) -> Iterator[Span]:
     """Yield the overlapping tiles along an axis, weighted by their windows."""
     covered = padded(patches, length)
-    tile = patches.tile(length)
+    tile = patches.tile(covered)
     starts = patches.starts(covered, offset)
     published = patches.published(covered) if patches.grid == "weatherdiffusion" else len(starts)
     weights = axis_weights(starts[:published], tile, covered, patches.window)

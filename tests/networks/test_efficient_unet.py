@@ -97,6 +97,27 @@ def test_without_context_it_is_the_network_that_was_trained_without() -> None:
     assert torch.equal(network(x_t, value, condition), network(x_t, value, condition.map(context=None, box=None)))
 
 
+@pytest.mark.parametrize(
+    "more",
+    [{"blocks": (2, 2, 3)}, {"channels": (8, 16, 24, 32), "blocks": (1, 2, 1, 2)}],
+    ids=["blocks", "level"],
+)
+def test_a_network_that_grows_answers_as_before(network: EfficientUNet, more: dict[str, tuple[int, ...]]) -> None:
+    torch.manual_seed(2)
+    spec = network.spec.model_copy(update=more)
+    larger, known = spec.build().eval().requires_grad_(False), network.state_dict()
+    assert len(larger.state_dict()) > len(known)
+    larger.load_state_dict(larger.extended(known))
+    x_t, value, condition = inputs(2, 2 * spec.multiple, spec.multiple)
+    torch.testing.assert_close(larger(x_t, value, condition), network(x_t, value, condition))
+
+
+@pytest.mark.parametrize("gone", ["down.0.0.", "up.1.0.", "grow.0.", "stem.", "down.1.1.conv1.bias"])
+def test_what_no_growth_explains_stays_missing(network: EfficientUNet, gone: str) -> None:
+    known = {key: value for key, value in network.state_dict().items() if not key.startswith(gone)}
+    assert network.extended(known).keys() == known.keys()
+
+
 def test_the_gain_is_of_the_brightness() -> None:
     """`gain * (condition + 1) + offset`: a head that answers a constant gain makes the picture so much brighter."""
     network = SPEC.build().eval()

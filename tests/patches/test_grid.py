@@ -60,6 +60,14 @@ def test_weights_sum_to_one_at_every_pixel(patches: Patches, height: int, width:
 
 
 @settings(deadline=None, max_examples=80)
+@given(st.sampled_from([2, 8]), st.integers(2, 9), st.integers(0, 1), lengths, lengths)
+def test_tiles_begin_where_coarse_pixels_begin(multiple: int, side: int, shared: int, height: int, width: int) -> None:
+    patches = Patches(size=multiple * side, overlap=multiple * shared, multiple=multiple)
+    starts = [span.seen.start for tile in grid(patches, height, width) for span in (tile.rows, tile.columns)]
+    assert all(start % multiple == 0 for start in starts)
+
+
+@settings(deadline=None, max_examples=80)
 @given(cuts(), lengths, lengths, st.integers(0, 2**40))
 def test_tiles_fit_the_network_and_the_picture(patches: Patches, height: int, width: int, seed: int) -> None:
     tiles = grid(patches, height, width, HALO, patches.offset(seed, 5, height, width))
