@@ -173,6 +173,7 @@ class Restorer:
             core = Observed(core, on_batch)
         assert self.patches is not None
         tiled = in_patches(core, self.patches, halo=self.halo, seeds=tuple(seeds), device=self.device)
+        tiled = self.recipe.task.around(tiled)
         if self.self_ensemble != 1 and self.guide is not None:
             raise ConfigError("a guide knows one orientation of the picture: leave out the self-ensemble")
         if self.self_ensemble != 1:

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from restore.contracts import Condition
+from restore.contracts import Condition, Denoiser
 from restore.degradations import Degradation, Mixture, Random
 from restore.diffusion.objective import Problem
 from restore.errors import ConfigError
@@ -120,6 +120,10 @@ class Task(Spec):
     def size(self, height: int, width: int, request: Request) -> tuple[int, int]:
         """Return the height and width of the result for a picture of that size."""
         return height, width
+
+    def around(self, denoiser: Denoiser) -> Denoiser:
+        """Return a denoiser of whole pictures that knows what this task knows of them."""
+        return denoiser
 
     def polish(self, image: Tensor, restored: Tensor) -> Tensor:
         """Return restored pictures, (B, 3, H, W), with what `image`, the condition, says for certain."""
