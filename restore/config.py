@@ -292,7 +292,8 @@ class TrainConfig(Spec):
 
     Attributes:
         region: side of the square that is cut from a photograph and degraded.
-        align: patches begin at multiples of it within their region; 16 keeps the blocks of JPEG where a file has them.
+        align: patches begin at multiples of it within their region; 16 keeps the blocks of JPEG that is made in
+            training where a file has them. (Those of pairs lie anywhere, as their regions do.)
         label_drop: share of the patches whose label is not told, for blind use and guidance.
         image_drop: share of the patches whose degraded picture is left out, for guidance.
         start_from: a model, or a file of weights, to begin with. An `efficient_unet` may have more blocks and levels

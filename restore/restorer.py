@@ -157,7 +157,7 @@ class Restorer:
     def denoiser(
         self, on_batch: Callable[[int], None] | None = None, seeds: Sequence[int] = (), clipped: bool = True
     ) -> Denoiser:
-        """Return the whole stack: clipping around orientations around patches around the network.
+        """Return the whole stack: clipping around orientations around what the task knows around patches, network.
 
         Args:
             on_batch: called with the number of tiles after each evaluation of the network.

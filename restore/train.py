@@ -30,7 +30,6 @@ from restore.diffusion.guidance import dropped
 from restore.diffusion.schedule import Learned, LearnedSchedule
 from restore.errors import CheckpointError, ConfigError, DataError
 from restore.models import find_weights
-from restore.networks import EfficientUNet
 from restore.patches import thumbnail
 from restore.restorer import Restorer
 from restore.sampling import seed_of
@@ -189,7 +188,7 @@ class Trainer:
         if config.start_from and not self.last.exists():
             path = find_weights(config.start_from)
             tensors = checkpoints.open_checkpoint(path).tensors
-            checkpoints.fill(network, network.extended(tensors) if isinstance(network, EfficientUNet) else tensors, str(path))
+            checkpoints.fill(network, getattr(network, "extended", dict)(tensors), str(path))
         optimizer = config.optimizer.build(network)
         self.problem = config.model.problem().to(self.device)
         if isinstance(config.model, Recipe):

@@ -26,16 +26,12 @@ from restore.config import load_train_config
 from restore.models import model_card
 
 ROOT = Path(__file__).resolve().parent.parent
-FIRST = {"weather": "weather_first"}  # models that go on where the run of another config ended
 MODELS = ("weather", "detector", "upscale_x2", "upscale_x4", "inpaint", "jpeg", "colorize")
 
 
 def train(name: str, folders: list[Path], runs: Path, settings: list[str]) -> None:
-    """Train a model, or continue; first what it begins with."""
-    output, start = runs / name, FIRST.get(name)
-    if start:
-        train(start, folders, runs, settings)
-        settings = [*settings, f"start_from={runs / start / 'model.safetensors'}"]
+    """Train a model, or continue."""
+    output = runs / name
     command = [sys.executable, "-m", "restore", "train", name, f"data.folders=[{','.join(map(str, folders))}]"]
     command += [f"output={output}", *settings, *(["--resume"] if (output / "last.pt").exists() else [])]
     subprocess.run(command, check=True)

@@ -69,9 +69,11 @@ def test_enlarging_is_better_than_bicubic(clean: torch.Tensor, scale: int) -> No
     assert decibels(restored(f"upscale_x{scale}", small), clean) > decibels(plain, clean) + 0.3
 
 
-def test_jpeg_blocks_are_smoothed(clean: torch.Tensor) -> None:
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (3, 6)], ids=["file", "cropped"])
+def test_jpeg_blocks_are_smoothed(clean: torch.Tensor, top: int, left: int) -> None:
     degraded = JPEG(quality=(15, 15))(clean, Random([0]))
-    assert decibels(restored("jpeg", degraded), clean) > decibels(degraded, clean) + 0.2
+    degraded, clean = (x[..., top:, left:].contiguous() for x in (degraded, clean))
+    assert decibels(restored("jpeg", degraded), clean) > decibels(degraded, clean) + 0.6
 
 
 def test_a_hole_is_filled_and_the_rest_kept(clean: torch.Tensor) -> None:

@@ -48,8 +48,8 @@ class Rain(Spec):
         veil: the most that the transmission drops for accumulated rain.
         dense: share of pictures in soft rain so dense that it brightens the picture more than it streaks it; its
             level must be guessed from its streaks.
-        curtains: share of the dense pictures with wide soft bands of rain among the streaks, as gusts make them, and as
-            the motion blur of noise does by which rain is painted into photographs.
+        curtains: share of the dense pictures whose layers, all but the first, may be wide soft bands (three of five
+            are), as gusts make them, and as the motion blur of noise does by which rain is painted into photographs.
     """
 
     kind: Literal["rain"] = "rain"

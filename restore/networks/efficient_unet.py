@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +50,7 @@ class EfficientUNetSpec(Spec):
     kind: Literal["efficient_unet"] = "efficient_unet"
     condition_channels: int = Field(3, ge=1)
     channels: tuple[int, ...] = Field((32, 64, 128, 192), min_length=1)
-    blocks: tuple[int, ...] = Field((2, 2, 3, 4), min_length=1)
+    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((2, 2, 3, 4), min_length=1)
     stem: int = Field(2, ge=1, le=8)
     labels: int = Field(7, ge=1)
     embedding: int = Field(192, ge=8, multiple_of=2)
@@ -214,7 +214,7 @@ class EfficientUNet(nn.Module):
         found = dict(tensors)
         for prefix, part in fresh.items():
             for key, value in part.state_dict().items():
-                found[f"{prefix}.{key}"] = torch.zeros_like(value) if prefix.startswith("grow") else value
+                found.setdefault(f"{prefix}.{key}", torch.zeros_like(value) if prefix.startswith("grow") else value)
         return found
 
     def encode(self, thumbnail: Tensor) -> Tensor:

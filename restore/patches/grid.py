@@ -74,11 +74,11 @@ class Tile:
 def padded(patches: Patches, length: int) -> int:
     """Return the length of an axis that the tiles cover: that of the picture, or more where it is below a tile.
 
-    Tiles that cover it evenly all begin at multiples of what a network needs, so that its coarse levels see the same
-    squares where two tiles meet, and the blocks of a JPEG file where they were seen in training.
+    Tiles of the anchored grid begin at multiples of what a network needs, the last one too, unless a stride is asked
+    for: its coarse levels then see the same squares where two tiles meet, and the blocks of a JPEG file where they
+    were seen in training.
     """
-    even = patches.grid == "anchored" and not patches.fixed and patches.stride is None
-    if even or patches.grid == "whole":
+    if patches.grid == "whole" or (patches.grid == "anchored" and patches.stride is None):
         length = math.ceil(length / patches.multiple) * patches.multiple
     return length if patches.grid == "whole" else max(length, patches.tile(length))
 

@@ -28,7 +28,8 @@ class Patches(Spec):
         size: side of a tile in pixels; pictures below it are one tile. For `whole`, the side of the part that one
             evaluation restores; the network sees its field of view more on each side.
         stride: pixels from one tile to the next; `size - overlap` where it is not given. `whole` has none.
-        overlap: pixels that neighbouring tiles share at least.
+        overlap: pixels that neighbouring tiles share at least; the anchored grid rounds it up to a multiple of
+            `multiple` where a tile has room for that.
         batch: tiles per evaluation of the network.
         window: weights inside a tile before they are normalised to sum to one at every pixel.
         multiple: sides of a tile are multiples of this.
@@ -62,9 +63,19 @@ class Patches(Spec):
         return self
 
     @property
+    def shared(self) -> int:
+        """Pixels that neighbouring tiles share at least.
+
+        >>> Patches(size=64, overlap=20).shared
+        32
+        """
+        rounded = math.ceil(self.overlap / self.multiple) * self.multiple
+        return rounded if self.grid == "anchored" and rounded < self.size else self.overlap
+
+    @property
     def step(self) -> int:
         """Pixels from one tile to the next where nothing else is asked for."""
-        return self.stride or self.size - self.overlap
+        return self.stride or self.size - self.shared
 
     def overlap_of(self, size: int) -> int:
         """Return the overlap of tiles of another size: the same share of the tile, or 32 pixels where that is less.
@@ -80,9 +91,9 @@ class Patches(Spec):
             return self.size
         if self.grid == "shifted" or self.stride is not None:
             return min(self.size, math.ceil(length / self.multiple) * self.multiple)
-        n = max(1, math.ceil((length - self.overlap) / self.step))
+        n = max(1, math.ceil((length - self.shared) / self.step))
         # n tiles that share the overlap evenly: no tile is computed twice because the last one is anchored
-        needed = math.ceil((length + (n - 1) * self.overlap) / n)
+        needed = math.ceil((length + (n - 1) * self.shared) / n)
         return min(self.size, math.ceil(needed / self.multiple) * self.multiple)
 
     def starts(self, length: int, offset: int = 0) -> list[int]:
@@ -99,7 +110,7 @@ class Patches(Spec):
         """
         tile = self.tile(length)
         last = length - tile
-        stride = self.stride or tile - min(self.overlap, tile - 1)
+        stride = self.stride or tile - min(self.shared, tile - 1)
         inner = range(offset % stride if self.grid == "shifted" else 0, last, stride)
         return sorted({0, *inner, last})
 
@@ -112,7 +123,7 @@ class Patches(Spec):
         tile = self.tile(length)
         if self.grid != "shifted" or tile >= length:
             return 1
-        return self.stride or tile - min(self.overlap, tile - 1)
+        return self.stride or tile - min(self.shared, tile - 1)
 
     def offset(self, seed: int, t: int, height: int, width: int) -> tuple[int, int]:
         """Return how far the grid is moved at level `t`, (rows, columns).

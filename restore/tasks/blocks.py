@@ -13,7 +13,8 @@ from restore.contracts import Condition, Denoiser, Estimate, Level
 __all__ = ["Aligned", "block_phase"]
 
 BLOCK = 8
-EDGE = 8 / 255  # steps above it are the picture's own, whatever lies beneath
+FEWEST = 12  # blocks in a row: of fewer, one place of eight stands out by chance
+EDGE = 8 / 255  # four of 256 grey levels: what a step has in excess of that is an edge of the picture, not of a block
 CLEAR = 5.0  # standard errors by which the best place must stand out
 
 
@@ -21,7 +22,8 @@ def block_phase(pictures: Tensor) -> Tensor:
     """Return (B, 2) int64 in 0..7: the first row and column at which a block of 8 x 8 pixels begins.
 
     Between blocks a picture steps more than beside them. Where no place stands out, blocks are too faint to matter,
-    and are said to begin at 0 as in a file.
+    and are said to begin at 0 as in a file; so it is where a side is below 96 pixels. It is the brightness that is
+    looked at: colours that were stored at half the resolution have blocks of 16, of which this knows the half.
 
     Args:
         pictures: (B, 3, H, W) in [-1, 1].
@@ -33,7 +35,7 @@ def block_phase(pictures: Tensor) -> Tensor:
 def _phase(shade: Tensor) -> Tensor:
     """Return the (B,) first column at which blocks begin, of (B, H, W)."""
     width = shade.shape[-1]
-    if width < 4 * BLOCK:
+    if width < FEWEST * BLOCK:
         return torch.zeros(len(shade), dtype=torch.int64, device=shade.device)
     step = shade.diff(dim=2).abs_()
     excess = (step[..., 1:-1] - (step[..., :-2] + step[..., 2:]) / 2).clamp_(-EDGE, EDGE).mean(1)
@@ -54,7 +56,8 @@ class Aligned:
     """A denoiser that is shown each picture with its blocks where a file has them, at multiples of 8.
 
     A network that learned from files tells a block's edge by its place. What is missing above and to the left is
-    filled with the nearest pixels, and cut off the estimate.
+    filled with the nearest pixels, and cut off the estimate. A batch whose pictures differ in this is denoised once
+    for each way, so that no picture depends on its neighbours.
 
     Attributes:
         denoiser: of whole pictures, of any size.
@@ -65,21 +68,22 @@ class Aligned:
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         """Return the estimate; see `Denoiser`."""
         missing = -block_phase(condition.image) % BLOCK
-        if not bool(missing.any()):
+        ways, way = missing.unique(dim=0, return_inverse=True)
+        if len(ways) == 1:
+            return self._moved(x_t, level, condition, *ways[0].tolist())
+        found = [self._moved(x_t, level, condition, *rows_columns) for rows_columns in ways.tolist()]
+        return Estimate(
+            *(
+                None if parts[0] is None else torch.stack([parts[k][i] for i, k in enumerate(way.tolist())])
+                for parts in zip(*found, strict=True)
+            )
+        )
+
+    def _moved(self, x_t: Tensor, level: Level, condition: Condition, rows: int, columns: int) -> Estimate:
+        """Return the estimate of pictures that are shown with so many rows above and columns to the left more."""
+        if not rows and not columns:
             return self.denoiser(x_t, level, condition)
-        size = [side + int(most) for side, most in zip(x_t.shape[-2:], missing.amax(0), strict=True)]
-        x_t, image = (_moved(x, -missing, size) for x in (x_t, condition.image))
-        estimate = self.denoiser(x_t, level, condition.map(image=image))
-        size = [side - int(most) for side, most in zip(size, missing.amax(0), strict=True)]
-        return Estimate(*(None if x is None else _moved(x, missing, size) for x in estimate))
-
-
-def _moved(x: Tensor, start: Tensor, size: list[int]) -> Tensor:
-    """Return the (B, C, *size) parts of (B, C, H, W) that begin at `start`, (B, 2); beyond the border, the nearest."""
-    for dim, length in ((2, size[0]), (3, size[1])):
-        index = start[:, dim - 2, None] + torch.arange(length, device=x.device)
-        index = index.clamp(0, x.shape[dim] - 1)[:, None]
-        shape = list(x.shape)
-        shape[dim] = length
-        x = x.gather(dim, (index[..., None] if dim == 2 else index[:, :, None]).expand(shape))
-    return x
+        margin = (columns, 0, rows, 0)
+        image = F.pad(condition.image, margin, mode="replicate")
+        estimate = self.denoiser(F.pad(x_t, margin, mode="replicate"), level, condition.map(image=image))
+        return Estimate(*(None if part is None else part[..., rows:, columns:] for part in estimate))

@@ -122,7 +122,7 @@ class Task(Spec):
         return height, width
 
     def around(self, denoiser: Denoiser) -> Denoiser:
-        """Return a denoiser of whole pictures that knows what this task knows of them."""
+        """Return a denoiser of whole pictures that knows what this task knows of them: the patches are inside of it."""
         return denoiser
 
     def polish(self, image: Tensor, restored: Tensor) -> Tensor:

@@ -123,6 +123,15 @@ def test_worse_quality_is_worse() -> None:
         JPEG(quality=(60, 10))
 
 
+def test_qualities_are_drawn_evenly_on_a_logarithmic_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    monkeypatch.setattr("restore.degradations.jpeg.compress", lambda x, quality, halved: drawn.append(quality) or x)
+    JPEG(quality=(5, 80))(torch.zeros(400, 3, 8, 8), Random(range(400)))
+    shares = [sum(low <= q < 2 * low for q in drawn) / len(drawn) for low in (5, 10, 20, 40)]
+    assert min(drawn) >= 5 and max(drawn) <= 80
+    assert all(0.17 < share < 0.33 for share in shares)
+
+
 def test_noise_has_its_deviation() -> None:
     flat = torch.full((2, 3, 64, 64), 0.25)
     normal, shot = Noise(sigma=(0.1, 0.1), shot=0.0), Noise(sigma=(0.1, 0.1), shot=1.0)

@@ -60,9 +60,12 @@ def test_weights_sum_to_one_at_every_pixel(patches: Patches, height: int, width:
 
 
 @settings(deadline=None, max_examples=80)
-@given(st.sampled_from([2, 8]), st.integers(2, 9), st.integers(0, 1), lengths, lengths)
-def test_tiles_begin_where_coarse_pixels_begin(multiple: int, side: int, shared: int, height: int, width: int) -> None:
-    patches = Patches(size=multiple * side, overlap=multiple * shared, multiple=multiple)
+@given(st.sampled_from([2, 8]), st.integers(2, 9), st.data(), st.booleans(), lengths, lengths)
+def test_tiles_begin_where_coarse_pixels_begin(
+    multiple: int, side: int, data: st.DataObject, fixed: bool, height: int, width: int
+) -> None:
+    overlap = data.draw(st.integers(0, multiple * (side - 1)))
+    patches = Patches(size=multiple * side, overlap=overlap, multiple=multiple, fixed=fixed)
     starts = [span.seen.start for tile in grid(patches, height, width) for span in (tile.rows, tile.columns)]
     assert all(start % multiple == 0 for start in starts)
 
@@ -76,9 +79,9 @@ def test_tiles_fit_the_network_and_the_picture(patches: Patches, height: int, wi
         for span, length, side in zip((tile.rows, tile.columns), (height, width), tile.shape, strict=True):
             assert side % patches.multiple == 0
             assert side == patches.size if fixed else side <= patches.size + 2 * HALO
-            # only a tile that is larger than the picture reaches beyond it, or one of the whole grid to round up
+            # only a tile that is larger than the picture reaches beyond it, or one that begins at a multiple
             assert 0 <= span.seen.start < length
-            assert span.seen.stop <= max(length, side) or patches.grid == "whole"
+            assert span.seen.stop < max(length, side) + patches.multiple
             assert span.seen.start <= span.kept.start < span.kept.stop <= min(length, span.seen.stop)
         top, left, bottom, right = tile.box
         assert 0 <= top < bottom <= 1 and 0 <= left < right <= 1

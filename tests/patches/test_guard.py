@@ -29,13 +29,16 @@ def drifting(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
     return Estimate(condition.image + torch.where(whole, 0.0, hue)[:, :, None, None])
 
 
-@pytest.mark.parametrize(("height", "width"), [(128, 192), (100, 64), (30, 300)])
-def test_drift_goes_and_detail_stays(height: int, width: int) -> None:
+# two rows of tiles in a picture so low that its coarse look has one: what drifts between them stays
+@pytest.mark.parametrize(
+    ("height", "width", "left"), [(128, 192, 0.35), (100, 64, 0.35), (30, 300, 0.35), (40, 300, 0.5)]
+)
+def test_drift_goes_and_detail_stays(height: int, width: int, left: float) -> None:
     args = inputs(height, width)
     free = in_patches(drifting, PATCHES)(*args).x0
     held = in_patches(drifting, PATCHES.model_copy(update={"guard": 1.0}))(*args).x0
     truth = args[2].image
-    assert (held - truth).abs().mean() < 0.35 * (free - truth).abs().mean()
+    assert (held - truth).abs().mean() < left * (free - truth).abs().mean()
 
 
 def test_a_picture_of_one_tile_is_left_alone() -> None:

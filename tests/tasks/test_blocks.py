@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from skimage import data
 from torch import Tensor
 
@@ -27,27 +28,30 @@ def test_blocks_are_found(clean: Tensor, quality: int, top: int, left: int) -> N
     assert block_phase(cropped[None]).tolist() == [[-top % 8, -left % 8]]
 
 
-def test_where_there_are_no_blocks_nothing_is_moved(clean: Tensor) -> None:
-    batch = torch.stack([clean, torch.rand(clean.shape), torch.zeros_like(clean)]) * 2 - 1
-    assert not block_phase(batch).any()
-    assert not block_phase(batch[..., :20, :17]).any()
+@pytest.mark.parametrize("side", [17, 40, 96, 160])
+def test_where_there_are_no_blocks_nothing_is_moved(clean: Tensor, side: int) -> None:
+    noise = torch.rand(8, 3, side, side, generator=torch.Generator().manual_seed(0))
+    parts = [clean[:, y : y + side, x : x + side] for y in (0, 41, 90) for x in (0, 75, 141)]
+    assert not block_phase(torch.cat([torch.stack(parts), noise, torch.zeros_like(noise)]) * 2 - 1).any()
 
 
-def test_each_picture_of_a_batch_is_shown_aligned_and_comes_back_where_it_was(clean: Tensor) -> None:
+def test_each_picture_of_a_batch_is_shown_aligned_and_comes_back_as_alone(clean: Tensor) -> None:
     packed, size = compress(clean, 20) * 2 - 1, 200
     image = torch.stack([packed[:, y : y + size, x : x + size] for y, x in ((0, 0), (3, 6), (5, 0))])
-    x_t, seen = torch.randn(image.shape), []
+    x_t, shapes = torch.randn(image.shape), []
 
-    def look(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
-        seen.append((x_t, condition.image))
-        return Estimate(x_t + condition.image, fraction=x_t)
+    def blur(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+        """Something that sees its neighbourhood, and the picture's size."""
+        shapes.append(tuple(x_t.shape))
+        return Estimate(F.avg_pool2d(x_t + condition.image, 9, 1, 4) * x_t.shape[-1], fraction=x_t)
 
-    estimate = Aligned(look)(x_t, LEVEL, Condition(image))
-    assert torch.equal(estimate.x0, x_t + image)
+    estimate = Aligned(blur)(x_t, LEVEL, Condition(image))
+    assert sorted(shapes) == [(3, 3, size, size), (3, 3, size + 3, size + 6), (3, 3, size + 5, size)]
     assert estimate.fraction is not None and torch.equal(estimate.fraction, x_t)
     assert estimate.gradient is None
-    assert not block_phase(seen[0][1]).any()
-    assert seen[0][0].shape == seen[0][1].shape == (3, 3, size + 5, size + 6)
+    for i in range(3):
+        alone = Aligned(blur)(x_t[i : i + 1], LEVEL, Condition(image[i : i + 1]))
+        torch.testing.assert_close(estimate.x0[i : i + 1], alone.x0)
 
 
 def test_a_file_as_it_is_costs_no_copy(clean: Tensor) -> None:
