@@ -48,8 +48,6 @@ class Rain(Spec):
         veil: the most that the transmission drops for accumulated rain.
         dense: share of pictures in soft rain so dense that it brightens the picture more than it streaks it; its
             level must be guessed from its streaks.
-        curtains: share of the dense pictures whose layers, all but the first, may be wide soft bands (three of five
-            are), as gusts make them, and as the motion blur of noise does by which rain is painted into photographs.
     """
 
     kind: Literal["rain"] = "rain"
@@ -62,7 +60,6 @@ class Rain(Spec):
     slant: float = Field(default=16.0, ge=0.0, le=60.0)
     veil: float = Field(default=0.2, ge=0.0, le=1.0)
     dense: float = Field(default=0.3, ge=0.0, le=1.0)
-    curtains: float = Field(default=0.6, ge=0.0, le=1.0)
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] in the rain; severity 0 leaves it as it is."""
@@ -122,12 +119,6 @@ class Rain(Spec):
         most_covered = self.coverage[1]
         coverage = random.log_within(self.coverage, (most,))
         coverage = torch.where(dense[:, None], random.log_within((most_covered / 3.0, most_covered), (most,)), coverage)
-        # the first layer stays fine: bands alone would be fog
-        band = (dense & random.chance(self.curtains))[:, None] & random.chance(0.6, (most,))
-        band[:, 0] = False
-        sigma = torch.where(band, sigma * random.log_within((4.0, 16.0), (most,)), sigma)
-        length = torch.where(band, random.log_within((0.4, 2.0), (most,)) * canvas.picture[0], length)
-        coverage = torch.where(band, random.log_within((0.3, 2.0), (most,)), coverage)
         density = coverage / (length * sigma * 2.5 + 1.0)
         evenness = random.uniform(0.35, 0.95, (most,))
         height = random.uniform(0.4, 1.0, (most,))
