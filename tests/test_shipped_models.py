@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,14 @@ def test_jpeg_blocks_are_smoothed(clean: torch.Tensor, top: int, left: int) -> N
     degraded = JPEG(quality=(15, 15))(clean, Random([0]))
     degraded, clean = (x[..., top:, left:].contiguous() for x in (degraded, clean))
     assert decibels(restored("jpeg", degraded), clean) > decibels(degraded, clean) + 0.6
+
+
+def test_a_mirrored_file_has_its_blocks_elsewhere(clean: torch.Tensor) -> None:
+    degraded = JPEG(quality=(15, 15))(clean, Random([0]))[..., :283].contiguous()
+    clean = clean[..., :283]
+    model = Restorer.from_pretrained("jpeg", "cpu")
+    once, twice = (replace(model, self_ensemble=n).restore(degraded * 2 - 1) / 2 + 0.5 for n in (1, 2))
+    assert decibels(twice, clean) > decibels(once, clean)
 
 
 def test_a_hole_is_filled_and_the_rest_kept(clean: torch.Tensor) -> None:
