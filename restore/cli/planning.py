@@ -95,7 +95,7 @@ def _row(plan: Plan) -> list[Any]:
         plan.sampler.kind,
         plan.sampler.steps,
         plan.patches.size,
-        plan.patches.overlap if plan.patches.stride is None else plan.patches.size - plan.patches.stride,
+        plan.patches.size - plan.patches.step,
         plan.evaluations,
         round(plan.tflop, 3 if plan.tflop < 1 else 1),
         show_seconds(plan.seconds),

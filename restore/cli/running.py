@@ -48,7 +48,11 @@ SelfEnsemble = Annotated[
     ),
 ]
 Overlap = Annotated[
-    int | None, typer.Option(min=0, help="Pixels that neighbouring tiles share. [the model's: 128 for weather]")
+    int | None,
+    typer.Option(
+        min=0,
+        help="Pixels that neighbouring tiles share, rounded up as the network needs it. [the model's: 128 for weather]",
+    ),
 ]
 
 

@@ -13,6 +13,7 @@ from restore.contracts import Condition, Denoiser, Estimate, Level
 __all__ = ["Aligned", "block_phase"]
 
 BLOCK = 8
+LINES = 512  # lines of a large picture, evenly spread, in which blocks are looked for: more tell nothing new
 FEWEST = 12  # blocks in a row: of fewer, one place of eight stands out by chance
 EDGE = 8 / 255  # four of 256 grey levels: what a step has in excess of that is an edge of the picture, not of a block
 CLEAR = 5.0  # standard errors by which the best place must stand out
@@ -28,8 +29,9 @@ def block_phase(pictures: Tensor) -> Tensor:
     Args:
         pictures: (B, 3, H, W) in [-1, 1].
     """
-    shade = pictures[:, :3].mean(1)
-    return torch.stack([_phase(shade.transpose(1, 2)), _phase(shade)], dim=1)
+    every = [max(1, side // LINES) for side in pictures.shape[-2:]]
+    across = pictures[:, :3, :, :: every[1]].mean(1).transpose(1, 2)
+    return torch.stack([_phase(across), _phase(pictures[:, :3, :: every[0]].mean(1))], dim=1)
 
 
 def _phase(shade: Tensor) -> Tensor:

@@ -28,6 +28,11 @@ def test_blocks_are_found(clean: Tensor, quality: int, top: int, left: int) -> N
     assert block_phase(cropped[None]).tolist() == [[-top % 8, -left % 8]]
 
 
+def test_blocks_of_a_large_picture_are_found_in_some_of_its_lines(clean: Tensor) -> None:
+    large = F.interpolate(clean[None], (1540, 1100), mode="bicubic")[0].clamp(0, 1)
+    assert block_phase(compress(large, 20)[None, :, 6:, 1:] * 2 - 1).tolist() == [[2, 7]]
+
+
 @pytest.mark.parametrize("side", [17, 40, 96, 160])
 def test_where_there_are_no_blocks_nothing_is_moved(clean: Tensor, side: int) -> None:
     noise = torch.rand(8, 3, side, side, generator=torch.Generator().manual_seed(0))
