@@ -44,6 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file; text is encoded as UTF-8. See `replacing`."""
+    """Write a file; text is encoded as UTF-8, names of files in it as they are on the disk. See `replacing`."""
+    data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     with replacing(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -121,18 +122,28 @@ def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = Fals
     """Return the jobs for some inputs (files, folders, globs), in natural order.
 
     One file may be given one output file. Otherwise `output` is a folder; each result keeps its name, and its place
-    below the folder that it came from. A format that can be read but not written becomes PNG.
+    below the folder that it came from, and what lies in `output` already is no input. A format that can be read but
+    not written becomes PNG.
 
     Raises:
         ImageError: an input is not there.
-        ConfigError: several inputs for one output file, or two inputs that would write the same file.
+        ConfigError: several inputs for one output file, one of a format that cannot be written, or two inputs that
+            would write the same file.
     """
     sources = images.list_images(inputs, recursive=recursive)
     if output.suffix.lower() in images.WRITABLE and not os.path.isdir(output):
         if len(sources) == 1:
             return [Job(sources[0], output)]
         raise ConfigError(f"{len(sources)} pictures cannot all go to {output}: give a folder as the output")
+    if len(sources) == len(inputs) == 1 and sources[0] == Path(inputs[0]) and _names_a_file(output):
+        raise ConfigError(
+            f"cannot write {output.suffix} files: choose one of {' '.join(images.WRITABLE)}, "
+            f"or make the folder {output} first if it shall be one"
+        )
     roots = [Path(item) for item in inputs if os.path.isdir(item)]
+    # results that an earlier run put below the folder of their inputs are not restored once more
+    below = [root for root in roots if _lies_in(output, root)]
+    sources = [path for path in sources if not (any(root in path.parents for root in below) and _lies_in(path, output))]
     jobs: dict[Path, Job] = {}
     for source in sources:
         root = next((root for root in roots if root in source.parents), source.parent)
@@ -145,6 +156,16 @@ def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = Fals
             )
         jobs[target] = Job(source, target)
     return list(jobs.values())
+
+
+def _names_a_file(path: Path) -> bool:
+    """Return whether a path that is not there looks like that of a file: its suffix begins with a letter."""
+    return re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]{1,4}", path.suffix) is not None and not path.exists()
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Return whether a path is below a folder, and not the folder itself."""
+    return folder.resolve() in path.resolve().parents
 
 
 def refuse_collisions(jobs: Sequence[Job], options: Options) -> None:

@@ -110,15 +110,31 @@ class Recipe(Spec):
                 raise ValueError(f"task {task!r} asks for label {label!r}; the labels are {', '.join(self.labels)}")
         if (known := getattr(self.network, "labels", None)) is not None and known < len(self.labels):
             raise ValueError(f"network.labels={known} is too few for the {len(self.labels)} labels of the model")
-        if self.patches.size % self.network.multiple:
-            raise ValueError(f"patches.size must be a multiple of {self.network.multiple}, not {self.patches.size}")
+        given = {"patches": self.patches, **{f"presets.{name}.patches": x.patches for name, x in self.presets.items()}}
+        for name, patches in given.items():
+            self._check_tiles(name, patches)
         told = self.level_input in {"alpha_bar", "sqrt_alpha_bar"} and self.level_scale == 1
         if getattr(self.network, "gated", False) and not told:
             raise ValueError(
                 "network.gated needs level_input=sqrt_alpha_bar or alpha_bar and level_scale=1, "
                 f"not {self.level_input} and {self.level_scale}; or set network.gated=false"
             )
+        if self.prediction == "posterior_mean" and self.sampling_schedule is not None:
+            raise ValueError("a posterior_mean belongs to the schedule of training: leave sampling_schedule out")
         return self
+
+    def _check_tiles(self, name: str, patches: Patches) -> None:
+        """Return nothing if all tiles that a picture can be cut into have sides that the network takes."""
+        needed, one_size = self.network.multiple, patches.fixed or patches.grid == "weatherdiffusion"
+        for key, value in (("size", patches.size), *(() if one_size else (("multiple", patches.multiple),))):
+            if value % needed:
+                raise ValueError(f"{name}.{key} must be a multiple of {needed}, as the network needs it, not {value}")
+
+    @property
+    def tellable(self) -> bool:
+        """Whether the network sees which degradation it is told."""
+        known = getattr(self.network, "labels", getattr(self.network, "classes", 0))
+        return known > 1 and len(self.labels) > 1
 
     def problem(self) -> Problem:
         """Return what the network is asked."""
@@ -334,16 +350,23 @@ class TrainConfig(Spec):
         if looks and (self.label_drop or self.validation.pictures):
             name = "classifier" if isinstance(self.objective, Classification) else "detector"
             raise ValueError(f"a {name} needs every label and restores nothing: set label_drop and pictures to 0")
-        if self.image_drop and isinstance(self.model, Recipe) and self.model.task.kind in ("inpaint", "uncrop"):
+        if looks and self.image_drop:
+            raise ValueError("a picture that is left out has nothing to recognise: set image_drop to 0")
+        holed = isinstance(self.model, Recipe) and self.model.task.kind in ("inpaint", "uncrop")
+        if self.image_drop and holed:
             raise ValueError("image_drop takes the mask with the picture, so that no hole is left to be trained on")
-        if isinstance(self.objective, ContinuousBound) and not isinstance(self.model.schedule, Learned):
+        bound = isinstance(self.objective, ContinuousBound)
+        if bound and holed:
+            raise ValueError("objective kind continuous_bound has no meaning for known pixels, which have no noise")
+        learned = isinstance(self.model.schedule, Learned)
+        if bound and not learned:
             raise ValueError("objective kind continuous_bound trains a schedule of kind learned, not a fixed one")
-        if (
-            isinstance(self.model.schedule, Learned)
-            and self.model.schedule.table is None
-            and not isinstance(self.objective, ContinuousBound)
-        ):
-            raise ValueError("a schedule of kind learned is trained by objective kind continuous_bound alone")
+        if isinstance(self.model.schedule, Learned) and (self.model.schedule.table is None) != bound:
+            raise ValueError(
+                "a schedule of kind learned is trained by objective kind continuous_bound alone"
+                if not bound
+                else "objective kind continuous_bound trains a schedule that has no table yet: leave schedule.table out"
+            )
         return self
 
     @property
@@ -351,7 +374,7 @@ class TrainConfig(Spec):
         """The model's recipe, with what its training leaves out at times."""
         if not isinstance(self.model, Recipe):
             return self.model
-        drops = {"label": self.label_drop, "image": self.image_drop}
+        drops = {"label": self.label_drop if self.model.tellable else 0.0, "image": self.image_drop}
         return self.model.model_copy(update={"dropped": tuple(what for what, share in drops.items() if share > 0)})
 
     @property
@@ -374,4 +397,4 @@ def load_train_config(source: str | Path, overrides: Sequence[str] = ()) -> Trai
     if path.suffix not in {".yaml", ".yml"}:
         path = resources.config_path("train", str(source))
     document: dict[str, Any] = apply_overrides(read_yaml(path), overrides)
-    return parse(TrainConfig, document, str(path))
+    return parse(TrainConfig, document, f"{path} with what was given" if overrides else str(path))

@@ -68,4 +68,6 @@ def home_of(pictures: Tensor, device: torch.device) -> torch.device:
         return device
     needed = HELD * pictures.numel() * torch.float32.itemsize
     # a quarter: the network needs room, and some samplers keep earlier estimates
-    return device if needed < torch.cuda.mem_get_info(device)[0] / 4 else torch.device("cpu")
+    # what PyTorch keeps for the next tensors counts as taken, and is free
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return device if needed < free / 4 else torch.device("cpu")

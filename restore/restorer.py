@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from restore.errors import ArrayError, ConfigError
 from restore.images import Picture
 from restore.masks import Masked
 from restore.models import find_weights
-from restore.patches import Patches, batches, compiled, in_patches, thumbnail
+from restore.patches import Capacity, Patches, batches, compiled, in_patches, thumbnail
 from restore.sampling import Moments, SamplerSpec, SeededNoise, Step, seed_of
 from restore.schema import parse
 from restore.tasks import Prepared, Request, Task, Weather
@@ -44,6 +44,7 @@ class Restorer:
         guidance_scale: how much the condition counts (`restore.diffusion.guidance.ClassifierFree`); 1 is no guidance.
         guide: puts other guidance around the network, inside of the patches.
         self_ensemble: in how many orientations each picture is looked at (`restore.ensemble.SelfEnsemble`).
+        capacity: how many tiles have turned out to fit into the device's memory.
     """
 
     recipe: Recipe
@@ -54,6 +55,7 @@ class Restorer:
     guidance_scale: float = 1.0
     guide: Callable[[Denoiser], Denoiser] | None = None
     self_ensemble: int = 1
+    capacity: Capacity = field(default_factory=Capacity, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self.device = placed(self.device)
@@ -172,7 +174,8 @@ class Restorer:
         if on_batch is not None:
             core = Observed(core, on_batch)
         assert self.patches is not None
-        tiled = in_patches(core, self.patches, halo=self.halo, seeds=tuple(seeds), device=self.device)
+        options = {"halo": self.halo, "seeds": tuple(seeds), "device": self.device, "capacity": self.capacity}
+        tiled = in_patches(core, self.patches, **options)
         tiled = self.recipe.task.around(tiled)
         if self.self_ensemble != 1 and self.guide is not None:
             raise ConfigError("a guide knows one orientation of the picture: leave out the self-ensemble")
@@ -325,8 +328,8 @@ class Restorer:
         Raises:
             ConfigError: the schedule has fewer levels than that, or all samples would be one and the same.
         """
-        alike = samples > 1 and getattr(self.recipe.network, "gated", False)
         default = self.recipe.sampler
+        alike = samples > 1 and default.start is None and getattr(self.recipe.network, "gated", False)
         if steps is None:
             return default.model_copy(update={"steps": 2}) if alike and default.steps == 1 else default
         if not 1 <= steps <= self.schedule.T:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from restore.errors import ConfigError
+from restore.errors import ConfigError, did_you_mean
 
 __all__ = ["Spec", "apply_overrides", "parse", "read_yaml"]
 
@@ -81,15 +81,47 @@ def parse(kind: type[T] | Any, document: Any, source: str) -> T:
     try:
         return TypeAdapter(kind).validate_python(document)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {describe(error)}") from None
+        raise ConfigError(f"{source}: {describe(error, document)}") from None
 
 
-def describe(error: ValidationError) -> str:
-    """Return the problems of a validation error on one line: `path: problem (got value)`."""
+def describe(error: ValidationError, document: Any) -> str:
+    """Return the problems that a document has, on one line: `path: problem (got value)`."""
     lines = []
     for problem in error.errors(include_url=False):
-        path = ".".join(str(part) for part in problem["loc"]) or "document"
+        keys, node = _keys(problem["loc"], document, problem["type"] == "missing")
+        path = ".".join(keys) or "document"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"there is no key {path}" + _meant(keys[-1], node))
+            continue
         given = problem.get("input")
         got = f" (got {given!r})" if isinstance(given, str | int | float | bool | type(None)) else ""
-        lines.append(f"{path}: {problem['msg']}{got}")
+        lines.append(f"{path}: {problem['msg'].removeprefix('Value error, ')}{got}")
     return "; ".join(lines)
+
+
+def _keys(location: Sequence[str | int], document: Any, missing: bool) -> tuple[list[str], Any]:
+    """Return the keys on the way to a problem, and what holds the last one.
+
+    A location also names the kinds that were chosen on the way (`data.clean.folders`), which nobody wrote.
+    """
+    keys: list[str] = []
+    holder, node = None, document
+    for part in location:
+        inside = part in node if isinstance(node, Mapping) else isinstance(node, list | tuple) and isinstance(part, int)
+        if inside:
+            keys, holder, node = [*keys, str(part)], node, node[part]
+    return [*keys, str(location[-1])] if missing else keys, holder
+
+
+def _meant(key: str, holder: Any) -> str:
+    """Return what a wrong key may have been meant for, of the documents that have all the other keys beside it."""
+    others = set(holder) - {key} if isinstance(holder, Mapping) else set()
+    kinds = [kind for kind in _all_kinds(Spec) if others <= set(kind.model_fields)]
+    hint = did_you_mean(key, {name for kind in kinds for name in kind.model_fields}).strip()
+    return f"; {hint}" if hint else ""
+
+
+def _all_kinds(kind: type[Spec]) -> Iterator[type[Spec]]:
+    for own in kind.__subclasses__():
+        yield own
+        yield from _all_kinds(own)

@@ -100,7 +100,7 @@ def degradations_named(
 
 def picture_seed(seed: int, name: str) -> int:
     """Return the seed of a picture's degradation: it depends on the name, not on the order or the neighbours."""
-    return seed_of(seed, crc32(name.encode()))
+    return seed_of(seed, crc32(name.encode("utf-8", "surrogateescape")))
 
 
 def degrade_picture(pixels: Tensor, degradation: Degradation, seed: int, severity: float | None = None) -> Tensor:

@@ -10,30 +10,28 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from restore import checkpoints
 from restore.atomic import replacing, write_atomically
-from restore.config import AnyRecipe, Recipe, Stage, TrainConfig
+from restore.config import AnyRecipe, Recipe, TrainConfig
 from restore.contracts import Condition
-from restore.data.loading import Ahead, PairStore, PictureStore
-from restore.degradations import LABELS, Random
-from restore.diffusion.guidance import dropped
+from restore.data.loading import PairStore
+from restore.degradations import Random
+from restore.devices import fast_dtype, pick_device
 from restore.diffusion.schedule import Learned, LearnedSchedule
 from restore.errors import CheckpointError, ConfigError, DataError
+from restore.examples import Sampler
 from restore.models import find_weights
-from restore.patches import thumbnail
 from restore.restorer import Restorer
 from restore.sampling import seed_of
-from restore.sources import Found
 from restore.tasks import Example
 
 __all__ = ["Progress", "Trainer", "read_log"]
@@ -60,109 +58,17 @@ class Progress:
     validation: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-class Sampler:
-    """The pictures of a step: degraded and clean patches, with the thumbnail and the place of each.
-
-    Args:
-        config: the run.
-        device: where degradations are made.
-        rank: this process.
-        world: number of processes that share a batch.
-    """
-
-    def __init__(self, config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1) -> None:
-        self.config, self.device, self.rank, self.world = config, device, rank, world
-        found = config.data.find()
-        self.mixture, self.notes, self.paired = found.mixture, found.notes, found.paired
-        kept, self.held_out = found.hold_out(config.validation.pictures)
-        options = {"memory_mb": config.data.memory_mb, "corrupt_limit": config.data.corrupt_limit, "device": device}
-        self._store = _store(kept, config.model.labels, **options)
-        # what lies in memory is cut faster than a thread is told to
-        workers = 0 if self._store.in_memory else config.data.workers
-        self.regions = Ahead(self._regions, config.steps, workers)
-
-    def report(self) -> list[str]:
-        """Return a line about each data set, and one on how the pictures are kept and which were skipped."""
-        held = 0 if self.held_out is None else len(self.held_out.groups)
-        return [*self.notes, f"training on {self._store.report()}; {held} more are held out"]
-
-    def _regions(self, step: int) -> tuple[Tensor, ...]:
-        """Return this process's clean regions of a step as bytes, or the degraded and clean ones and their labels."""
-        stage = self.config.stage(step)
-        if stage.regions % self.world:
-            raise ConfigError(f"{stage.regions} regions cannot be shared by {self.world} processes")
-        where = (step, stage.regions, self.config.region, self.config.seed)
-        found = self._store.regions(*where, rank=self.rank, world=self.world)
-        return found if isinstance(found, tuple) else (found,)
-
-    def __call__(self, step: int) -> tuple[Tensor, Condition]:
-        """Return x0, (B, 3, p, p) in [-1, 1], and its condition, for a step counted from 0."""
-        found = [x.to(self.device) for x in self.regions(step)]
-        stage = self.config.stage(step)
-        local = range(self.rank * stage.regions // self.world, (self.rank + 1) * stage.regions // self.world)
-        seeds = [seed_of(self.config.seed, step, index) for index in local]
-        task = self.config.model.task
-        if self.paired:
-            degraded, clean, label = found[0].float().div_(255), found[1].float().div_(255), found[2]
-            example = Example(task.from_pairs(degraded), label)
-        else:
-            clean = found[0].float().div_(255)
-            example = self.named(task.examples(self.mixture)(clean, Random(seeds, self.device), None))
-        return self.cut(clean.mul_(2).sub_(1), example, seeds, stage)
-
-    def named(self, example: Example) -> Example:
-        """Return an example of made weather with its label in the model's own numbers; 0 where the model has none."""
-        labels = self.config.model.labels
-        own = torch.tensor([labels.index(name) if name in labels else 0 for name in LABELS], device=self.device)
-        return example._replace(label=own[example.label])
-
-    def cut(self, clean: Tensor, example: Example, seeds: list[int], stage: Stage) -> tuple[Tensor, Condition]:
-        """Return patches of the regions; labels and pictures are dropped with the configured probabilities."""
-        degraded, label = example.image, example.label
-        n, p, side, align = stage.patches, stage.patch, self.config.region, self.config.align
-        x0, image, boxes, keep, blind = [], [], [], [], []
-        for i, seed in enumerate(seeds):
-            draws = np.random.default_rng((seed, 1))
-            corners = draws.integers(0, (side - p) // align + 1, size=(n, 2)) * align
-            keep += list(draws.random(n) >= self.config.label_drop)
-            blind += list(draws.random(n) < self.config.image_drop)
-            for y, x in corners:
-                x0.append(clean[i, :, y : y + p, x : x + p])
-                image.append(degraded[i, :, y : y + p, x : x + p])
-                boxes.append((y / side, x / side, (y + p) / side, (x + p) / side))
-        size = self.config.model.patches.context
-        context = thumbnail(degraded[:, :3], size).repeat_interleave(n, 0) if size else None
-        told = label.repeat_interleave(n) * torch.tensor(np.array(keep), device=self.device)
-        box = torch.tensor(np.array(boxes), dtype=torch.float32, device=self.device)
-        condition = Condition(torch.stack(image), told, context, box if size else None)
-        if any(blind):
-            condition = dropped(condition, ("image",), torch.tensor(np.array(blind)))
-        return torch.stack(x0), condition
-
-
-def _store(found: Found, labels: Sequence[str], **options: Any) -> PictureStore | PairStore:
-    """Return what cuts regions from the files of a source; `options` as of the stores.
-
-    Raises:
-        DataError: too many files are damaged.
-    """
-    if found.paired:
-        pairs = [(group[0], group[1]) for group in found.groups]
-        return PairStore(pairs, labels=found.numbers(labels), **options)
-    return PictureStore([group[0] for group in found.groups], **options)
-
-
 class Trainer:
     """One training run.
 
     Args:
         config: what to train, on what, and how.
         resume: continue from the last checkpoint in `config.output`; a fresh folder is a fresh start.
-        device: "auto", "cpu" or "cuda".
+        device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        ConfigError: the folder holds a run already and `resume` is off, or the sampler has more steps than the
-            schedule.
+        ConfigError: the folder holds a run already and `resume` is off, the sampler has more steps than the
+            schedule, or there is no such device.
         CheckpointError: the checkpoint, or the model to start from, belongs to another network.
     """
 
@@ -173,7 +79,10 @@ class Trainer:
         from timm.utils.model_ema import ModelEmaV3
 
         self.config = config
-        cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+        place = pick_device(device)
+        if place.index is not None:
+            raise ConfigError(f"training takes the devices that it is given: set CUDA_VISIBLE_DEVICES, not {device}")
+        cpu = place.type == "cpu"
         # it is one for the whole process, and refuses another precision than the first run's; the processes stay joined
         AcceleratorState._reset_state(reset_partial_state=False)
         self.accelerator = Accelerator(mixed_precision=self._precision(cpu), cpu=cpu)
@@ -189,6 +98,10 @@ class Trainer:
             path = find_weights(config.start_from)
             tensors = checkpoints.open_checkpoint(path).tensors
             checkpoints.fill(network, getattr(network, "extended", dict)(tensors), str(path))
+        if isinstance(config.model, Recipe) and not config.model.patches.context and hasattr(network, "context"):
+            # no thumbnail is shown: several processes would wait for gradients that nobody makes
+            for parameter in network.context.parameters() if network.context is not None else ():
+                parameter.requires_grad_(False)
         optimizer = config.optimizer.build(network)
         self.problem = config.model.problem().to(self.device)
         if isinstance(config.model, Recipe):
@@ -214,8 +127,6 @@ class Trainer:
 
     def _precision(self, cpu: bool) -> str:
         if self.config.precision == "auto":
-            from restore.devices import fast_dtype
-
             return "bf16" if fast_dtype(torch.device("cpu" if cpu else "cuda")) is torch.bfloat16 else "no"
         return "bf16" if self.config.precision == "bf16" else "no"
 
@@ -297,7 +208,8 @@ class Trainer:
         for name, (image, label, hole), clean in self._validation_pictures():
             restored = restorer.restore(image, label=label, hole=hole, seeds=range(len(clean)))
             restored = self.config.model.task.polish(image, restored).add(1).div(2)
-            degraded = image[:, :3].add(1).div(2).clamp(0, 1)
+            # what does not fit beside a run on a GPU is restored from the CPU
+            restored, degraded = restored.to(clean.device), image[:, :3].add(1).div(2).clamp(0, 1)
             before, after = (_psnr(x, clean) for x in (degraded, restored))
             scores[name] = (before, after)
             rows.append(torch.cat([degraded[0], restored[0].clamp(0, 1), clean[0]], dim=2))
@@ -309,24 +221,17 @@ class Trainer:
         return scores
 
     def _validation_pictures(self) -> Iterator[tuple[str, Example, Tensor]]:
-        size = self.config.validation.size
-        task, labels, held = self.config.model.task, self.config.model.labels, self.sampler.held_out
-        assert held is not None
-        if held.paired:
-            for name in dict.fromkeys(held.labels):
-                part = held.part([index for index, label in enumerate(held.labels) if label == name])
-                store = _store(part, labels)
-                assert isinstance(store, PairStore)
+        task, size = self.config.model.task, self.config.validation.size
+        for label_name, store in self.sampler.held_out.items():
+            if isinstance(store, PairStore):
                 *pictures, label = store.each(size)
                 degraded, clean = (x.to(self.device).float() / 255 for x in pictures)
-                yield name or "unknown", Example(task.from_pairs(degraded), label.to(self.device)), clean
-            return
-        store = _store(held, labels)
-        assert isinstance(store, PictureStore)
-        clean = store.each(size).to(self.device).float() / 255
-        for name, view in task.views(held.mixture).items():
-            example = view(clean, Random(range(len(clean)), self.device), self.config.validation.severity)
-            yield name, self.sampler.named(example), clean
+                yield label_name, Example(task.from_pairs(degraded), label.to(self.device)), clean
+                continue
+            clean = store.each(size).to(self.device).float() / 255
+            for name, view in task.views(self.sampler.mixture).items():
+                example = view(clean, Random(range(len(clean)), self.device), self.config.validation.severity)
+                yield name, self.sampler.named(example), clean
 
     def save(self) -> None:
         """Write the run's state and its averaged weights, atomically."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from restore.config import Recipe
+from restore.diffusion.schedule import Cosine
 from restore.errors import ConfigError
 from restore.networks import UNetSpec
 from restore.patches import Patches
@@ -106,6 +107,27 @@ def test_a_spacing_of_sections_keeps_its_steps(restorer: Restorer) -> None:
     assert plan.sampler.steps == 15 and not plan.fits
 
 
+def test_only_what_schedule_and_spacing_allow_is_surveyed(tiny_recipe: Recipe) -> None:
+    short = tiny_recipe.model_copy(update={"schedule": Cosine(steps=3)})
+    plans = survey(Restorer(short, short.network.build()), 90, 90)
+    assert "2 steps" in plans and not {"4 steps", "25 steps", "published, r = 16"} & set(plans)
+    sections = tiny_recipe.model_copy(update={"sampler": DDIM(spacing="10,5")})
+    plans = survey(Restorer(sections, sections.network.build()), 90, 90, speed=SPEED)
+    assert plans["the model's own"].sampler.steps == 15 and not any(name.endswith(" steps") for name in plans)
+
+
+def test_a_network_that_must_see_the_whole_is_not_shown_parts() -> None:
+    spec = UNetSpec.model_validate({"channels": (32, 64), "blocks": 1})
+    patches = Patches(grid="whole", size=512, overlap=0, multiple=spec.multiple)
+    recipe = Recipe(name="other", network=spec, patches=patches)
+    with torch.device("meta"):
+        network = spec.build()
+    restorer = Restorer(recipe, network, device="meta")
+    assert choose(restorer, 300, 300, 1e9, speed=SPEED).patches == patches
+    with pytest.raises(ConfigError, match="600 pixels cannot be taken in parts"):
+        choose(restorer, 600, 600, 1e9, speed=SPEED)
+
+
 def test_steps_that_are_given_are_kept(restorer: Restorer) -> None:
     assert choose(restorer, 90, 90, 100.0, steps=3, speed=SPEED).sampler.steps == 3
     assert choose(restorer, 90, 90, 1e-6, steps=3, speed=SPEED).sampler.steps == 3
@@ -126,6 +148,8 @@ def test_the_guards_look_at_the_whole_is_counted(restorer: Restorer) -> None:
     plan = predict(restorer, patches, DDIM(steps=2), 70, 50, SPEED)
     plan.apply(restorer).restore(torch.zeros(1, 3, 70, 50), on_batch=seen.append)
     assert plan.evaluations == sum(seen)
+    guarded = replace(restorer, patches=patches)
+    assert guarded.evaluations(70, 50, 2) == sum(seen)
 
 
 def test_a_condition_with_a_mask_can_be_timed(tiny_recipe: Recipe) -> None:

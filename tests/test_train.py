@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from PIL import Image
 from restore import checkpoints
 from restore.config import Stage, TrainConfig, load_train_config
 from restore.degradations import LABELS
-from restore.errors import CheckpointError, ConfigError
+from restore.errors import CheckpointError, ConfigError, DataError
+from restore.examples import Sampler
 from restore.restorer import Restorer
-from restore.train import Sampler, Trainer
+from restore.train import Trainer
 
 
 @pytest.fixture
@@ -80,6 +82,44 @@ def test_every_held_out_picture_is_looked_at_once(config: TrainConfig, photograp
         for _, example, clean in trainer._validation_pictures():
             assert len(example.image) == len(clean) == 4
             assert len({picture.numpy().tobytes() for picture in clean}) == 4
+
+
+def test_damaged_pictures_that_are_held_out_stop_no_run(config: TrainConfig, photographs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "some_broken"
+    shutil.copytree(photographs, folder)
+    document = {**config.model_dump(), "data": {"kind": "clean", "folders": [folder], "corrupt_limit": 0.5}}
+    document["validation"]["pictures"] = 2
+    held = Trainer(TrainConfig(**document), device="cpu").sampler.held_out["unknown"]
+    for (path,) in held.groups:
+        path.write_bytes(b"no picture")
+    trainer = Trainer(TrainConfig(**document), device="cpu")
+    assert not trainer.sampler.held_out and trainer.validate() == {}
+    document["data"]["corrupt_limit"] = 0
+    with pytest.raises(DataError, match="damaged"):
+        Trainer(TrainConfig(**document), device="cpu")
+
+
+def test_a_device_that_is_not_there_is_named(config: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match="auto, cpu or cuda"):
+        Trainer(config, device="banana")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="finds no CUDA device"):
+            Trainer(config, device="cuda")
+
+
+def test_every_stage_is_shared_by_all_processes_or_none(config: TrainConfig) -> None:
+    stages = [Stage(until=4, patch=16, regions=2), Stage(until=6, patch=16, regions=3)]
+    with pytest.raises(ConfigError, match="3 regions cannot be shared by 2"):
+        Sampler(config.model_copy(update={"stages": tuple(stages)}), torch.device("cpu"), 0, 2)
+
+
+def test_what_is_shown_no_thumbnail_is_not_trained(config: TrainConfig) -> None:
+    document = config.model_dump()
+    document["model"]["patches"]["context"] = 0
+    trainer = Trainer(TrainConfig(**document), device="cpu")
+    trainer._update(*trainer.sampler(0))
+    assert all(p.grad is None or p.requires_grad for p in trainer.network.parameters())
+    assert not any(p.requires_grad for p in trainer.network.context.parameters())
 
 
 def test_steps_after_the_last_save_are_not_logged_twice(config: TrainConfig) -> None:
@@ -306,6 +346,9 @@ def test_a_damaged_checkpoint_is_named(config: TrainConfig) -> None:
         ("model.tasks={derain: rian}", "rian"),
         ("model.network.labels=3", "too few for the 7 labels"),
         ("ema=2", "ema"),
+        ("model.network.blocks=[1, 2]", "one number for each level, not 4 and 2"),
+        ("model.network.context=3", "at least 4"),
+        ("model.patches={size: 64, multiple: 8, overlap: 8}", "patches.multiple must be a multiple of 16"),
         ("data.folders", "key.sub=value"),
     ],
 )
@@ -318,6 +361,19 @@ def test_bad_values_are_named_with_their_path(override: str, message: str) -> No
 def test_a_hole_cannot_be_dropped_with_its_picture(name: str) -> None:
     with pytest.raises(ConfigError, match="image_drop takes the mask"):
         load_train_config(name, ["image_drop=0.1"])
+
+
+def test_known_pixels_have_no_bound_in_continuous_time() -> None:
+    with pytest.raises(ConfigError, match="no meaning for known pixels"):
+        load_train_config("inpaint", ["objective={kind: continuous_bound}", "model.schedule={kind: learned}"])
+
+
+def test_a_label_that_the_network_does_not_see_cannot_guide(config: TrainConfig) -> None:
+    assert config.trained.dropped == ("label",)
+    assert load_train_config("weatherdiff64").trained.dropped == ()
+    document = config.model_dump()
+    document["model"] |= {"labels": ("unknown",), "tasks": {"weather": "unknown"}}
+    assert TrainConfig(**document).trained.dropped == ()
 
 
 def test_stages_follow_each_other(config: TrainConfig) -> None:

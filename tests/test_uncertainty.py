@@ -19,7 +19,7 @@ from restore.evaluate.pictures import from_clean
 from restore.metrics import PROTOCOLS
 from restore.patches import thumbnail
 from restore.restorer import Restorer
-from restore.sampling import Calibration, SeededNoise
+from restore.sampling import DDIM, Calibration, SeededNoise
 from restore.tasks import Inpainting
 
 
@@ -91,6 +91,9 @@ def test_several_samples_of_a_one_step_model_take_the_steps_that_make_them_diffe
     assert ModelMethod("tiny", "derain", restorer, "", samples=3).sampler.steps == 2
     with pytest.raises(ConfigError, match="answers every seed alike"):
         ModelMethod("tiny", "derain", restorer, "", steps=1, samples=3)
+    # from a noised picture, even one step has another answer for every seed
+    begun = replace(restorer, recipe=restorer.recipe.model_copy(update={"sampler": DDIM(steps=1, start=500)}))
+    assert ModelMethod("tiny", "derain", begun, "", steps=1, samples=3).sampler.steps == 1
 
 
 def test_bits_are_those_of_the_whole_picture_at_once(photographs: Path, restorer: Restorer) -> None:

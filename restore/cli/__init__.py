@@ -6,6 +6,7 @@ Results go to stdout, progress and explanations to stderr. Exit codes: 0 all goo
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import warnings
@@ -72,6 +73,10 @@ def main() -> None:
     """Run the command line; errors raised on purpose, and those of the disk, become one line and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     warnings.showwarning = _show_warning  # type: ignore[assignment]
+    for stream in (sys.stdout, sys.stderr):
+        # a name that is no text in the terminal's encoding is shown with its bytes escaped
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except RestoreError as error:

@@ -11,9 +11,10 @@ from restore.errors import ConfigError
 
 if TYPE_CHECKING:
     from restore.degradations import Degradation
+    from restore.evaluate.cases import Severity
     from restore.evaluate.pictures import Pictures
 
-__all__ = ["NONE", "card_of", "model_and_tasks", "pictures_of", "severity_of"]
+__all__ = ["NONE", "card_of", "model_and_tasks", "pictures_of", "refuse_inside", "severity_of"]
 
 NONE = "none"
 """The name of no model at all."""
@@ -29,8 +30,10 @@ UNDONE_BY = {
 """The tasks that undo degradations, weather aside: its models know all of it."""
 
 
-def severity_of(text: str | None, made: Mapping[str, Degradation]) -> float | None:
+def severity_of(text: str | None, made: Mapping[str, Degradation]) -> Severity:
     """Return how strong made degradations are; None draws it for weather, and is the full strength of all else.
+
+    Where nothing is said, weather has a strength of its own, whatever else is made beside it.
 
     Raises:
         ConfigError: neither a number nor `random`.
@@ -40,13 +43,27 @@ def severity_of(text: str | None, made: Mapping[str, Degradation]) -> float | No
     if text is None:
         # a fixed strength for weather: among random ones, nearly clean pictures would rule the mean
         weather = {*LABELS, "rain+snow"}
-        return 0.7 if all(degradation.kind in weather for degradation in made.values()) else None
+        own = {name: 0.7 if degradation.kind in weather else None for name, degradation in made.items()}
+        return own if len(set(own.values())) > 1 else next(iter(own.values()), None)
+    if not made:
+        raise ConfigError("--severity is of a --degradation, and none is made")
     if text == "random":
         return None
     try:
         return float(text)
     except ValueError:
         raise ConfigError(f"--severity takes a number from 0 to 1, or random, not {text!r}") from None
+
+
+def refuse_inside(option: str, folder: Path | None, read: Sequence[Path | None]) -> None:
+    """Return nothing if a folder that is written to lies in none whose pictures are evaluated.
+
+    Raises:
+        ConfigError: what is written there would be evaluated, too, the next time.
+    """
+    for other in read:
+        if folder is not None and other is not None and folder.resolve().is_relative_to(other.resolve()):
+            raise ConfigError(f"{option} {folder} lies in {other}, whose pictures are evaluated: choose another folder")
 
 
 def model_and_tasks(tasks: list[str], made: Mapping[str, Degradation], scale: int | None) -> tuple[str, list[str]]:
@@ -104,7 +121,7 @@ def pictures_of(
     target: Path | None,
     clean: Path | None,
     degradations: list[str],
-    severity: float | None,
+    severity: Severity,
     masks: tuple[Path | None, bool],
     restored: list[Path],
 ) -> Pictures:

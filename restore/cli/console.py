@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["bar", "model_for", "open_model", "print_json", "table"]
 
 
+_NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]\d+)?|[+-]?inf|nan|-")
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return an aligned plain-text table; numbers are set flush right.
 
@@ -29,7 +33,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
-    right = [all(isinstance(row[i], int | float) for row in rows) and bool(rows) for i in range(len(header))]
+    columns = list(zip(*cells, strict=True)) or [()] * len(header)
+    right = [any(c.isdigit() for c in "".join(column)) and all(map(_NUMBER.fullmatch, column)) for column in columns]
 
     def line(values: Sequence[str]) -> str:
         return "  ".join(

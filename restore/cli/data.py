@@ -93,7 +93,7 @@ def preview(
     depth: Depth = None,
     mask: Mask = None,
     invert_mask: InvertMask = False,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed shows the same weather.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed shows the same weather. [0]")] = None,
 ) -> None:
     """Write a contact sheet.
 
@@ -112,16 +112,24 @@ def preview(
     if degradation is not None:
         from restore.synthesize import severities
 
+        if root is not None or split is not None:
+            raise ConfigError("--root and --split are of a data set: leave them out, or leave --degradation out")
+
         images.refuse_inputs([output], [file for file in (card, depth, mask) if file is not None])
-        sheet = severities(images.read(card), degradation, count, seed, depth, mask, invert_mask)
+        sheet = severities(images.read(card), degradation, count, seed or 0, depth, mask, invert_mask)
     else:
         from restore.data.card import load_card
+        from restore.data.joined import path_of
         from restore.data.pairs import find_pairs
         from restore.data.preview import preview as contact
 
         if root is None:
             raise ConfigError("--root is missing: the folder that holds the set")
-        sheet = images.to_picture(contact(find_pairs(load_card(card), root, split), count=count))
+        if depth is not None or mask is not None or invert_mask or seed is not None:
+            raise ConfigError("--depth, --mask, --invert-mask and --seed are for a --degradation, which is missing")
+        pairs = find_pairs(load_card(card), root, split)
+        images.refuse_inputs([output], [path_of(file) for pair in pairs for file in (pair.target, pair.input) if file])
+        sheet = images.to_picture(contact(pairs, count=count))
     images.write(sheet, output, overwrite=True)
     typer.echo(f"wrote {output}")
 
@@ -199,6 +207,8 @@ def unjoin(
 
     if (root is None) == (first is None):
         raise ConfigError("pass --root, the folder of a dataset card, or for a folder of your own --first")
+    if split is not None and first is not None:
+        raise ConfigError("--split is of a dataset card: leave it out with --first")
     if root is not None:
         pairs = find_pairs(load_card(source), root, split)
     elif first == "input" or first == "target":
@@ -230,11 +240,12 @@ def manifest(
 
       restore data manifest data/Rain100L -o rain100l.sha256
     """
+    from restore.atomic import write_atomically
     from restore.data.manifest import make_manifest
 
     made = make_manifest(root)
     if output is None:
         typer.echo(made.text(), nl=False)
     else:
-        output.write_text(made.text(), encoding="utf-8")
+        write_atomically(output, made.text())
         typer.echo(f"wrote {output}: {made.digest}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from restore.cli.choosing import NONE, card_of, model_and_tasks, pictures_of, severity_of
+from restore.cli.choosing import NONE, card_of, model_and_tasks, pictures_of, refuse_inside, severity_of
 from restore.cli.console import bar, open_model, print_json, table
 from restore.cli.data import InvertMask, Mask
 from restore.cli.running import SelfEnsemble
@@ -107,6 +108,7 @@ def evaluate(
     """
     import torch
 
+    from restore import images
     from restore.evaluate import Digests, Journal, Plan, Scoring, score_sets
     from restore.metrics import get_protocol
     from restore.synthesize import degradations_named
@@ -122,6 +124,10 @@ def evaluate(
             "pass --model"
         )
     wanted, tasks = _listed(degradation), _listed(task)
+    if tasks and (set(_listed(model)) == {NONE} or (folders and not _listed(model))):
+        raise ConfigError("--task is for a model, but none is evaluated: pass --model")
+    for option, folder in (("--keep", keep), ("--report", report)):
+        refuse_inside(option, folder, [inputs, target, clean, *folders])
     made = degradations_named(wanted, mask, invert_mask)
     strength = severity_of(severity, made)
     models = _listed(model)
@@ -138,16 +144,26 @@ def evaluate(
     sampling = (steps, samples, likelihood)
     jobs, place = _jobs(pictures.cases, models, folders, tasks, sampling, self_ensemble, device, dtype, digests)
     protocols = [get_protocol(name) for name in _listed(protocol) or pictures.protocols]
+    if scale is not None and models == _listed(model) and all(known.crop != "scale" for known in protocols):
+        raise ConfigError("--scale is for protocols that crop by it: pass --protocol sr, or leave --scale out")
     scoring = Scoring(protocols, names, scale or pictures.scale, place)
     batch = batch or (8 if place.type == "cuda" else 1)
     plan = Plan(jobs, scoring, _seeds(_listed(seed)), batch, keep, digests)
     if sets and keep is None:
         raise ConfigError(f"{' and '.join(sets)} need the restored pictures: pass --keep")
+    if csv is not None:
+        images.refuse_inputs([csv], [file for case in pictures.cases for file in case.files.values()])
     journal = Journal(None if report is None else report / "journal.jsonl", resume)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     records, stopped = _work(plan, journal)
     scores = {} if stopped else score_sets(plan, records, sets)
+    notes += [
+        f"{name} could be taken of no picture: all are too small for it"
+        for name in names
+        if not any(name in scores for record in records for scores in record.after.values())
+        and any(record.after for record in records)
+    ]
     result = _result(pictures, plan, records, [*pictures.notes, *notes], scores)
     _present(result, as_json, csv, report, plan)
     raise typer.Exit(stopped or _exit_code(records))
@@ -227,17 +243,22 @@ def _jobs(
 ):  # type: ignore[no-untyped-def]
     """Return each case with its methods, and the device of the scores."""
     from restore.devices import pick_device
-    from restore.evaluate import ModelMethod, OutputFolder, Unrestored, tasks_for
+    from restore.evaluate import ModelMethod, OutputFolder, Unrestored, tasks_for, told_apart
     from restore.models import find_weights
 
     methods: dict[tuple[str, str], Method] = {}
+    paths = {model: find_weights(model).resolve() for model in models if model != NONE}
+    ends = dict(zip(paths, told_apart([path.with_suffix("") for path in paths.values()]), strict=True))
+    opened = {given: open_model(given, device, dtype, self_ensemble=self_ensemble) for given in paths}
+    known = Counter(restorer.recipe.name for restorer in opened.values())
     restorers = {}
-    for given in (model for model in models if model != NONE):
-        restorer = open_model(given, device, dtype, self_ensemble=self_ensemble)
-        name = restorer.recipe.name
-        name = name if name not in restorers else f"{name} ({Path(given).stem})"
-        restorers[name if name not in restorers else given] = (restorer, digests(find_weights(given)))
-    outputs: list[Method] = [OutputFolder(folder, digests) for folder in folders]
+    for given, restorer in opened.items():
+        own = restorer.recipe.name
+        # runs of one config have one name, and one name of their file
+        name = own if known[own] == 1 or own in (given, ends[given]) else f"{own} ({ends[given]})"
+        restorers[name] = (restorer, digests(paths[given]))
+    names = told_apart([folder.resolve() for folder in folders], {NONE, *restorers})
+    outputs: list[Method] = [OutputFolder(folder, digests, name) for folder, name in zip(folders, names, strict=True)]
     outputs = [Unrestored(), *outputs] if NONE in models else outputs
 
     def method(name: str, task: str) -> Method:

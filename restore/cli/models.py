@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from restore.cli.console import print_json, table
 from restore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from restore.config import ModelCard
 
 __all__ = ["app"]
 
@@ -50,6 +55,7 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print as J
 def info(
     model: Annotated[str, typer.Argument(help="A name from `restore models list`, or a checkpoint file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    recipe: Annotated[bool, typer.Option("--recipe", help="The recipe alone: network, sampler, ...")] = False,
     config: Annotated[
         Path | None, typer.Option(help="For a published checkpoint: its authors' config, YAML or JSON.")
     ] = None,
@@ -60,9 +66,13 @@ def info(
 ) -> None:
     """Show a model's card, or the recipe in a file.
 
+    What it is for, what it is bad at, its licence and data, its scores and the commands that measure them.
+
     Examples:
 
       restore models info weather
+
+      restore models info weather --recipe
 
       restore models info ema_0.9999.pt --set noise_schedule=cosine
     """
@@ -71,6 +81,8 @@ def info(
     from restore import checkpoints
     from restore.models import find_weights, is_file, model_card
 
+    if recipe and is_file(model):
+        raise ConfigError("--recipe is for the card of a model; of a file the recipe is what is shown")
     if is_file(model):
         opened = checkpoints.open_checkpoint(find_weights(model), config, settings or ())
         if opened.conversion is not None and not as_json:
@@ -80,11 +92,62 @@ def info(
     elif config is not None or settings:
         raise ConfigError(f"--config and --set are for a checkpoint file of another codebase, not for the name {model}")
     else:
-        document = model_card(model).model_dump(mode="json")
+        card = model_card(model)
+        document = card.model_dump(mode="json")
+        if not recipe and not as_json:
+            typer.echo("\n".join(_told(card)))
+            return
+        document = document["recipe"] if recipe else document
     if as_json:
         print_json(document)
     else:
         typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110).rstrip())
+
+
+def wrapped(text: str, start: str) -> list[str]:
+    """Return the lines of a text that begins after `start`, each but the first as far to the right."""
+    return textwrap.wrap(text, 110, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False)
+
+
+def _told(card: ModelCard) -> Iterator[str]:
+    """Yield the lines of a card: what a person should know first comes first."""
+    from restore.config import Recipe
+
+    recipe = card.recipe
+    yield f"{recipe.name}: {card.summary}"
+    yield ""
+    facts = {
+        "tasks": ", ".join(recipe.tasks) if isinstance(recipe, Recipe) else "",
+        "weights": card.weights or f"do not ship; its authors call them {card.original.file if card.original else ''}",
+        "licence": card.licence,
+        "data": card.data,
+        "cost": card.cost if card.cost != "unknown" else "",
+        "made by": card.command,
+        "published at": card.url,
+        "sha256": card.sha256,
+        "scored by": card.protocol,
+        "pictures": f"{card.picture} (given, restored, true)" if card.picture else "",
+    }
+    for name, value in facts.items():
+        if value:
+            yield from wrapped(value, f"{name + ':':<14}")
+    if card.limits:
+        yield from ("", "What it is bad at, and what else to know")
+        for limit in card.limits:
+            yield from wrapped(limit, "  - ")
+    if card.scores:
+        commands = list(dict.fromkeys(score.command for score in card.scores))
+        yield from ("", "Scores, higher is better")
+        rows = []
+        for score in card.scores:
+            values = (f"{score.before:.2f}", f"{score.after:.2f}", f"{score.after - score.before:+.2f}")
+            rows.append([score.data, score.task, score.metric, *values, f"[{commands.index(score.command) + 1}]"])
+        yield table(["data", "task", "metric", "before", "after", "gain", "by"], rows)
+        yield ""
+        for number, command in enumerate(commands, 1):
+            yield f"[{number}] {command}"
+    yield ""
+    yield f"restore models info {recipe.name} --recipe shows the network, the sampler and the rest."
 
 
 @app.command("convert")

@@ -63,8 +63,10 @@ def train(
                 progress.update(1)
                 progress.set_postfix(loss=f"{done.loss:.4f}", rate=f"{done.rate:.1e}")
                 if done.validation:
+                    # of a picture that was clean there is nothing to gain: what it keeps is what counts
                     rows = [
-                        [name, round(b, 2), round(a, 2), round(a - b, 2)] for name, (b, a) in done.validation.items()
+                        [name, *(("-", f"{a:.2f}", "-") if b > CLEAN else (f"{b:.2f}", f"{a:.2f}", f"{a - b:+.2f}"))]
+                        for name, (b, a) in done.validation.items()
                     ]
                     typer.echo(f"step {done.step}, PSNR in dB on held-out pictures")
                     typer.echo(table(["degradation", "before", "after", "gain"], rows))
@@ -83,6 +85,10 @@ def train(
         typer.echo(f"stopped and saved at step {trainer.step} of {document.steps}; --resume continues", err=True)
         raise typer.Exit(128 + stopped[0])
     typer.echo(f"done: {document.output / 'model.safetensors'} after {trainer.step} steps")
+
+
+CLEAN = 100.0
+"""In dB: beyond it two pictures are the same but for rounding."""
 
 
 class _Figure:

@@ -163,9 +163,9 @@ def verify(
     found = inspect_split(root, where)
     report = Report(card.name, str(root), split, layout, len(found.pairs), card.splits[split].count)
     report.findings += _naming(found)
+    report.targets = len({pair.target for pair in found.pairs})
     report.findings += _counting(card, report)
     looks = look_all(_files(found.pairs), workers or os.cpu_count() or 1)
-    report.targets = len({pair.target for pair in found.pairs})
     report.sizes = Counter(f"{one.width}x{one.height}" for one in looks.values() if one.problem is None)
     report.modes = Counter(one.mode for one in looks.values() if one.problem is None)
     report.findings += [finding for one in looks.values() for finding in _single(one)]
@@ -229,11 +229,15 @@ def _naming(found: Inspection) -> list[Finding]:
 
 
 def _counting(card: DatasetCard, report: Report) -> list[Finding]:
-    if report.expected == "unknown" or report.expected == report.pairs:
-        return []
-    text = f"{report.pairs} where {card.title} ({report.split}) has {report.expected}"
+    facts = card.splits[report.split]
+    counted = (("", report.pairs, facts.count), (" distinct ground truths", report.targets, facts.targets))
     # Plain folders are often a part that someone picked on purpose; a published layout should be complete.
-    return [Finding.of("count-mismatch", (), text, "warning" if report.layout.startswith("plain-") else "error")]
+    kind = "warning" if report.layout.startswith("plain-") else "error"
+    return [
+        Finding.of("count-mismatch", (), f"{there}{what} where {card.title} ({report.split}) has {expected}", kind)
+        for what, there, expected in counted
+        if expected not in ("unknown", there)
+    ]
 
 
 def _single(one: Look) -> list[Finding]:

@@ -13,12 +13,22 @@ from restore.images.listing import PICTURE_SUFFIXES
 
 __all__ = ["list_pictures", "read_list", "walk"]
 
+_DRIVE = re.compile("[A-Za-z]:")
+
 
 def walk(folder: Path, glob: str | None = None) -> Iterator[Path]:
-    """Yield the pictures below a folder (those that match `glob`, if given), sorted, without hidden files."""
+    """Yield the pictures below a folder (those that match `glob`, if given), sorted, without hidden files.
+
+    Links to folders are followed, but not back to a folder that they lie in.
+    """
     for base, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
         inside = Path(base).relative_to(folder)
+        above = {os.path.realpath(place) for place in (base, *(folder / part for part in (inside, *inside.parents)))}
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(base, name)) not in above
+        )
         for name in sorted(names):
             if name.startswith(".") or PurePosixPath(name).suffix.lower() not in PICTURE_SUFFIXES:
                 continue
@@ -62,7 +72,7 @@ def read_list(path: Path | str) -> tuple[list[tuple[str, ...]], list[str]]:
             continue
         cleaned = line.replace("\\", "/")
         paths = [PurePosixPath(part.lstrip("/")) for part in _columns(cleaned)]
-        if len(paths) > 2 or any(".." in part.parts or ":" in str(part) for part in paths):
+        if len(paths) > 2 or any(".." in part.parts or _DRIVE.match(str(part)) for part in paths):
             refused.append(line)
         else:
             entries.append(tuple(part.as_posix() for part in paths))

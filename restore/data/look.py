@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from restore.data.joined import File, path_of, read_file
 from restore.errors import ImageError
-from restore.images import Picture
+from restore.images import PICTURE_SUFFIXES, WRITABLE, Picture, open_file
 
 __all__ = ["Look", "distance", "look_all", "near_matches"]
 
@@ -23,15 +23,8 @@ ORIENTATION = 274
 THUMB = 16
 NEAR_BITS = 7  # eight bands of eight bits: two hashes that differ in at most seven bits agree in one whole band
 NEAR_CORRELATION = 0.95
-_FORMATS = {
-    "PNG": {".png"},
-    "JPEG": {".jpg", ".jpeg"},
-    "MPO": {".jpg", ".jpeg"},
-    "BMP": {".bmp"},
-    "TIFF": {".tif", ".tiff"},
-    "WEBP": {".webp"},
-    "PPM": {".ppm", ".pgm"},
-}
+_ALSO = {"PNG": {".apng"}, "PPM": {".pnm", ".pbm"}, "MPO": {".mpo"}}
+"""Suffixes of a format that is not written under them."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +63,12 @@ class Look:
 
     @property
     def usual_suffix(self) -> bool:
-        """Whether the name's suffix is one of the format's."""
-        return self.path.suffix.lower() in _FORMATS.get(self.format, {self.path.suffix.lower()})
+        """Whether the name's suffix is one of the format's, or none that says a format."""
+        suffix = self.path.suffix.lower()
+        # what telephones call JPEG is a series of them
+        kind = "JPEG" if self.format == "MPO" else self.format
+        known = {own for own, name in WRITABLE.items() if name == kind} | _ALSO.get(self.format, set())
+        return suffix in known or suffix not in PICTURE_SUFFIXES
 
 
 def look_all(paths: Sequence[File], workers: int = 2) -> dict[File, Look]:
@@ -85,8 +82,10 @@ def look_all(paths: Sequence[File], workers: int = 2) -> dict[File, Look]:
 
 def _look(path: File) -> Look:
     try:
-        with path_of(path).open("rb") as file:
+        with open_file(str(path_of(path)), path_of(path).name) as file:
             head = file.read(256)
+    except ImageError as error:
+        return Look(path, ("unreadable-file", str(error)))
     except OSError as error:
         return Look(path, ("unreadable-file", error.strerror or str(error)))
     problem = _not_a_picture(head)

@@ -22,7 +22,7 @@ class Manifest:
     @property
     def digest(self) -> str:
         """SHA-256 of the text form: two roots have the same digest when their files have equal paths and contents."""
-        return hashlib.sha256(self.text().encode()).hexdigest()
+        return hashlib.sha256(self.text().encode("utf-8", "surrogateescape")).hexdigest()
 
     def text(self) -> str:
         """Return one line a file, sorted by path, in the form that `sha256sum --check` reads."""

@@ -120,8 +120,8 @@ def detect_layout(card: DatasetCard, root: Path, split: str | None) -> tuple[str
         for layout, where in candidates:
             if _present(root, where):
                 return layout, name, where
-    sought = "; ".join(_describe(where) for name in wanted for _, where in _candidates(card, name))
-    which = f"the {split} split" if split else "no split"
+    sought = "; ".join(dict.fromkeys(_describe(where) for name in wanted for _, where in _candidates(card, name)))
+    which = f"the {split} split" if split else "any split"
     raise DataError(f"{root} does not hold {which} of {card.title} in a known layout; looked for {_short(sought, 400)}")
 
 

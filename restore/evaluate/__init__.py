@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from restore.evaluate.cases import Case, Digests, Loaded, made_cases, paired_cases
 from restore.evaluate.engine import Plan, Shown, evaluate, kept_path, show
-from restore.evaluate.methods import TOLD, Method, ModelMethod, Output, OutputFolder, Unrestored, tasks_for
+from restore.evaluate.methods import TOLD, Method, ModelMethod, Output, OutputFolder, Unrestored, tasks_for, told_apart
 from restore.evaluate.provenance import Provenance
 from restore.evaluate.records import Journal, Record
 from restore.evaluate.scoring import Scoring, score_all
@@ -44,4 +44,5 @@ __all__ = [
     "show",
     "summarise_rows",
     "tasks_for",
+    "told_apart",
 ]

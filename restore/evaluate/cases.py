@@ -22,7 +22,10 @@ from restore.errors import ConfigError, ImageError
 from restore.synthesize import cut_for, degradation_named, degradations_named, degrade_picture, picture_seed
 from restore.tasks import Request, Task
 
-__all__ = ["Case", "Loaded", "enlarged_to", "made_cases", "paired_cases"]
+__all__ = ["Case", "Loaded", "Severity", "enlarged_to", "made_cases", "paired_cases"]
+
+Severity = float | Mapping[str, float | None] | None
+"""How strong degradations are, 0 to 1, or None to draw it for each picture: of all, or of each by its name."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,7 @@ class Case:
         """Return the size of the degraded picture before a protocol made it (height, width)."""
         file = self.input or self.target
         stored = size_of(file)
-        # a header tells the size of a picture that lies on its side; only where a protocol resized it is it read again
-        if stored is None or sorted(stored) == sorted((height, width)):
-            return height, width
-        return tuple(read_file(file).pixels.shape[-2:])  # type: ignore[return-value]
+        return (height, width) if stored is None else stored
 
     def identity(self) -> dict[str, Any]:
         """Return, as plain JSON values, what the pictures depend on beside the contents of their files."""
@@ -148,7 +148,7 @@ def enlarged_to(degraded: Tensor, height: int, width: int) -> Tensor:
 def made_cases(
     pairs: Iterable[Pair],
     degradations: Sequence[str],
-    severity: float | None = None,
+    severity: Severity = None,
     mask: Path | None = None,
     invert_mask: bool = False,
 ) -> list[Case]:
@@ -160,7 +160,7 @@ def made_cases(
     Args:
         pairs: of which only the ground truths matter.
         degradations: by their names.
-        severity: 0 to 1; None draws one for each picture.
+        severity: 0 to 1; None draws one for each picture; or one or the other for each degradation, by its name.
         mask: of `mask-file`, one for all or a folder: the mask of the picture's name, or else any, by the seed.
         invert_mask: what is lost is dark in the masks.
 
@@ -168,8 +168,10 @@ def made_cases(
         ConfigError: an unknown degradation, masks without use or missing, or a severity outside [0, 1].
         ImageError: there are no masks where they are said to be.
     """
-    if severity is not None and not 0 <= severity <= 1:
-        raise ConfigError(f"severity must be between 0 and 1, not {severity}")
+    strengths = severity if isinstance(severity, Mapping) else dict.fromkeys(degradations, severity)
+    for strength in strengths.values():
+        if strength is not None and not 0 <= strength <= 1:
+            raise ConfigError(f"severity must be between 0 and 1, not {strength}")
     common = degradations_named(degradations, mask, invert_mask)
     own = images.namesakes(mask) if mask is not None and mask.is_dir() else {}
     cases = []
@@ -177,7 +179,7 @@ def made_cases(
         kinds = dict(common)
         if drawn := own.get(path_of(pair.target).stem):
             kinds[MASK_FILE] = degradation_named(MASK_FILE, mask=drawn, invert_mask=invert_mask)
-        cases += [Case(name, pair.name, pair.target, None, kind, severity) for name, kind in kinds.items()]
+        cases += [Case(name, pair.name, pair.target, None, kind, strengths[name]) for name, kind in kinds.items()]
     return cases
 
 
@@ -195,7 +197,7 @@ class Digests:
         """
         if path not in self._known:
             try:
-                with path.open("rb") as file:
+                with images.open_file(str(path), str(path)) as file:
                     self._known[path] = hashlib.file_digest(file, "sha256").hexdigest()
             except OSError as error:
                 raise ImageError(f"{path} cannot be read: {error.strerror or error}") from None

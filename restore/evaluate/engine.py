@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -210,9 +211,14 @@ def _reason(error: Exception, case: Case) -> str:
 
 
 def kept_path(folder: Path, record: Record) -> Path:
-    """Return where the restored picture of a record is kept."""
+    """Return where the restored picture of a record is kept: always below `folder`."""
     method = "-".join(part for part in (record.model, record.task) if part)
-    return folder / record.data / f"{method}-{record.seed}" / f"{record.name}.png"
+    return folder / _one_part(record.data) / f"{_one_part(method)}-{record.seed}" / f"{record.name}.png"
+
+
+def _one_part(text: str) -> str:
+    """Return a name without what would lead to another folder."""
+    return re.sub(r"[\\/:]+", "-", text).strip(".-") or "-"
 
 
 def _is_kept(plan: Plan, record: Record, digest: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from restore.restorer import Posterior, Restorer
 from restore.sampling import SamplerSpec
 from restore.tasks import Prepared
 
-__all__ = ["TOLD", "Method", "ModelMethod", "Output", "OutputFolder", "Unrestored", "tasks_for"]
+__all__ = ["TOLD", "Method", "ModelMethod", "Output", "OutputFolder", "Unrestored", "tasks_for", "told_apart"]
 
 TOLD = "told"
 """Stands for the task of the degradation that was made."""
@@ -237,6 +237,7 @@ class OutputFolder:
     Args:
         folder: where they are.
         digest: returns the SHA-256 of a file.
+        name: what tables call it; the folder's own name by default.
 
     Raises:
         DataError: it is no folder, is empty, or two files have one name.
@@ -244,10 +245,10 @@ class OutputFolder:
 
     task = ""
 
-    def __init__(self, folder: Path, digest: Callable[[Path], str]) -> None:
+    def __init__(self, folder: Path, digest: Callable[[Path], str], name: str = "") -> None:
         if not folder.is_dir():
             raise DataError(f"{folder} is not a folder")
-        self.folder, self.model, self._digest = folder, folder.resolve().name, digest
+        self.folder, self.model, self._digest = folder, name or folder.resolve().name, digest
         self.files: dict[str, Path] = {}
         for path in walk(folder):
             name = path.relative_to(folder).with_suffix("").as_posix()
@@ -283,6 +284,27 @@ class OutputFolder:
     def describe(self) -> dict[str, Any]:
         """Return the folder."""
         return {"model": self.model, "folder": str(self.folder)}
+
+
+def told_apart(paths: Sequence[Path], taken: Collection[str] = ()) -> list[str]:
+    """Return the shortest end of each path that is neither taken nor the end of another path.
+
+    >>> told_apart([Path("/a/run/model"), Path("/b/run/model"), Path("/c/mine")])
+    ['a/run/model', 'b/run/model', 'mine']
+    """
+
+    def end(path: Path, parts: int) -> str:
+        return "/".join(path.parts[-parts:]).replace("//", "/")
+
+    names = []
+    for path in paths:
+        others = [other for other in paths if other != path]
+        for parts in range(1, len(path.parts) + 1):
+            name = end(path, parts)
+            if name not in taken and all(name != end(other, parts) for other in others):
+                break
+        names.append(name)
+    return names
 
 
 def tasks_for(restorer: Restorer, label: str | None, asked: Sequence[str] = ()) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from restore.data.files import walk
 from restore.data.joined import size_of
 from restore.data.pairs import Pair, find_pairs, folder_pairs, inspect_split
 from restore.errors import ConfigError, DataError
-from restore.evaluate.cases import Case, made_cases, paired_cases
+from restore.evaluate.cases import Case, Severity, made_cases, paired_cases
 
 __all__ = ["Pictures", "from_card", "from_clean", "from_folders", "from_outputs"]
 
@@ -92,7 +92,7 @@ def from_card(
     root: Path,
     split: str | None = None,
     degradations: Sequence[str] = (),
-    severity: float | None = None,
+    severity: Severity = None,
     mask: Path | None = None,
     invert_mask: bool = False,
 ) -> Pictures:
@@ -141,17 +141,18 @@ def _scale(cases: Sequence[Case]) -> int | None:
 
 
 def _made_facts(
-    degradations: Sequence[str], severity: float | None, mask: Path | None, invert_mask: bool
+    degradations: Sequence[str], severity: Severity, mask: Path | None, invert_mask: bool
 ) -> dict[str, Any]:
     """Return what a report says of degradations that are made."""
     masks = {} if mask is None else {"mask": str(mask), "invert_mask": invert_mask}
-    return {"degradations": list(degradations), "severity": severity, **masks}
+    strength = dict(severity) if isinstance(severity, Mapping) else severity
+    return {"degradations": list(degradations), "severity": strength, **masks}
 
 
 def from_clean(
     folder: Path,
     degradations: Sequence[str],
-    severity: float | None = None,
+    severity: Severity = None,
     mask: Path | None = None,
     invert_mask: bool = False,
 ) -> Pictures:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from restore import images
 from restore.errors import ConfigError
 from restore.evaluate.cases import Case
-from restore.evaluate.engine import Plan, kept_path
+from restore.evaluate.engine import Plan, comparable, kept_path
 from restore.evaluate.records import Record
 from restore.evaluate.summary import Series, group
 from restore.metrics import fid, get_metric, kid
@@ -74,5 +74,8 @@ def _restored(plan: Plan, records: Sequence[Record]) -> Iterator[Tensor]:
 
 def _side(cases: dict[tuple[str, str], Case], records: Sequence[Record], side: str) -> Iterator[Tensor]:
     for record in records:
-        pixels: Tensor = getattr(cases[record.data, record.name].load(record.seed), side)
-        yield pixels[None]
+        loaded = cases[record.data, record.name].load(record.seed)
+        if side == "degraded" and loaded.degraded is not None:
+            yield comparable(loaded.degraded, loaded.target)[None]
+        else:
+            yield loaded.target[None]

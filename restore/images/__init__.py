@@ -22,13 +22,15 @@ from __future__ import annotations
 
 from restore.images.compare import side_by_side
 from restore.images.forms import Form, from_any, to_picture
-from restore.images.listing import list_images, namesake, namesakes
+from restore.images.listing import PICTURE_SUFFIXES, list_images, namesake, namesakes
 from restore.images.picture import ImageWarning, Metadata, Picture
+from restore.images.probe import open_file
 from restore.images.read import MAX_PIXELS, peek, read
 from restore.images.write import WRITABLE, refuse_inputs, write
 
 __all__ = [
     "MAX_PIXELS",
+    "PICTURE_SUFFIXES",
     "WRITABLE",
     "Form",
     "ImageWarning",
@@ -38,6 +40,7 @@ __all__ = [
     "list_images",
     "namesake",
     "namesakes",
+    "open_file",
     "peek",
     "read",
     "refuse_inputs",

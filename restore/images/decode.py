@@ -102,12 +102,13 @@ def decode(image: Image.Image, name: str) -> Decoded:
     if mode in ("CMYK", "LAB"):
         return split(to_srgb(image, name), space="sRGB")
     if mode.startswith("I;16"):
-        return keyed_gray(np.asarray(image), info.get("transparency"))
+        return keyed_gray(np.asarray(image), info.get("transparency"), image)
     if mode == "I":
         return integers(np.asarray(image), image, name)
     if mode == "F":
         values = np.asarray(image)
-        return Decoded(values, depth=32, white=float_white(values, name))
+        white = float_white(values, name)
+        return Decoded(white - values if is_negative(image) else values, depth=32, white=white)
     raise ImageError(f"cannot read {name}: pixels of the kind {mode} are not supported")
 
 
@@ -130,10 +131,16 @@ def palette(image: Image.Image) -> Decoded:
     return replace(found, colours=found.colours[..., 0]) if (entries == entries[:, :1]).all() else found
 
 
-def keyed_gray(values: NDArray, key: Any) -> Decoded:
-    """Return 16-bit gray, with an alpha when one value was declared transparent."""
+def is_negative(image: Image.Image) -> bool:
+    """Return whether 0 means white in a TIFF of gray values, which Pillow sees to where they have 8 bits alone."""
+    return getattr(image, "tag_v2", {}).get(Base.PhotometricInterpretation) == 0
+
+
+def keyed_gray(values: NDArray, key: Any, image: Image.Image) -> Decoded:
+    """Return 16-bit gray, or 12-bit from a TIFF, with an alpha when one value was declared transparent."""
     alpha = (values != key).astype(np.uint16) * np.uint16(65535) if isinstance(key, int) else None
-    return Decoded(values, alpha, depth=16, white=65535.0)
+    white = 2 ** getattr(image, "tag_v2", {}).get(Base.BitsPerSample, (16,))[0] - 1
+    return Decoded(np.uint16(white) - values if is_negative(image) else values, alpha, depth=16, white=float(white))
 
 
 def integers(values: NDArray, image: Image.Image, name: str) -> Decoded:

@@ -91,13 +91,14 @@ def natural_key(path: str | os.PathLike[str]) -> list[tuple[int, int, str]]:
 def namesake(given: Path, source: Path) -> Path | None:
     """Return the file that belongs to a picture: `given` itself, or if it is a folder that of the picture's name in it.
 
-    None where the folder holds no file of that name, whatever its suffix.
+    None where the folder holds no picture of that name, whatever its suffix.
     """
     if not given.is_dir():
         return given
-    return min((path for path in given.iterdir() if path.stem == source.stem and path.is_file()), default=None)
+    return namesakes(given).get(source.stem)
 
 
 def namesakes(folder: Path) -> dict[str, Path]:
     """Return what `namesake` finds in a folder, for all names at once."""
-    return {path.stem: path for path in sorted(folder.iterdir(), reverse=True) if path.is_file()}
+    files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    return {path.stem: path for path in sorted(files, reverse=True)}

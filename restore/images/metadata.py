@@ -95,6 +95,17 @@ def read_exif(image: Image.Image, name: str) -> tuple[int, bytes | None]:
     return orientation, block
 
 
+def told_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation (1 to 8) that is still to be applied to an undecoded image's size."""
+    value = 1
+    # garbage counts as no EXIF, as in `read_exif`; of a TIFF Pillow tells the upright size itself
+    with suppress(Exception):
+        exif = Image.Exif()
+        exif.load(image.info.get("exif", b"") if image.format != "TIFF" else b"")
+        value = exif.get(ExifTags.Base.Orientation, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
 def table(exif: Image.Exif, tag: int) -> dict[int, Any]:
     """Return a copy of a sub-table of EXIF, with the table inside it, if any, in place of its old position."""
     values = dict(exif.get_ifd(tag))

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 
 from restore.errors import ImageError, ImageTooLarge
 from restore.images.decode import to_picture
-from restore.images.metadata import translated_warnings, warn
+from restore.images.metadata import told_orientation, translated_warnings, warn
 from restore.images.picture import Picture, printable
 from restore.images.probe import check_png_data, check_png_skeleton, explain, gif_frames, open_file, tiff_pages
 from restore.images.tiff import float_colour_size, read_float_colour
@@ -59,19 +59,20 @@ def read(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def peek(path: str | PathLike[str]) -> tuple[int, int] | None:
-    """Return the (height, width) that a file's header tells, as stored, or None where `read` would refuse it."""
+    """Return the (height, width) that a file's header tells, upright, or None where `read` would refuse it."""
     location = os.fspath(path)
     shown = printable(location)
     # whatever is wrong with the file is told when it is read
     with suppress(Exception), open_file(location, shown) as stream:
         kind = recognise(stream.read(4096), shown)
-        size = float_colour_size(stream, shown) if kind == "TIFF" else None
+        size, lies = float_colour_size(stream, shown) if kind == "TIFF" else None, False
         if size is None:
             with translated_warnings(shown):
-                size = opened(stream, kind).size
+                image = opened(stream, kind)
+                size, lies = image.size, told_orientation(image) >= 5
         width, height = size
         check_size((width, height), shown, MAX_PIXELS)
-        return height, width
+        return (width, height) if lies else (height, width)
     return None
 
 

@@ -53,8 +53,9 @@ def write(picture: Picture, path: str | PathLike[str], *, overwrite: bool = Fals
     """Write a picture to a file, atomically, in the format of the suffix; missing folders are made.
 
     16 bits stay so in PNG and TIFF, floats stay so in TIFF and become 16 bits in PNG; all else gets 8 bits. Values are
-    rounded to nearest. Alpha is attached again where the format has one; for JPEG, BMP and PPM the colours
-    are laid over white. Profile, EXIF (without orientation), XMP, texts and resolution go along where the format can.
+    rounded to nearest. Alpha is attached again where the format has one (in GIF a pixel is clear or not); for JPEG, BMP
+    and PPM the colours are laid over white. Profile, EXIF (without orientation), XMP, texts and resolution go along
+    where the format can.
 
     Args:
         picture: what to write.
@@ -128,9 +129,12 @@ def encode(picture: Picture, stream: BinaryIO, kind: str, quality: int = 95) -> 
         dtype = np.uint16
     alpha = picture.alpha
     kept = alpha if kind in HAS_ALPHA else None
-    # No reader knows a TIFF of gray and alpha with more than 8 bits.
-    gray = picture.gray and not (kind == "TIFF" and dtype != np.uint8 and kept is not None)
     flatten = alpha if kept is None else None
+    if kind == "GIF" and alpha is not None:
+        # a pixel is there or it is not: those that are partly clear are laid over white
+        flatten, kept = alpha, np.where(alpha > np.iinfo(alpha.dtype).max // 2, 255, 0).astype(np.uint8)
+    # No reader knows a TIFF of gray and alpha with more than 8 bits, and Pillow no GIF of gray and alpha.
+    gray = picture.gray and not (kept is not None and (kind == "GIF" or (kind == "TIFF" and dtype != np.uint8)))
     array = to_array(picture.pixels, gray=gray, dtype=dtype, alpha=kept, white=picture.white, flatten=flatten)
     if kind == "TIFF":
         write_tiff(stream, array, replace(picture.metadata, icc=None if gray != picture.gray else picture.metadata.icc))

@@ -60,7 +60,7 @@ def lpips_trunk(net: LpipsNet) -> Path:
     path = _checkpoints() / trunk.file
     if not path.is_file():
         raise MissingResource(
-            f"LPIPS ({net}) needs {path}, which is not there; with a network connection this gets it: "
+            f"LPIPS ({net}) needs {_shown(path)}, which is not there; with a network connection this gets it: "
             f"python -c \"import torchvision; torchvision.models.{trunk.model}(weights='IMAGENET1K_V1')\""
         )
     return path
@@ -114,7 +114,8 @@ def inception_weights() -> Path:
     path = _checkpoints() / INCEPTION_FILE
     if not path.is_file():
         raise MissingResource(
-            f"FID and KID need {path}, which is not there; with a network connection this gets it: {INCEPTION_COMMAND}"
+            f"FID and KID need {_shown(path)}, which is not there; with a network connection this gets it: "
+            f"{INCEPTION_COMMAND}"
         )
     return path
 
@@ -187,6 +188,12 @@ def _fill(metric: SetMetric | Any, restored: Iterable[Tensor], target: Iterable[
     if min(counts) < 2:
         raise ArrayError(f"FID and KID compare sets of pictures: got {counts[0]} restored and {counts[1]} true ones")
     return counts[0], counts[1]
+
+
+def _shown(path: Path) -> str:
+    """Return a path as reports show it, which are read by others: what is below the home folder from there on."""
+    home = Path.home()
+    return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
 
 
 def _checkpoints() -> Path:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from restore.contracts import Condition
-from restore.networks.efficient_unet import Block, pixel_norm
+from restore.networks.efficient_unet import Block, per_level, pixel_norm
 from restore.schema import Spec
 
 __all__ = ["Classifier", "ClassifierSpec"]
@@ -30,10 +30,15 @@ class ClassifierSpec(Spec):
 
     kind: Literal["classifier"] = "classifier"
     channels: tuple[int, ...] = Field((32, 64, 96), min_length=1)
-    blocks: tuple[int, ...] = Field((1, 1, 2), min_length=1)
+    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 1, 2), min_length=1)
     stem: int = Field(2, ge=1, le=8)
     labels: int = Field(7, ge=2)
     embedding: int = Field(96, ge=8, multiple_of=2)
+
+    @model_validator(mode="after")
+    def _check(self) -> ClassifierSpec:
+        per_level(self.channels, self.blocks)
+        return self
 
     @property
     def multiple(self) -> int:

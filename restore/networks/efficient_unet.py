@@ -14,12 +14,12 @@ streak of rain `J (1 - a) + c a`, and both are undone by one multiplication and 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from restore.contracts import Condition
@@ -38,7 +38,7 @@ class EfficientUNetSpec(Spec):
         stem: the factor of the pixel-unshuffle in front.
         labels: number of degradation labels, 0 = unknown included.
         embedding: width of the modulation vector.
-        context: width of the thumbnail's features; 0 leaves the global context out.
+        context: width of the thumbnail's features, 4 or more; 0 leaves the global context out.
         learned_variance: three more outputs say where the reverse step's variance lies.
         gated: x_t is multiplied by the level's value, which must be sqrt(alpha_bar) or alpha_bar: the share of the
             picture in x_t. Where nothing of the picture is left, nothing of the noise is seen, and the network need
@@ -59,6 +59,15 @@ class EfficientUNetSpec(Spec):
     gated: bool = True
     gain: bool = True
     normalised: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> EfficientUNetSpec:
+        per_level(self.channels, self.blocks)
+        if 0 < self.context < 4:
+            raise ValueError(
+                f"context must be 0 or at least 4, so that features are not taken for colours, not {self.context}"
+            )
+        return self
 
     @property
     def multiple(self) -> int:
@@ -83,6 +92,16 @@ class EfficientUNetSpec(Spec):
     def build(self) -> EfficientUNet:
         """Return the network with fresh weights."""
         return EfficientUNet(self)
+
+
+def per_level(channels: Sequence[int], blocks: Sequence[int]) -> None:
+    """Return nothing if both say something of each level.
+
+    Raises:
+        ValueError: one of them is longer.
+    """
+    if len(channels) != len(blocks):
+        raise ValueError(f"channels and blocks need one number for each level, not {len(channels)} and {len(blocks)}")
 
 
 def pixel_norm(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:

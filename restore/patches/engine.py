@@ -33,17 +33,17 @@ class Capacity:
     """How many tiles fit into the device's memory at once, found out by trying; it changes no result.
 
     Attributes:
-        limit: the most that is tried; None as long as nothing has failed.
+        limits: the most that is tried of tiles of a size, (rows, columns), once more have failed.
     """
 
-    limit: int | None = None
+    limits: dict[tuple[int, int], int] = field(default_factory=dict)
 
-    def batch(self, wanted: int) -> int:
-        """Return how many tiles to try where `wanted` are."""
-        return wanted if self.limit is None else min(wanted, self.limit)
+    def batch(self, wanted: int, shape: tuple[int, int]) -> int:
+        """Return how many tiles of a size to try where `wanted` are."""
+        return min(wanted, self.limits.get(shape, wanted))
 
     def exceeded(self, tried: int, shape: tuple[int, int]) -> None:
-        """Take note that `tried` tiles of a shape were too many.
+        """Take note that `tried` tiles of a size were too many.
 
         Raises:
             ConfigError: it was a single one.
@@ -52,7 +52,7 @@ class Capacity:
             raise ConfigError(
                 f"one tile of {shape[1]}x{shape[0]} pixels does not fit into the device's memory: pass a smaller patch"
             )
-        self.limit = tried // 2
+        self.limits[shape] = tried // 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -71,7 +71,7 @@ class Patched:
         halo: how far the network sees around a pixel; None for without bound. The whole grid needs it.
         seeds: one per picture, for shifted grids; 0 for all where it is empty.
         device: where tiles are denoised, if not where the pictures are: pictures larger than a GPU's memory.
-        capacity: shared between the steps, so that a batch that was too large is tried once.
+        capacity: shared between the steps, and between pictures, so that a batch that was too large is tried once.
     """
 
     denoiser: Denoiser
@@ -108,7 +108,7 @@ class Patched:
         transfer = Transfer(x_t.device, self.device or x_t.device)
         position = 0
         while position < len(jobs):
-            batch = take(jobs, position, self.capacity.batch(self.patches.batch))
+            batch = take(jobs, position, self.capacity.batch(self.patches.batch, jobs[position][1].shape))
             estimate = None
             # handled below, where the failed attempt's tensors are gone
             with suppress(torch.OutOfMemoryError):

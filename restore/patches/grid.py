@@ -160,7 +160,7 @@ def grid(
 
 
 def evaluations(patches: Patches, height: int, width: int, halo: int | None = None) -> Iterator[tuple[int, int, int]]:
-    """Yield (tiles, rows, columns) of each network evaluation of a step for one picture.
+    """Yield (tiles, rows, columns) of each network evaluation of a step for one picture, the guard's included.
 
     A shifted grid has not the same number of tiles at every place; it is the most that it can have.
     """
@@ -172,6 +172,8 @@ def evaluations(patches: Patches, height: int, width: int, halo: int | None = No
     for shape, count in shapes.items():
         for start in range(0, count, patches.batch):
             yield min(patches.batch, count - start), *shape
+    if coarse := patches.coarse_size(height, width):
+        yield from evaluations(patches.coarse, *coarse)
 
 
 def batches(patches: Patches, height: int, width: int, halo: int | None = None) -> Iterator[int]:

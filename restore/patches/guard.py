@@ -64,10 +64,9 @@ class Guarded:
         """Return the estimate with its low frequencies corrected; see `Denoiser`."""
         estimate = self.denoiser(x_t, level, condition)
         height, width = x_t.shape[-2:]
-        factor = self.patches.size / max(height, width)
-        if factor >= 1 or not self.patches.guard:
+        size = self.patches.coarse_size(height, width)
+        if size is None:
             return estimate
-        size = max(1, round(height * factor)), max(1, round(width * factor))
         context = condition.context
         if context is None and self.patches.context:
             context = thumbnail(condition.image, self.patches.context)

@@ -77,6 +77,22 @@ class Patches(Spec):
         """Pixels from one tile to the next where nothing else is asked for."""
         return self.stride or self.size - self.shared
 
+    @property
+    def coarse(self) -> Patches:
+        """How the guard's small picture is cut: it is one tile."""
+        return Patches(size=self.size, overlap=0, multiple=self.multiple, fixed=self.fixed, batch=self.batch)
+
+    def coarse_size(self, height: int, width: int) -> tuple[int, int] | None:
+        """Return the size of the guard's small picture; None where there is no guard, or the picture is one tile.
+
+        >>> Patches(size=64, guard=1).coarse_size(100, 200)
+        (32, 64)
+        """
+        factor = self.size / max(height, width)
+        if not self.guard or factor >= 1:
+            return None
+        return max(1, round(height * factor)), max(1, round(width * factor))
+
     def overlap_of(self, size: int) -> int:
         """Return the overlap of tiles of another size: the same share of the tile, or 32 pixels where that is less.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from restore.contracts import Denoiser
-from restore.patches.engine import Patched
+from restore.patches.engine import Capacity, Patched
 from restore.patches.guard import Guarded
 from restore.patches.spec import Patches
 
@@ -19,6 +19,7 @@ def in_patches(
     halo: int | None = None,
     seeds: tuple[int, ...] = (),
     device: torch.device | None = None,
+    capacity: Capacity | None = None,
 ) -> Denoiser:
     """Return a denoiser of tiles as one of pictures, with the colour guard where `patches` asks for it.
 
@@ -28,9 +29,10 @@ def in_patches(
         halo: how far the network sees around a pixel; None for without bound.
         seeds: one per picture, for all that is drawn inside: the places of shifted grids, the guard's noise.
         device: where tiles are denoised, if not where the pictures are.
+        capacity: what is known of how many fit into its memory, to be kept from picture to picture.
     """
-    whole = Patched(denoiser, patches, halo, seeds, device)
+    capacity = capacity or Capacity()
+    whole = Patched(denoiser, patches, halo, seeds, device, capacity)
     if not patches.guard:
         return whole
-    single = Patches(size=patches.size, overlap=0, multiple=patches.multiple, fixed=patches.fixed, batch=patches.batch)
-    return Guarded(whole, Patched(denoiser, single, device=device), patches, seeds)
+    return Guarded(whole, Patched(denoiser, patches.coarse, device=device, capacity=capacity), patches, seeds)

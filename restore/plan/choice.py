@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 
 import torch
 
@@ -105,12 +106,7 @@ def predict(
 
 def shapes(restorer: Restorer, patches: Patches, height: int, width: int) -> Counter[Shape]:
     """Return how often the network is evaluated in one step, for each number and size of tiles."""
-    found = Counter(evaluations(patches, height, width, restorer.halo))
-    small = patches.size / max(height, width)
-    if patches.guard and small < 1:  # the guard looks at the whole picture in the size of a tile
-        single = Patches(size=patches.size, overlap=0, multiple=patches.multiple, fixed=patches.fixed, batch=1)
-        found.update(evaluations(single, max(1, round(height * small)), max(1, round(width * small))))
-    return found
+    return Counter(evaluations(patches, height, width, restorer.halo))
 
 
 def survey(
@@ -138,13 +134,15 @@ def survey(
     sampler = restorer.sampler(steps, samples)
     ways: dict[str, tuple[Patches, SamplerSpec]] = {"the model's own": (own, sampler)}
     for n in sorted(STEPS) if steps is None else ():
-        if n > (sampler.steps or 1):
-            ways[f"{n} steps"] = own, _sampler(restorer, n)
+        # a schedule has so many levels, and a spacing of sections as many steps as they say
+        with suppress(ConfigError):
+            if n > (sampler.steps or 1):
+                ways[f"{n} steps"] = own, _sampler(restorer, n)
     if not own.fixed:
         ways["shifted grid"] = shifted(own), sampler
         if restorer.halo is not None:
             ways["whole picture"] = whole(own), sampler
-        if 64 % restorer.recipe.network.multiple == 0:
+        if 64 % restorer.recipe.network.multiple == 0 and restorer.schedule.T >= 25:
             published = PUBLISHED.model_copy(update={"multiple": own.multiple, "context": own.context})
             ways["published, r = 16"] = published, DDIM(steps=25)
     speed = speed or calibrated(restorer, height, width)
@@ -189,22 +187,29 @@ def choose(
     samplers = [restorer.sampler(steps, samples)]
     if budget is not None and steps is None:
         samplers += fewer(restorer, samples)
-    plans = [
-        predict(restorer, patches, sampler, height, width, speed, samples=samples, beside=beside)
-        for sampler in samplers
-        for patches in ways
-    ]
-    small = [plan for plan in plans if memory is None or plan.memory <= memory]
-    if not small:
-        least = min(plan.memory for plan in plans)
-        raise ConfigError(
-            f"a picture of {width}x{height} needs at least {show_bytes(least)} of memory here, "
-            f"not {show_bytes(memory or 0)}"
-        )
-    for plan in small:
+    small: list[Plan] = []
+    least: int | None = None
+    refused: ConfigError | None = None
+    for sampler, patches in product(samplers, ways):
+        try:
+            plan = predict(restorer, patches, sampler, height, width, speed, samples=samples, beside=beside)
+        except ConfigError as error:  # parts of a picture, for a network that must see the whole
+            refused = refused or error
+            continue
+        least = plan.memory if least is None else min(least, plan.memory)
+        if memory is not None and plan.memory > memory:
+            continue
         if budget is None or plan.seconds <= budget:
             return plan
-    return replace(min(small, key=lambda plan: plan.seconds), fits=False)
+        small.append(plan)
+    if small:
+        return replace(min(small, key=lambda plan: plan.seconds), fits=False)
+    if refused is not None and least is None:
+        raise refused
+    raise ConfigError(
+        f"a picture of {width}x{height} needs at least {show_bytes(least or 0)} of memory here, "
+        f"not {show_bytes(memory or 0)}"
+    )
 
 
 def fewer(restorer: Restorer, samples: int = 1) -> list[SamplerSpec]:
@@ -255,11 +260,16 @@ def whole(own: Patches) -> Patches:
 
 
 def _sampler(restorer: Restorer, steps: int) -> SamplerSpec:
-    """Return the sampler for more steps: the second-order one where it may replace the model's own."""
-    own = restorer.recipe.sampler
+    """Return the sampler for more steps: the second-order one where it may replace the model's own.
+
+    Raises:
+        ConfigError: the schedule, or the spacing, has no so many steps.
+    """
+    own = restorer.sampler(steps)
+    own.levels(restorer.schedule)
     if isinstance(own, DDIM) and own.eta == 0 and steps > 1 and own.start is None:
         return DPMSolver(steps=steps, spacing=own.spacing)
-    return restorer.sampler(steps)
+    return own
 
 
 def calibrated(restorer: Restorer, height: int, width: int) -> Speed:

@@ -115,10 +115,15 @@ def _evaluation(restorer: Restorer, batch: int, height: int, width: int) -> Call
     @torch.no_grad()
     def call() -> None:
         denoiser(image[:, :3], level, condition)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        waited(device)
 
     return call
+
+
+def waited(device: torch.device) -> None:
+    """Return when a device has done what it was told to; a GPU's work goes on after it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _outside(restorer: Restorer, side: int = 512, steps: int = 4) -> float:
@@ -128,12 +133,14 @@ def _outside(restorer: Restorer, side: int = 512, steps: int = 4) -> float:
     def nothing(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         return Estimate(condition.image)
 
-    condition = Condition(torch.zeros(1, 3, side, side, device=restorer.device))
+    device, steps = torch.device(restorer.device), min(steps, restorer.schedule.T)
+    condition = Condition(torch.zeros(1, 3, side, side, device=device))
     denoiser = Clipped(in_patches(nothing, patches))
 
     @torch.no_grad()
     def call() -> None:
         for _ in DDIM(steps=steps)(denoiser, condition, restorer.schedule, SeededNoise([0])):
             pass
+        waited(device)
 
     return median(_times(call, 0.1)) / (side * side * steps)

@@ -200,4 +200,5 @@ def png(image: Image.Image) -> bytes:
 def _plain(text: str) -> str:
     """Return a file name; where characters were replaced, a checksum keeps two texts apart."""
     name = "".join(c if c.isalnum() or c in "-_+." else "_" for c in text)
-    return name if name == text else f"{name}-{crc32(text.encode()):08x}"
+    checksum = crc32(text.encode("utf-8", "surrogateescape"))
+    return name if name == text else f"{name}-{checksum:08x}"

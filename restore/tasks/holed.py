@@ -44,6 +44,11 @@ class Holed(Problem):
         output = torch.where(self.hole, answer.output, answer.target.to(answer.output))
         return replace(answer, x_t=self._shown(answer.x_t), output=output)
 
+    def x0(self, answer: Answer, condition: Condition) -> Tensor:
+        """Return the estimate of x0 inside the hole; outside of it the picture is known, whatever x_t is there."""
+        assert self.known is not None and self.hole is not None
+        return torch.where(self.hole, super().x0(answer, condition), self.known)
+
     def denoiser(self, network: Network, dtype: torch.dtype = torch.float32) -> NetworkDenoiser:
         """Return the network as a denoiser that is told the known pixels."""
         assert self.known is not None and self.hole is not None

@@ -185,8 +185,10 @@ class Uncropping(Filling):
     def check(self, request: Request) -> None:
         """Return nothing if there is something to add, or a border is marked to be made anew; see `Task`."""
         super().check(request)
-        if (request.pad is None) == (request.mask is None):
+        if request.pad is None and request.mask is None:
             raise ConfigError("task uncrop needs to be told how much to add: pass --pad left,top,right,bottom")
+        if request.pad is not None and request.mask is not None:
+            raise ConfigError("task uncrop takes either --pad or, for a border that is there already, --mask")
         if request.pad is not None and (min(request.pad) < 0 or not any(request.pad)):
             given = ",".join(map(str, request.pad))
             raise ConfigError(f"pad takes numbers of pixels to add left, top, right and bottom, not {given}")

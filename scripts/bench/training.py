@@ -19,7 +19,8 @@ import torch
 from machine import describe, table
 
 from restore.config import TrainConfig, load_train_config
-from restore.train import Sampler, Trainer
+from restore.examples import Sampler
+from restore.train import Trainer
 
 
 def loading(config: TrainConfig, count: int) -> list[list[str]]:

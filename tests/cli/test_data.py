@@ -26,6 +26,17 @@ def test_every_degradation_can_be_looked_at(cli, photographs: Path, tmp_path: Pa
     assert np.array_equal(array[:, 256:], clean) == (name == "clean")
 
 
+def test_a_sheet_replaces_no_picture_of_the_set(cli, photographs: Path, tmp_path: Path) -> None:
+    first = min(photographs.iterdir())
+    where = ("data", "preview", "kodak24", "--root", photographs)
+    before = first.read_bytes()
+    ran = cli(*where, "-o", first)
+    assert ran.code != 0 and "it is the file that was read" in ran.err and first.read_bytes() == before
+    for extra in (("--seed", 5), ("--mask", "nowhere.png")):
+        ran = cli(*where, *extra, "-o", tmp_path / "sheet.png")
+        assert ran.code == 2 and "for a --degradation" in ran.err
+
+
 def test_pairs_of_super_resolution(cli, photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     ran = cli("data", "synthesize", photographs, out, "--degradation", "bicubic-x4")

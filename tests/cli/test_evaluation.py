@@ -115,10 +115,67 @@ def test_two_models_are_told_apart_and_compared(cli, options, tiny_model: Path, 
     assert document["comparisons"][0]["difference"]["mean"] == 0  # the same weights under another name
 
 
+def test_names_that_are_alike_are_told_apart(cli, pairs: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """Every training run writes `model.safetensors`, and folders of outputs are often called alike."""
+    for run in ("a", "b", "c"):
+        (tmp_path / run).mkdir()
+        shutil.copy(tiny_model, tmp_path / run / "model.safetensors")
+    shutil.copytree(pairs / "input", tmp_path / "a" / "out")
+    shutil.copytree(pairs / "target", tmp_path / "b" / "out")
+    models = ",".join(str(tmp_path / run / "model.safetensors") for run in ("a", "b", "c"))
+    outputs = f"{tmp_path / 'a' / 'out'},{tmp_path / 'b' / 'out'}"
+    where = ("--input", pairs / "input", "--target", pairs / "target", "--restored", outputs, "-m", models)
+    kept = ("--task", "derain", "--limit", 1, "--protocol", "rgb", "--keep", tmp_path / "kept", "--json")
+    document = json.loads(cli("evaluate", *where, *kept).out)
+    names = [row["model"] for row in document["rows"]]
+    assert names == ["tiny (a/model)", "tiny (b/model)", "tiny (c/model)", "a/out", "b/out"]
+    assert all(row["pictures"] == 1 for row in document["rows"])
+    assert len(list((tmp_path / "kept").rglob("*.png"))) == 5
+
+
+def test_names_that_are_no_text(cli, photographs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clean"
+    folder.mkdir()
+    odd = folder / os.fsdecode(b"caf\xe9.png")
+    try:
+        shutil.copy(photographs / "coffee.png", odd)
+    except OSError:
+        pytest.skip("this disk takes names of UTF-8 only")
+    options = ("--clean", folder, "--degradation", "rain", "--model", "none", "--protocol", "rgb")
+    ran = cli("evaluate", *options, "--report", tmp_path / "report", "--json")
+    assert ran.code == 0 and len(json.loads(ran.out)["pictures"]) == 1
+    assert cli("data", "synthesize", folder, tmp_path / "pairs", "--degradation", "rain").code == 0
+    assert cli("data", "manifest", folder, "-o", tmp_path / "sums").code == 0
+    assert b"caf\xe9.png" in (tmp_path / "sums").read_bytes()
+
+
+def test_a_metric_that_no_picture_is_large_enough_for_is_told(cli, photographs: Path) -> None:
+    options = ("--clean", photographs, "--degradation", "rain", "--model", "none", "--protocol", "rgb", "--limit", 1)
+    ran = cli("evaluate", *options, "--metric", "ms_ssim")
+    assert ran.code == 0 and "ms_ssim could be taken of no picture" in ran.out + ran.err
+
+
+def test_ground_truths_are_not_replaced_by_their_scores(cli, photographs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clean"
+    shutil.copytree(photographs, folder)
+    options = ("--clean", folder, "--degradation", "rain", "--model", "none", "--limit", 1)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    for extra, complaint in (
+        (("--csv", min(before)), "it is the file that was read"),
+        (("--report", folder / "report"), "whose pictures are evaluated"),
+        (("--keep", folder / "kept"), "whose pictures are evaluated"),
+    ):
+        ran = cli("evaluate", *options, *extra)
+        assert ran.code != 0 and complaint in ran.err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         ([], "name the pictures in one way"),
+        (["--target", "{photographs}", "--input", "{photographs}", "--severity", "7"], "none is made"),
+        (["--target", "{photographs}", "--input", "{photographs}", "--scale", "3"], "--protocol sr"),
         (["--input", "x"], "name the pictures in one way"),
         (["--clean", "x", "--target", "y"], "name the pictures in one way"),
         (["kodak24"], "--root"),
@@ -281,10 +338,10 @@ def test_bicubic_of_the_benchmarks_is_as_published(cli, shared: Path, name: str,
         (["rain+snow"], 0.7),
         (["snow-small", "snow-medium", "raindrop"], 0.7),
         (["bicubic-x4"], None),
-        (["rain", "jpeg-q10"], None),
+        (["rain", "jpeg-q10"], {"rain": 0.7, "jpeg-q10": None}),
     ],
 )
-def test_weather_has_a_strength_of_its_own(names: list[str], strength: float | None) -> None:
+def test_weather_has_a_strength_of_its_own(names: list[str], strength: float | dict[str, float | None] | None) -> None:
     made = degradations_named(names)
     assert severity_of(None, made) == strength
     assert severity_of("random", made) is None and severity_of("0.2", made) == 0.2

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -281,6 +282,17 @@ def test_list_pictures_finds_all_below(good: Path) -> None:
     with pytest.raises(DataError, match="holds no pictures"):
         (good / "empty").mkdir()
         list_pictures(good / "empty")
+
+
+def test_links_that_lead_in_circles_are_not_followed(good: Path) -> None:
+    before = list_pictures(good)
+    (good / "loop").symlink_to(good, target_is_directory=True)
+    (good / min(path.parent.name for path in before) / "up").symlink_to(good, target_is_directory=True)
+    assert list_pictures(good) == before
+    other = good.parent / "other"
+    shutil.copytree(good, other, symlinks=True)
+    (good / "beside").symlink_to(other, target_is_directory=True)
+    assert len(list_pictures(good)) == 2 * len(before)
 
 
 def test_every_regular_expression_has_an_example() -> None:

@@ -182,6 +182,24 @@ def test_wide_integers(tmp_path: Path, array: NDArray, depth: int, top: int) -> 
     np.testing.assert_allclose(picture.pixels[0].numpy(), array / top * 2 - 1, atol=1e-6)
 
 
+@pytest.mark.parametrize(("bits", "photometric"), [(12, 1), (16, 1), (16, 0)])
+def test_gray_tiff_of_twelve_bits_and_negatives(tmp_path: Path, bits: int, photometric: int) -> None:
+    """Twelve bits are packed by hand: two values in three bytes."""
+    levels = np.array([[0, 1000, 2**bits - 1, 7]], np.uint16)
+    data = levels.astype("<u2").tobytes()
+    if bits == 12:
+        (a, b, c, d) = levels[0].tolist()
+        data = b"".join(((x << 12) | y).to_bytes(3, "big") for x, y in ((a, b), (c, d)))
+    entries = [(256, 4), (257, 1), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1), (279, len(data))]
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    header = struct.pack("<2sHI", b"II", 42, 8 + len(data))
+    (tmp_path / "a.tif").write_bytes(header + data + struct.pack("<H", len(entries)) + table + bytes(4))
+    picture = read(tmp_path / "a.tif")
+    expected = levels / (2**bits - 1)
+    exact(picture, expected if photometric == 1 else 1 - expected, 1.0)
+    assert picture.depth == 16
+
+
 def test_negative_integers_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.array([[-4, 5]], np.int32))
     with pytest.raises(ImageError, match="-4 to 5"):

@@ -199,6 +199,19 @@ def test_gray_goes_back_as_the_luma_of_the_restored_colours(tmp_path: Path) -> N
     assert np.abs(result - np.asarray(colours.convert("L")).astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_gif_keeps_what_is_clear(tmp_path: Path, mode: str) -> None:
+    """A pixel of a GIF is there or not; what is partly clear is laid over white."""
+    image = Image.fromarray(smooth()).convert(mode)
+    alpha = np.full((image.height, image.width), 255, np.uint8)
+    alpha[:, : image.width // 2], alpha[:, image.width // 2] = 0, 200
+    image.putalpha(Image.fromarray(alpha))
+    image.save(tmp_path / "a.png")
+    write(read(tmp_path / "a.png"), tmp_path / "b.gif")
+    found = read(tmp_path / "b.gif")
+    assert found.alpha is not None and np.array_equal(found.alpha > 0, alpha > 127)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_gif_is_written_with_a_palette(tmp_path: Path, mode: str) -> None:
     Image.fromarray(smooth()).convert(mode).save(tmp_path / "a.png")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restore.errors import ImageError
-from restore.images import list_images
+from restore.images import list_images, namesake, namesakes
 from restore.images.listing import natural_key
 
 
@@ -43,6 +43,12 @@ def test_a_folder_gives_its_pictures_in_natural_order(folder: Path) -> None:
 
 def test_a_file_is_taken_whatever_its_suffix(folder: Path) -> None:
     assert names(list_images([folder / "notes.txt", folder / ".hidden.png"])) == ["notes.txt", ".hidden.png"]
+
+
+def test_masks_are_pictures(folder: Path) -> None:
+    (folder / "1.json").write_text("{}")
+    assert namesake(folder, Path("elsewhere/1.jpg")) == folder / "1.png"
+    assert namesakes(folder)["1"] == folder / "1.png" and "notes" not in namesakes(folder)
 
 
 def test_patterns(folder: Path) -> None:

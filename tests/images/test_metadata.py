@@ -10,7 +10,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps, features
 from PIL.PngImagePlugin import PngInfo
 
-from restore.images import ImageWarning, Picture, read, write
+from restore.images import ImageWarning, Picture, peek, read, write
 
 KINDS = ["JPEG", "PNG", "WEBP", "TIFF"] + (["AVIF"] if features.check("avif") else [])
 SUFFIX = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
@@ -54,6 +54,7 @@ def test_orientation_is_applied_as_pillow_applies_it(tmp_path: Path, kind: str, 
     source, target = tmp_path / f"a{SUFFIX[kind]}", tmp_path / "b.jpg"
     scene().save(source, kind, exif=exif(orientation), **({"lossless": True} if kind == "WEBP" else {}))
     expected = np.asarray(ImageOps.exif_transpose(loaded(source)).convert("RGB"))
+    assert peek(source) == expected.shape[:2]
     picture = read(source)
     np.testing.assert_array_equal(eight_bit(picture), expected)
     write(picture, target)

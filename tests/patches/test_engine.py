@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from restore.errors import ConfigError
 from restore.networks import EfficientUNetSpec
 from restore.patches import FixedBatch, Patched, Patches, in_patches
 from restore.patches.engine import Capacity
+from restore.restorer import Restorer
 
 SPEC = EfficientUNetSpec(channels=(8, 16), blocks=(1, 1), embedding=16, context=8)
 KINDS = ["anchored", "weatherdiffusion", "shifted", "whole"]
@@ -211,7 +214,18 @@ def test_a_batch_that_does_not_fit_is_halved_once_and_for_all() -> None:
 def test_a_single_tile_that_does_not_fit_is_an_error_that_helps() -> None:
     with pytest.raises(ConfigError, match=r"8x8 pixels does not fit.*smaller patch"):
         Patched(Small(room=0), Patches(size=8, overlap=0, multiple=8, batch=4))(*inputs(1, 20, 20))
-    assert Capacity(limit=2).batch(8) == 2 and Capacity().batch(8) == 8
+    known = Capacity({(8, 8): 2})
+    assert known.batch(8, (8, 8)) == 2 and known.batch(8, (4, 8)) == 8
+
+
+def test_what_fits_is_known_to_the_next_picture(tiny_model: Path) -> None:
+    restorer = Restorer.from_pretrained(tiny_model, device="cpu", dtype=torch.float32)
+    restorer.patches = Patches(size=16, overlap=0, multiple=4, batch=8, context=16)
+    small = Small(room=3)
+    restorer.guide = lambda denoiser: small
+    for _ in range(3):
+        restorer.restore(torch.zeros(1, 3, 32, 32))
+    assert small.tried == [4, 2, 2, 2, 2, 2, 2]
 
 
 def test_tiles_may_be_denoised_elsewhere(network: NetworkDenoiser) -> None:

@@ -177,6 +177,7 @@ def test_alpha_goes_along() -> None:
         (Inpainting(), Request(mask=MASK[:, :31]), "the mask has 40x31 pixels, the picture 40x32"),
         (SuperResolution(scale=4), Request(scale=3), "trained to enlarge by 4, not by 3"),
         (Uncropping(), Request(), "--pad"),
+        (Uncropping(), Request(pad=(4, 0, 0, 0), mask=MASK), "either --pad or"),
         (Uncropping(), Request(pad=(0, 0, 0, 0)), "0,0,0,0"),
         (Uncropping(), Request(pad=(4, -1, 0, 0)), "4,-1,0,0"),
     ],

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 __all__ = ["LossHistory"]
+
+
+def gathered(x: Tensor) -> Tensor:
+    """Return the (B,) tensors of all processes, in their order, (processes x B,); x itself where there is one."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return x
+    parts = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, x.contiguous())
+    return torch.cat(parts)
 
 
 class LossHistory:
@@ -31,11 +40,12 @@ class LossHistory:
         return root / root.sum() * (1 - floor) + floor / T
 
     def update(self, t: Tensor, loss: Tensor, T: int, keep: int) -> None:
-        """Note the (B,) losses at (B,) levels, counted from 1; the oldest of a level is forgotten."""
+        """Note the (B,) losses at (B,) levels, counted from 1, of all processes; the oldest of a level is forgotten."""
+        t, loss = gathered(t), gathered(loss.detach().double())
         if self.losses is None or self.counts is None:
             self.losses = torch.zeros(T, keep, dtype=torch.float64)
             self.counts = torch.zeros(T, dtype=torch.int64)
-        for level, value in zip((t - 1).tolist(), loss.detach().double().tolist(), strict=True):
+        for level, value in zip((t - 1).tolist(), loss.tolist(), strict=True):
             self.losses[level, int(self.counts[level]) % keep] = value
             self.counts[level] += 1
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import concurrent.futures
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,25 @@ def test_importance_sampling_is_unbiased_and_scatters_less() -> None:
     plain = losses[Uniform()(30_000, SCHEDULE, generator()).t - 1]
     assert float(weighted.mean()) == pytest.approx(float(losses.mean()), rel=0.01)
     assert weighted.std() < 0.1 * plain.std()
+
+
+def test_all_processes_know_every_loss(tmp_path: Path) -> None:
+    """Two processes of a run note each other's losses, in the same order."""
+    where = tmp_path / "meeting"
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as processes:
+        jobs = [processes.submit(noted, rank, str(where)) for rank in range(2)]
+        (first, second) = (job.result(timeout=120) for job in jobs)
+    assert first == second == [[1.0, 5.0], [2.0, 0.0], [6.0, 0.0]]
+
+
+def noted(rank: int, where: str) -> list[list[float]]:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{where}", rank=rank, world_size=2)
+    history = LossHistory()
+    t, loss = ([1, 2], [1.0, 2.0]) if rank == 0 else ([1, 3], [5.0, 6.0])
+    history.update(torch.tensor(t), torch.tensor(loss), T=3, keep=2)
+    torch.distributed.destroy_process_group()
+    assert history.losses is not None
+    return history.losses.tolist()
 
 
 def test_the_history_survives_saving() -> None:
