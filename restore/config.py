@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Discriminator, Field, Tag, model_validator
-from torch import nn
 
 from restore import resources
 from restore.degradations import LABELS
+from restore.degradations.retouch import Retouch
 from restore.diffusion.denoiser import LevelInput
 from restore.diffusion.guidance import Droppable
 from restore.diffusion.objective import Classification, ContinuousBound, Objective, Problem, Recognition, Simple
@@ -19,13 +18,13 @@ from restore.diffusion.parameterization import Prediction
 from restore.diffusion.schedule import Cosine, Learned, ScheduleSpec
 from restore.diffusion.threshold import Static, ThresholdSpec
 from restore.errors import ConfigError, did_you_mean
-from restore.muon import Muon
 from restore.networks import EfficientUNetSpec, NetworkSpec
+from restore.optimizer import Optimizer
 from restore.patches import Patches
 from restore.recipes import ClassifierRecipe, DetectorRecipe
 from restore.sampling import DDIM, SamplerSpec
 from restore.schema import Spec, apply_overrides, parse, read_yaml
-from restore.sources import Source
+from restore.sources import PairedFolders, Source
 from restore.tasks import TaskSpec, Weather
 
 __all__ = [
@@ -254,42 +253,6 @@ class Stage(Spec):
     patches: int = Field(4, ge=1)
 
 
-class Optimizer(Spec):
-    """An optimizer with a warm-up and a cosine decay of its rate.
-
-    Attributes:
-        name: `muon` (`restore.muon`), or any of timm's by its name.
-        rate: the highest learning rate.
-        final_rate: the last.
-        warmup: steps until the highest.
-        weight_decay: decoupled where the optimizer has it so.
-        clip: the largest norm of the gradient.
-    """
-
-    name: str = "adamw"
-    rate: float = Field(5e-4, gt=0)
-    final_rate: float = Field(1e-6, ge=0)
-    warmup: int = Field(300, ge=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    clip: float = Field(1.0, gt=0)
-
-    def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Return the optimizer of a network's parameters.
-
-        Raises:
-            ConfigError: timm knows no optimizer of that name.
-        """
-        from timm.optim import create_optimizer_v2, list_optimizers
-
-        if self.name == "muon":
-            return Muon(network, self.rate, self.weight_decay)
-        if self.name not in list_optimizers():
-            raise ConfigError(f"optimizer.name: {self.name!r} is neither muon nor an optimizer of timm")
-        # one pass over the weights in place of fifteen: a fifth of a step of a small batch on a CPU
-        options = {"fused": True} if self.name in {"adam", "adamw"} else {}
-        return create_optimizer_v2(network, opt=self.name, lr=self.rate, weight_decay=self.weight_decay, **options)
-
-
 class Validation(Spec):
     """How often, and on how many held-out pictures, the averaged weights are looked at.
 
@@ -308,6 +271,8 @@ class TrainConfig(Spec):
 
     Attributes:
         region: side of the square that is cut from a photograph and degraded.
+        retouch: how clean photographs are developed anew each time, before they are degraded. Of few photographs a
+            network learns by heart how bright each one is, and so what hides behind haze in these alone.
         align: patches begin at multiples of it within their region; 16 keeps the blocks of JPEG that is made in
             training where a file has them. (Those of pairs lie anywhere, as their regions do.)
         label_drop: share of the patches whose label is not told, for blind use and guidance.
@@ -324,6 +289,7 @@ class TrainConfig(Spec):
     optimizer: Optimizer = Optimizer()
     ema: float = Field(0.999, ge=0, lt=1)
     region: int = Field(256, ge=16)
+    retouch: Retouch | None = None
     align: int = Field(1, ge=1)
     label_drop: float = Field(0.3, ge=0, le=1)
     image_drop: float = Field(0.0, ge=0, le=1)
@@ -342,6 +308,8 @@ class TrainConfig(Spec):
             if stage.patch > self.region or stage.patch % self.model.network.multiple:
                 multiple = self.model.network.multiple
                 raise ValueError(f"a stage's patch must be a multiple of {multiple} up to {self.region}")
+        if self.retouch is not None and isinstance(self.data, PairedFolders):
+            raise ValueError("retouch is for clean photographs; the pictures of pairs belong together as they are")
         if isinstance(self.objective, Classification) != isinstance(self.model, ClassifierRecipe):
             raise ValueError("model kind classifier and objective kind classification belong together")
         if isinstance(self.objective, Recognition) != isinstance(self.model, DetectorRecipe):

@@ -91,6 +91,8 @@ class Sampler:
             example = Example(task.from_pairs(degraded), label)
         else:
             clean = found[0].float().div_(255)
+            if self.config.retouch is not None:
+                clean = self.config.retouch(clean, Random([seed_of(seed, 1) for seed in seeds], self.device))
             example = self.named(task.examples(self.mixture)(clean, Random(seeds, self.device), None))
         return self.cut(clean.mul_(2).sub_(1), example, seeds, stage)
 

@@ -35,6 +35,17 @@ def test_results_below_their_inputs_are_not_restored_once_more(photographs: Path
     assert len(plan_jobs([folder / "out"], folder / "out", recursive=True)) == len(jobs)
 
 
+@pytest.mark.parametrize("name", ["clear.heic", "clear.jpgg", "notes.txt"])
+def test_a_file_that_cannot_be_written_is_no_folder(photographs: Path, tmp_path: Path, name: str) -> None:
+    source = min(photographs.iterdir())
+    with pytest.raises(ConfigError, match=r"cannot write \.\w+ files: choose one of .*\.png"):
+        plan_jobs([source], tmp_path / name)
+    (tmp_path / name).mkdir()
+    assert plan_jobs([source], tmp_path / name)[0].output == tmp_path / name / source.name
+    assert plan_jobs([source], tmp_path / "trip.2024")[0].output.parent == tmp_path / "trip.2024"
+    assert plan_jobs([photographs], tmp_path / "results.v12")
+
+
 def test_files_beside_results_do_not_collide(photographs: Path, tmp_path: Path) -> None:
     for name in ("a.jpg", "a.png"):
         (tmp_path / name).touch()

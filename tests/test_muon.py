@@ -9,9 +9,9 @@ import torch
 from timm.optim.muon import zeropower_via_newtonschulz
 from torch import nn
 
-from restore.config import Optimizer
 from restore.errors import ConfigError
 from restore.muon import QUINTIC, Muon, orthogonalized
+from restore.optimizer import Optimizer
 
 
 def network(bias: bool = True) -> nn.Module:

@@ -122,6 +122,23 @@ def test_what_is_shown_no_thumbnail_is_not_trained(config: TrainConfig) -> None:
     assert not any(p.requires_grad for p in trainer.network.context.parameters())
 
 
+def test_photographs_are_developed_anew_before_they_are_degraded(config: TrainConfig, photographs: Path) -> None:
+    document = config.model_dump()
+    document["data"]["degradation"]["weights"] = {"clean": 1.0}
+    document["data"]["degradation"]["camera"] |= {"noise_chance": 0.0, "compression_chance": 0.0}
+    plain, condition = Sampler(TrainConfig(**document), torch.device("cpu"))(1)
+    assert torch.equal(plain, condition.image)
+    document["retouch"] = {"chance": 1.0, "gamma": (0.5, 0.5), "contrast": (1.0, 1.0), "brightness": (0.0, 0.0),
+                           "saturation": (1.0, 1.0), "gray": 0.0, "sharpness_chance": 0.0}  # fmt: skip
+    brighter, condition = Sampler(TrainConfig(**document), torch.device("cpu"))(1)
+    # the truth is retouched, too, and at another time otherwise
+    assert torch.equal(brighter, condition.image)
+    torch.testing.assert_close((brighter + 1) / 2, ((plain + 1) / 2).clamp(0, 1).sqrt(), atol=1e-5, rtol=0)
+    document |= {"retouch": {}, "data": {"kind": "pairs", "input": photographs, "target": photographs}}
+    with pytest.raises(ValueError, match="retouch is for clean photographs"):
+        TrainConfig(**document)
+
+
 def test_steps_after_the_last_save_are_not_logged_twice(config: TrainConfig) -> None:
     trainer = Trainer(config, device="cpu")
     for progress in trainer:
@@ -361,6 +378,22 @@ def test_bad_values_are_named_with_their_path(override: str, message: str) -> No
 def test_a_hole_cannot_be_dropped_with_its_picture(name: str) -> None:
     with pytest.raises(ConfigError, match="image_drop takes the mask"):
         load_train_config(name, ["image_drop=0.1"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.foldrs=[x]", r"there is no key data\.foldrs; did you mean folders\?$"),
+        ("validation.evry=3", r"there is no key validation\.evry; did you mean every"),
+        ("stages=[{until: 5, ptch: 64}]", r"there is no key stages\.0\.ptch; did you mean patch"),
+        ("model.network.blocks=[1, 2]", r"given: model\.network: channels and blocks need"),
+        ("model.tasks={derain: rian}", r"given: model: task 'derain' asks for label 'rian'"),
+        ("data={kind: clean}", r"given: data\.folders: Field required"),
+    ],
+)
+def test_a_mistyped_key_is_told_as_it_was_written_and_what_was_meant(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_train_config("weather", [override])
 
 
 def test_known_pixels_have_no_bound_in_continuous_time() -> None:

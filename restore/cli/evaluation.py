@@ -59,7 +59,8 @@ def evaluate(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.")] = None,
     samples: Annotated[
-        int, typer.Option(min=1, help="Score the mean of so many restorations; tells how far their spread is true.")
+        int,
+        typer.Option(min=1, help="Score the mean of so many restorations, and how well their spread is calibrated."),
     ] = 1,
     self_ensemble: SelfEnsemble = 1,
     likelihood: Annotated[

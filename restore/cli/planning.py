@@ -38,8 +38,12 @@ def plan(
 ) -> None:
     """Tell what restoring a picture will cost here.
 
-    Takes about two seconds. With a budget of time or memory, the way within it that is nearest to the model's own is
-    shown, too: a budget takes overlap and steps away, and never adds any. `restore run` takes the same options.
+    Takes about two seconds. The first row is what `restore run` does; the others are there to compare. More steps add
+    texture and cost PSNR; the shifted grid moves its tiles at every step, so that they need hardly overlap; the whole
+    picture has no tiles to meet; r = 16 with 25 steps is what WeatherDiffusion published.
+
+    With a budget of time or memory, the way within it that is nearest to the model's own is shown, too: a budget takes
+    overlap and steps away, and never adds any. `restore run --budget` and `--memory` do it that way.
 
     Examples:
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from restore.errors import DataError
@@ -17,13 +18,13 @@ LEFT, TOP, BOTTOM, GAP = 66, 46, 48, 90
 APART = 14  # pixels from a label to the next one below it
 LETTER = 6.8  # pixels that a letter of a label takes at most, on average
 POINTS = 250
-"""Steps are averaged to so many points, so that a long run is as readable as a short one."""
+"""A long run is drawn as so many medians, as readable as a short one: single steps may have very high losses."""
 MOST_GAIN = 50.0
 """In dB: an untouched picture has a PSNR of its own kind, a drop from "identical" that would flatten all the rest."""
 
 
 def training_figure(log: Sequence[dict[str, Any]], title: str) -> Drawing:
-    """Return two panels: the mean loss of each stretch of steps, and the gain in PSNR (dB) at each validation.
+    """Return two panels: the median loss of each stretch of steps, and the gain in PSNR (dB) at each validation.
 
     Args:
         log: of `restore.train.read_log`, one document a step, with `step`, `loss` and `validation`.
@@ -36,8 +37,8 @@ def training_figure(log: Sequence[dict[str, Any]], title: str) -> Drawing:
         raise DataError("the log of the training run is empty")
     count = min(POINTS, len(log))
     parts = [log[len(log) * i // count : len(log) * (i + 1) // count] for i in range(count)]
-    means = [(part[-1]["step"], math.fsum(entry["loss"] for entry in part) / len(part)) for part in parts]
-    loss = [point for point in means if math.isfinite(point[1])]
+    known = [(part[-1]["step"], [entry["loss"] for entry in part if math.isfinite(entry["loss"])]) for part in parts]
+    loss = [(step, median(losses)) for step, losses in known if losses]
     if not loss:
         raise DataError("no loss of the training run is a finite number")
     checks = [entry for entry in log if entry["validation"]]
@@ -49,13 +50,14 @@ def training_figure(log: Sequence[dict[str, Any]], title: str) -> Drawing:
         for name in names
     }
     drawn = {name: line for name, line in gains.items() if all(abs(gain) < MOST_GAIN for _, gain in line)}
-    left_out = _named("not drawn, beyond 50 dB: ", [name for name in gains if name not in drawn])
+    left_out = _named("nothing to gain, not drawn: ", [name for name in gains if name not in drawn])
     shown = f"loss from {loss[0][1]:.4g} to {loss[-1][1]:.4g} in {log[-1]['step']} steps"
     drawing = Drawing(WIDTH, HEIGHT, f"{title}: {shown}" + (f"; gains {left_out}" if left_out else ""))
     half = (WIDTH - GAP) / 2
     few, many = len(log) // count, math.ceil(len(log) / count)
     stretch = f"{few}" if few == many else f"{few} or {many}"
-    _panel(drawing, {"": loss}, LEFT, half, f"{title}: loss, mean of {stretch} steps" if many > 1 else f"{title}: loss")
+    of_steps = f", median of {stretch} steps" if many > 1 else ""
+    _panel(drawing, {"": loss}, LEFT, half, f"{title}: loss{of_steps}")
     if gains:
         drawing.shapes.append(Label(half + GAP, 20, "gain in PSNR (dB) on held-out pictures", "start", 13))
         drawing.shapes += [Label(half + GAP, 36, left_out, "start", 11)] if left_out else []

@@ -1,4 +1,4 @@
-"""How time and memory grow with the picture, and whether the planner foretold them.
+"""How time and memory grow with the picture, and whether the planner predicted them.
 
     python scripts/bench/growth.py                        # three minutes on two quiet cores: 0.25 to 24 megapixels
     python scripts/bench/growth.py --megapixels 0.1 0.25  # to see that it runs
@@ -26,7 +26,7 @@ from restore.restorer import Restorer
 
 
 def measure(options: argparse.Namespace, megapixels: float) -> dict[str, float]:
-    """Return what was foretold and what happened for one size."""
+    """Return what was predicted and what happened for one size."""
     height = round(math.sqrt(megapixels * 1e6 / 1.5))
     width = round(height * 1.5)
     restorer = Restorer.from_pretrained(options.model, device=options.device)
@@ -51,9 +51,9 @@ def measure(options: argparse.Namespace, megapixels: float) -> dict[str, float]:
         "width": width,
         "height": height,
         "tflop": plan.tflop,
-        "foretold_seconds": plan.seconds,
+        "predicted_seconds": plan.seconds,
         "seconds": seconds,
-        "foretold_bytes": plan.memory,
+        "predicted_bytes": plan.memory,
         "bytes": torch.cuda.max_memory_allocated() if cuda else status("VmHWM"),
     }
 
@@ -89,14 +89,14 @@ def main() -> None:
             f["width"] * f["height"] / 1e6,
             f["tflop"],
             f"{f['seconds']:.2f} s",
-            f"{f['foretold_seconds'] / f['seconds']:.2f}",
+            f"{f['predicted_seconds'] / f['seconds']:.2f}",
             f"{f['bytes'] / 1e6:.0f} MB",
-            f"{f['foretold_bytes'] / f['bytes']:.2f}",
+            f"{f['predicted_bytes'] / f['bytes']:.2f}",
         ]
         for f in found
     ]
     print(describe(options.device), "\n")
-    header = ["size", "megapixels", "TFLOP", "time", "foretold / measured", "peak memory", "foretold / measured"]
+    header = ["size", "megapixels", "TFLOP", "time", "predicted / measured", "peak memory", "predicted / measured"]
     print(table(header, rows))
     if len(found) > 1:
         pixels, seconds = np.log([(f["width"] * f["height"], f["seconds"]) for f in found]).T

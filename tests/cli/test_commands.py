@@ -101,6 +101,18 @@ def test_what_was_given_is_never_written_over(cli, photographs: Path, tiny_model
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0001.png", "0007.png", "link.png"]
 
 
+def test_a_card_can_be_read(cli) -> None:
+    told = cli("models", "info", "weather")
+    assert told.code == 0 and told.out.startswith("weather: ")
+    places = [told.out.index(text) for text in ("licence:", "What it is bad at", "Scores", "[1] restore evaluate")]
+    assert places == sorted(places) and max(map(len, told.out.splitlines())) < 140
+    recipe = cli("models", "info", "weather", "--recipe").out
+    assert recipe.startswith("name: weather") and "condition_channels" in recipe and "scores" not in recipe
+    assert json.loads(cli("models", "info", "weather", "--json").out)["recipe"]["name"] == "weather"
+    assert "weatherdiff64" in cli("models", "info", "weatherdiff64").out
+    assert cli("models", "info", PUBLISHED, "--recipe").code == 2
+
+
 def test_a_published_file_is_told_converted_and_used(cli, photo: Path, tmp_path: Path) -> None:
     told = cli("models", "info", PUBLISHED)
     assert told.code == 0 and "weather-diffusion" in told.out
