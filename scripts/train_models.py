@@ -26,15 +26,20 @@ from restore.config import load_train_config
 from restore.models import model_card
 
 ROOT = Path(__file__).resolve().parent.parent
+BEFORE = {"weather": ("weather_first", "weather_second")}
+"""The parts of a model's training that come first; each goes on where the one before it ended."""
 MODELS = ("weather", "detector", "upscale_x2", "upscale_x4", "inpaint", "jpeg", "colorize")
 
 
 def train(name: str, folders: list[Path], runs: Path, settings: list[str]) -> None:
-    """Train a model, or continue."""
-    output = runs / name
-    command = [sys.executable, "-m", "restore", "train", name, f"data.folders=[{','.join(map(str, folders))}]"]
-    command += [f"output={output}", *settings, *(["--resume"] if (output / "last.pt").exists() else [])]
-    subprocess.run(command, check=True)
+    """Train a model, part by part, or continue."""
+    start: list[str] = []
+    for part in (*BEFORE.get(name, ()), name):
+        output = runs / part
+        command = [sys.executable, "-m", "restore", "train", part, f"data.folders=[{','.join(map(str, folders))}]"]
+        command += [f"output={output}", *start, *settings, *(["--resume"] if (output / "last.pt").exists() else [])]
+        subprocess.run(command, check=True)
+        start = [f"start_from={output / 'model.safetensors'}"]
 
 
 def export(name: str, run: Path) -> None:
