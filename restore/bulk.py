@@ -28,6 +28,8 @@ from restore.tasks import Request
 __all__ = ["LARGE", "Job", "OnExists", "Options", "Outcome", "plan_jobs", "refuse_collisions", "restore_files"]
 
 OnExists = Literal["skip", "overwrite", "error"]
+
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}")
 T = TypeVar("T")
 
 LARGE = 16_000_000
@@ -135,15 +137,20 @@ def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = Fals
         if len(sources) == 1:
             return [Job(sources[0], output)]
         raise ConfigError(f"{len(sources)} pictures cannot all go to {output}: give a folder as the output")
-    if len(sources) == len(inputs) == 1 and sources[0] == Path(inputs[0]) and _names_a_file(output):
+    if (
+        len(sources) == len(inputs) == 1
+        and sources[0] == Path(inputs[0])
+        and _SUFFIX.fullmatch(output.suffix)
+        and not output.exists()
+    ):
         raise ConfigError(
             f"cannot write {output.suffix} files: choose one of {' '.join(images.WRITABLE)}, "
             f"or make the folder {output} first if it shall be one"
         )
     roots = [Path(item) for item in inputs if os.path.isdir(item)]
-    # results that an earlier run put below the folder of their inputs are not restored once more
-    below = [root for root in roots if _lies_in(output, root)]
-    sources = [path for path in sources if not (any(root in path.parents for root in below) and _lies_in(path, output))]
+    if any(root.resolve() in output.resolve().parents for root in roots):
+        # results that an earlier run put below the folder of their inputs are not restored once more
+        sources = [path for path in sources if output.resolve() not in path.resolve().parents]
     jobs: dict[Path, Job] = {}
     for source in sources:
         root = next((root for root in roots if root in source.parents), source.parent)
@@ -156,16 +163,6 @@ def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = Fals
             )
         jobs[target] = Job(source, target)
     return list(jobs.values())
-
-
-def _names_a_file(path: Path) -> bool:
-    """Return whether a path that is not there looks like that of a file: its suffix begins with a letter."""
-    return re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]{1,4}", path.suffix) is not None and not path.exists()
-
-
-def _lies_in(path: Path, folder: Path) -> bool:
-    """Return whether a path is below a folder, and not the folder itself."""
-    return folder.resolve() in path.resolve().parents
 
 
 def refuse_collisions(jobs: Sequence[Job], options: Options) -> None:

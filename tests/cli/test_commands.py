@@ -40,8 +40,10 @@ def test_a_plan_is_told_what_a_run_is_told(cli, photo: Path, tiny_model: Path) -
 
 
 def test_errors_of_the_disk_are_one_line(cli, photo: Path, tmp_path: Path) -> None:
-    ran = cli("data", "manifest", tmp_path, "-o", tmp_path / "none" / "sums.txt")
-    assert ran.code == 1 and ran.err.strip().splitlines() == [f"error: {tmp_path}/none/sums.txt: no such file"]
+    (tmp_path / "file").touch()
+    ran = cli("data", "manifest", tmp_path, "-o", tmp_path / "file" / "sums.txt")
+    (line,) = ran.err.strip().splitlines()
+    assert ran.code == 1 and line.startswith(f"error: {tmp_path}/file")
     (tmp_path / "plain").write_text("")
     ran = cli("data", "synthesize", tmp_path, tmp_path / "plain", "--degradation", "rain")
     assert ran.code == 1 and ran.err.startswith("error: ") and len(ran.err.strip().splitlines()) == 1
