@@ -10,7 +10,6 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from restore import resources
 from restore.degradations import LABELS
-from restore.degradations.retouch import Retouch
 from restore.diffusion.denoiser import LevelInput
 from restore.diffusion.guidance import Droppable
 from restore.diffusion.objective import Classification, ContinuousBound, Objective, Problem, Recognition, Simple
@@ -24,7 +23,7 @@ from restore.patches import Patches
 from restore.recipes import ClassifierRecipe, DetectorRecipe
 from restore.sampling import DDIM, SamplerSpec
 from restore.schema import Spec, apply_overrides, parse, read_yaml
-from restore.sources import PairedFolders, Source
+from restore.sources import Source
 from restore.tasks import TaskSpec, Weather
 
 __all__ = [
@@ -271,8 +270,6 @@ class TrainConfig(Spec):
 
     Attributes:
         region: side of the square that is cut from a photograph and degraded.
-        retouch: how clean photographs are developed anew each time, before they are degraded. Of few photographs a
-            network learns by heart how bright each one is, and so what hides behind haze in these alone.
         align: patches begin at multiples of it within their region; 16 keeps the blocks of JPEG that is made in
             training where a file has them. (Those of pairs lie anywhere, as their regions do.)
         label_drop: share of the patches whose label is not told, for blind use and guidance.
@@ -289,7 +286,6 @@ class TrainConfig(Spec):
     optimizer: Optimizer = Optimizer()
     ema: float = Field(0.999, ge=0, lt=1)
     region: int = Field(256, ge=16)
-    retouch: Retouch | None = None
     align: int = Field(1, ge=1)
     label_drop: float = Field(0.3, ge=0, le=1)
     image_drop: float = Field(0.0, ge=0, le=1)
@@ -308,8 +304,6 @@ class TrainConfig(Spec):
             if stage.patch > self.region or stage.patch % self.model.network.multiple:
                 multiple = self.model.network.multiple
                 raise ValueError(f"a stage's patch must be a multiple of {multiple} up to {self.region}")
-        if self.retouch is not None and isinstance(self.data, PairedFolders):
-            raise ValueError("retouch is for clean photographs; the pictures of pairs belong together as they are")
         if isinstance(self.objective, Classification) != isinstance(self.model, ClassifierRecipe):
             raise ValueError("model kind classifier and objective kind classification belong together")
         if isinstance(self.objective, Recognition) != isinstance(self.model, DetectorRecipe):

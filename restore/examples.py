@@ -43,7 +43,7 @@ class Sampler:
             if stage.regions % world:
                 raise ConfigError(f"{stage.regions} regions cannot be shared by {world} processes")
         found = config.data.find()
-        self.mixture, self.notes, self.paired = found.mixture, found.notes, found.paired
+        self.mixture, self.retouch, self.notes, self.paired = found.mixture, found.retouch, found.notes, found.paired
         kept, held_out = found.hold_out(config.validation.pictures)
         self.held_out = {} if held_out is None else self._held_out(held_out)
         options = {"memory_mb": config.data.memory_mb, "corrupt_limit": config.data.corrupt_limit, "device": device}
@@ -91,8 +91,8 @@ class Sampler:
             example = Example(task.from_pairs(degraded), label)
         else:
             clean = found[0].float().div_(255)
-            if self.config.retouch is not None:
-                clean = self.config.retouch(clean, Random([seed_of(seed, 1) for seed in seeds], self.device))
+            if self.retouch is not None:
+                clean = self.retouch(clean, Random([seed_of(seed, 1) for seed in seeds], self.device))
             example = self.named(task.examples(self.mixture)(clean, Random(seeds, self.device), None))
         return self.cut(clean.mul_(2).sub_(1), example, seeds, stage)
 

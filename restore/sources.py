@@ -18,6 +18,7 @@ from restore.data.joined import File
 from restore.data.loading import list_pictures
 from restore.data.pairs import Pairs, drop_leaks, find_pairs, folder_pairs
 from restore.degradations import Mixture
+from restore.degradations.retouch import Retouch
 from restore.errors import ConfigError, DataError
 from restore.schema import Spec
 
@@ -45,6 +46,7 @@ class Found:
         asked: labels that the config named, and did not leave to a card.
         mixture: what degrades clean pictures.
         notes: a line about each set.
+        retouch: how clean pictures are developed before they are degraded, or None for as they are.
     """
 
     groups: Sequence[tuple[File, ...]]
@@ -52,6 +54,7 @@ class Found:
     asked: tuple[str, ...] = ()
     mixture: Mixture = field(default_factory=Mixture)
     notes: tuple[str, ...] = ()
+    retouch: Retouch | None = None
 
     @property
     def paired(self) -> bool:
@@ -102,11 +105,19 @@ class Kept(Spec):
 
 
 class CleanFolders(Kept):
-    """Clean photographs, degraded on the fly."""
+    """Clean photographs, degraded on the fly.
+
+    Attributes:
+        folders: where they are.
+        degradation: what they suffer.
+        retouch: how they are developed anew each time, before that. Of few photographs a network learns by heart how
+            bright each one is, and so what hides behind haze in these alone.
+    """
 
     kind: Literal["clean"] = "clean"
     folders: tuple[Path, ...] = Field(min_length=1)
     degradation: Mixture = Mixture()
+    retouch: Retouch | None = None
 
     def find(self) -> Found:
         """Return the files.
@@ -115,7 +126,7 @@ class CleanFolders(Kept):
             DataError: a folder is missing or holds no pictures.
         """
         paths = [path for folder in self.folders for path in list_pictures(folder)]
-        return Found([(path,) for path in paths], [None] * len(paths), mixture=self.degradation)
+        return Found([(path,) for path in paths], [None] * len(paths), mixture=self.degradation, retouch=self.retouch)
 
 
 class PairedFolders(Kept):
