@@ -148,9 +148,10 @@ def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = Fals
             f"or make the folder {output} first if it shall be one"
         )
     roots = [Path(item) for item in inputs if os.path.isdir(item)]
-    if any(root.resolve() in output.resolve().parents for root in roots):
+    place = output.resolve()
+    if any(root.resolve() in place.parents for root in roots):
         # results that an earlier run put below the folder of their inputs are not restored once more
-        sources = [path for path in sources if output.resolve() not in path.resolve().parents]
+        sources = [path for path in sources if place not in path.resolve().parents]
     jobs: dict[Path, Job] = {}
     for source in sources:
         root = next((root for root in roots if root in source.parents), source.parent)

@@ -117,21 +117,20 @@ def evaluate(
     if resume and report is None:
         raise ConfigError("--resume continues the evaluation in a report folder: pass --report")
     folders = [Path(folder) for folder in _listed(restored)]
-    if (likelihood or samples > 1 or steps or self_ensemble > 1) and (
-        set(_listed(model)) == {NONE} or (folders and not _listed(model))
-    ):
+    models, tasks = _listed(model), _listed(task)
+    unmodelled = set(models) == {NONE} or (folders and not models)
+    if unmodelled and (likelihood or samples > 1 or steps or self_ensemble > 1):
         raise ConfigError(
             "--steps, --samples, --self-ensemble and --bits-per-dim are for a model, but none is evaluated: "
             "pass --model"
         )
-    wanted, tasks = _listed(degradation), _listed(task)
-    if tasks and (set(_listed(model)) == {NONE} or (folders and not _listed(model))):
+    if unmodelled and tasks:
         raise ConfigError("--task is for a model, but none is evaluated: pass --model")
     for option, folder in (("--keep", keep), ("--report", report)):
         refuse_inside(option, folder, [inputs, target, clean, *folders])
+    wanted = _listed(degradation)
     made = degradations_named(wanted, mask, invert_mask)
     strength = severity_of(severity, made)
-    models = _listed(model)
     if not models and not folders:
         chosen, tasks = model_and_tasks(tasks, made, scale)
         models = [chosen]
@@ -145,7 +144,7 @@ def evaluate(
     sampling = (steps, samples, likelihood)
     jobs, place = _jobs(pictures.cases, models, folders, tasks, sampling, self_ensemble, device, dtype, digests)
     protocols = [get_protocol(name) for name in _listed(protocol) or pictures.protocols]
-    if scale is not None and models == _listed(model) and all(known.crop != "scale" for known in protocols):
+    if scale is not None and _listed(model) and all(known.crop != "scale" for known in protocols):
         raise ConfigError("--scale is for protocols that crop by it: pass --protocol sr, or leave --scale out")
     scoring = Scoring(protocols, names, scale or pictures.scale, place)
     batch = batch or (8 if place.type == "cuda" else 1)
