@@ -26,7 +26,7 @@ from restore.models import find_weights
 from restore.patches import Capacity, Patches, batches, compiled, in_patches, thumbnail
 from restore.sampling import Moments, SamplerSpec, SeededNoise, Step, seed_of
 from restore.schema import parse
-from restore.tasks import Prepared, Request, Task, Weather
+from restore.tasks import Filling, Prepared, Request, Task, Weather
 
 __all__ = ["Posterior", "Restorer"]
 
@@ -159,7 +159,7 @@ class Restorer:
     def denoiser(
         self, on_batch: Callable[[int], None] | None = None, seeds: Sequence[int] = (), clipped: bool = True
     ) -> Denoiser:
-        """Return the whole stack: clipping around orientations around what the task knows around patches, network.
+        """Return the whole stack: clipping around what the task knows around orientations around patches, network.
 
         Args:
             on_batch: called with the number of tiles after each evaluation of the network.
@@ -176,11 +176,11 @@ class Restorer:
         assert self.patches is not None
         options = {"halo": self.halo, "seeds": tuple(seeds), "device": self.device, "capacity": self.capacity}
         tiled = in_patches(core, self.patches, **options)
-        tiled = self.recipe.task.around(tiled)
         if self.self_ensemble != 1 and self.guide is not None:
             raise ConfigError("a guide knows one orientation of the picture: leave out the self-ensemble")
         if self.self_ensemble != 1:
             tiled = SelfEnsemble(tiled, self.self_ensemble, self.context)
+        tiled = self.recipe.task.around(tiled)
         return self.recipe.threshold.around(tiled) if clipped else tiled
 
     def blind_context(self) -> Tensor | None:
@@ -238,7 +238,9 @@ class Restorer:
         seeds = range(len(degraded)) if seeds is None else seeds
         denoiser = self.denoiser(on_batch, seeds)
         if hole is not None:
-            denoiser = Masked(denoiser, degraded[:, :3], hole.to(degraded.device))
+            # a network that was trained to fill holes saw what is known without noise; a generator did not
+            filling = isinstance(self.recipe.task, Filling)
+            denoiser = Masked(denoiser, degraded[:, :3], hole.to(degraded.device), clean_input=filling)
         yield from (sampler or self.recipe.sampler)(denoiser, condition, self.schedule, SeededNoise(seeds))
 
     def restore(self, degraded: Tensor, **options: Any) -> Tensor:
@@ -288,7 +290,7 @@ class Restorer:
         label = self.recipe.label(task or next(iter(self.recipe.tasks))) if decision is None else self.told(decision)
         moments = self.moments(asked, prepared, label, [seed], samples=samples, sampler=sampler, on_batch=on_batch)
         spread = moments.deviation()[0] if samples > 1 else None
-        return Posterior(moments.mean[0], spread, None if prepared.hole is None else prepared.hole[0], decision)
+        return Posterior(moments.mean[0], spread, None if prepared.hole is None else prepared.hole[0].cpu(), decision)
 
     def moments(
         self,
@@ -326,19 +328,23 @@ class Restorer:
         several samples take two steps where nothing else is asked for.
 
         Raises:
-            ConfigError: the schedule has fewer levels than that, or all samples would be one and the same.
+            ConfigError: the schedule or the sampler's spacing has not so many levels, or all samples would be one and
+                the same.
         """
-        default = self.recipe.sampler
-        alike = samples > 1 and default.start is None and getattr(self.recipe.network, "gated", False)
-        if steps is None:
-            return default.model_copy(update={"steps": 2}) if alike and default.steps == 1 else default
-        if not 1 <= steps <= self.schedule.T:
+        chosen = self.recipe.sampler
+        alike = samples > 1 and chosen.start is None and getattr(self.recipe.network, "gated", False)
+        if steps is not None and not 1 <= steps <= self.schedule.T:
             raise ConfigError(f"steps must be between 1 and {self.schedule.T}, not {steps}")
-        if alike and steps == 1:
+        if steps is not None:
+            chosen = parse(type(chosen), {**chosen.model_dump(), "steps": steps}, "the sampler")
+        elif alike and chosen.steps == 1:
+            chosen = chosen.model_copy(update={"steps": 2})
+        if alike and chosen.steps == 1:
             raise ConfigError(
                 f"in one step this model answers every seed alike: {samples} samples need 2 steps or more"
             )
-        return default.model_copy(update={"steps": steps})
+        chosen.levels(self.schedule)
+        return chosen
 
     def evaluations(self, height: int, width: int, steps: int | None = None, samples: int = 1) -> int:
         """Return how many tiles the network will see for one picture of that size."""
@@ -376,7 +382,7 @@ class Restorer:
 
 @dataclass(frozen=True)
 class Posterior:
-    """What several samples say: (3, H, W) mean and standard deviation in the range [-1, 1] of pixels.
+    """What several samples say: (3, H, W) mean and standard deviation in the range [-1, 1] of pixels, on the CPU.
 
     Attributes:
         mean: the restored picture.

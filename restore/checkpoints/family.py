@@ -28,6 +28,7 @@ __all__ = [
     "confirms",
     "divisor",
     "faster",
+    "generating",
     "is_real",
     "make",
     "published",
@@ -226,6 +227,14 @@ def faster(spec: UNetSpec, visited: int, steps: int) -> dict[str, Any]:
         return sampler
     start = max(1, steps // 3)
     return {**sampler, "steps": min(visited, start), "start": start}
+
+
+def generating(spec: UNetSpec) -> dict[str, str]:
+    """Return the tasks of a network that is shown no condition, as plain values.
+
+    One that is told a class fills no holes: every picture would have to be of the first class.
+    """
+    return {"generate": "unknown"} | ({} if spec.classes else {"inpaint": "unknown", "uncrop": "unknown"})
 
 
 def confirms(document: Mapping[str, Any], table: TensorLike) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from math import gcd
 from typing import Any, Literal
 
-from restore.checkpoints.family import Found, TensorLike, faster, make, settle
+from restore.checkpoints.family import Found, TensorLike, faster, generating, make, settle
 from restore.checkpoints.guided_shapes import Ways, levels, pool_of
 from restore.checkpoints.layout import Layout, Shapes, stages_down, stages_up
 from restore.checkpoints.settings import Settings
@@ -52,14 +52,14 @@ class GuidedDiffusion:
         small = settings.get(int, max(size // 4, 1), "small_size") if upscale else size
         recipe = {
             "name": name or f"guided-diffusion-{size}",
-            "tasks": {"upscale" if upscale else "generate": "unknown"},
+            "tasks": {"upscale": "unknown"} if upscale else generating(spec),
             "schedule": named_schedule(settings, steps),
             "prediction": "x0" if settings.get(bool, False, "predict_xstart") else "eps",
             "level_input": "t",
             "level_scale": 1000 / steps if settings.get(bool, False, "rescale_timesteps") else 1.0,
             "task": {"kind": "upscale", "scale": max(size // small, 1), "filter": "bilinear"}
             if upscale
-            else {"kind": "weather"},
+            else {"kind": "generate"},
             **sampling(size, spec, settings, steps),
         }
         names = layout(spec, "time_embed", by_head=not settings.get(bool, False, "use_new_attention_order"))

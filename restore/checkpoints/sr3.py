@@ -12,6 +12,7 @@ from restore.checkpoints.family import (
     TensorLike,
     divisor,
     faster,
+    generating,
     is_real,
     make,
     schedule,
@@ -91,12 +92,12 @@ class SR3:
         conditional = bool(spec.condition_channels)
         recipe = {
             "name": name or f"{'sr3' if continuous else 'sr3-ddpm'}-{size}",
-            "tasks": {"upscale" if conditional else "generate": "unknown"},
+            "tasks": {"upscale": "unknown"} if conditional else generating(spec),
             "schedule": trained,
             "sampling_schedule": sampled,
             "prediction": "eps",
             "level_input": "sqrt_alpha_bar" if continuous else "t",
-            "task": {"kind": "upscale", "scale": self.scale(settings)} if conditional else {"kind": "weather"},
+            "task": {"kind": "upscale", "scale": self.scale(settings)} if conditional else {"kind": "generate"},
             **sampling(size, spec, sampled["steps"]),
         }
         names = layout(spec, continuous)

@@ -9,7 +9,8 @@ from pydantic import Field
 from restore.tasks.colorization import Colorization
 from restore.tasks.compression import Compression
 from restore.tasks.detection import Detection
-from restore.tasks.inpainting import Inpainting, Uncropping
+from restore.tasks.generation import Generation
+from restore.tasks.inpainting import Filling, Inpainting, Uncropping
 from restore.tasks.super_resolution import SuperResolution
 from restore.tasks.task import Example, Prepared, Request, Task
 from restore.tasks.weather import Weather
@@ -19,6 +20,8 @@ __all__ = [
     "Compression",
     "Detection",
     "Example",
+    "Filling",
+    "Generation",
     "Inpainting",
     "Prepared",
     "Request",
@@ -30,5 +33,6 @@ __all__ = [
 ]
 
 TaskSpec = Annotated[
-    Weather | Inpainting | SuperResolution | Colorization | Uncropping | Compression, Field(discriminator="kind")
+    Weather | Inpainting | SuperResolution | Colorization | Uncropping | Compression | Generation,
+    Field(discriminator="kind"),
 ]

@@ -22,7 +22,7 @@ from restore.tasks.fill import flow_in
 from restore.tasks.holed import Holed
 from restore.tasks.task import Example, Examples, Prepared, Request, Task, unlabelled
 
-__all__ = ["Inpainting", "Uncropping"]
+__all__ = ["Filling", "Inpainting", "Uncropping"]
 
 Lost = Annotated[Hole | Crop, Field(discriminator="kind")]
 EMPTY = "the mask is empty: nothing is marked as to be restored (bright pixels mark it)"
@@ -65,8 +65,10 @@ class Filling(Task):
         """Return the pictures with a (1, H, W) mask marked in each.
 
         Raises:
-            ConfigError: the mask is empty, or of another size.
+            ConfigError: the mask is empty, or of another size or shape.
         """
+        if mask.ndim != 3 or len(mask) != 1:
+            raise ConfigError(f"the mask of a request has the shape (1, H, W), not {tuple(mask.shape)}")
         hole = (mask > 0.5).float().expand(len(pictures), -1, -1, -1).to(pictures.device)
         if hole.shape[-2:] != pictures.shape[-2:]:
             (h, w), (height, width) = hole.shape[-2:], pictures.shape[-2:]

@@ -104,6 +104,8 @@ class Task(Spec):
             ConfigError: it says what this task has no use for, leaves out what it needs, or asks for the impossible.
         """
         for name in sorted(request.given() - self.uses):
+            if name == "enlarged":
+                raise ConfigError(f"task {self.kind} enlarges nothing: leave enlarged out of the request")
             raise ConfigError(f"task {self.kind} has no use for a {name}: leave --{name} out, or choose another model")
         for name in sorted(self.needs - request.given()):
             raise ConfigError(f"task {self.kind} needs a {name}: pass --{name}")

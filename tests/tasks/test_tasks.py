@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torch import nn
 
 from restore import checkpoints
 from restore.config import Recipe, TrainConfig, load_train_config
@@ -15,15 +16,18 @@ from restore.contracts import Condition
 from restore.degradations import LABELS, Mixture, Random
 from restore.degradations.names import named
 from restore.diffusion.objective import FewStep, Simple
+from restore.diffusion.schedule import Cosine
 from restore.errors import ConfigError
-from restore.images import Picture
-from restore.networks import EfficientUNetSpec
+from restore.images import Metadata, Picture
+from restore.networks import EfficientUNetSpec, UNetSpec
 from restore.patches import Patches
 from restore.resources import list_cards
 from restore.restorer import Restorer
+from restore.sampling import DDIM
 from restore.tasks import (
     Colorization,
     Compression,
+    Generation,
     Inpainting,
     Request,
     SuperResolution,
@@ -152,8 +156,17 @@ def test_colours_are_added_to_the_luma_that_was_given(restorer) -> None:
     weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
     torch.testing.assert_close((coloured.pixels * weights).sum(0), gray[0], atol=1e-5, rtol=0)
     assert (coloured.pixels - gray).abs().max() > 0.01
+    tensor = model(gray[0] / 2 + 0.5)
+    assert tensor.shape == (3, *gray.shape[1:]), "a tensor without an axis of channels gets one, as an array does"
     seen, _ = Colorization().prepare(torch.rand(1, 3, 4, 4), Request())
     assert torch.equal(seen[:, 0], seen[:, 2]), "colours that are there are not looked at"
+
+
+def test_the_profile_of_a_gray_picture_is_not_that_of_its_colours() -> None:
+    for gray, icc in ((True, None), (False, b"profile")):
+        picture = Picture(torch.zeros(3, 4, 4), gray=gray, metadata=Metadata(icc=b"profile", dpi=(300, 300)))
+        coloured = Colorization().finish(picture, torch.zeros(3, 4, 4), Request())
+        assert (coloured.metadata.icc, coloured.metadata.dpi) == (icc, (300, 300))
 
 
 def test_alpha_goes_along() -> None:
@@ -174,6 +187,8 @@ def test_alpha_goes_along() -> None:
         (Colorization(), Request(pad=(1, 0, 0, 0)), "no use for a pad"),
         (Inpainting(), Request(), "needs a mask: pass --mask"),
         (Inpainting(), Request(mask=torch.zeros(1, 32, 40)), "the mask is empty"),
+        (Inpainting(), Request(mask=MASK[0]), r"shape \(1, H, W\), not \(32, 40\)"),
+        (Weather(), Request(enlarged=True), "leave enlarged out of the request"),
         (Inpainting(), Request(mask=MASK[:, :31]), "the mask has 40x31 pixels, the picture 40x32"),
         (SuperResolution(scale=4), Request(scale=3), "trained to enlarge by 4, not by 3"),
         (Uncropping(), Request(), "--pad"),
@@ -199,6 +214,44 @@ def test_a_model_of_holes_also_grows_borders(restorer) -> None:
     )
     with pytest.raises(ConfigError, match="does not know task 'upscale'"):
         model.task("upscale")
+
+
+@pytest.mark.parametrize("start", [None, 300])
+def test_a_generator_fills_holes_though_it_is_shown_nothing(start: int | None) -> None:
+    """Known pixels are exact and the network never sees them without noise: it sees x_t alone."""
+    torch.manual_seed(0)
+    network = UNetSpec(stem=8, channels=(8, 16), blocks=1, attention=(), groups=4, condition_channels=0)
+    document = Recipe(
+        name="x",
+        task=Generation(),
+        tasks={"generate": "unknown", "inpaint": "unknown", "uncrop": "unknown"},
+        network=network,
+        prediction="eps",
+        level_input="t",
+        schedule=Cosine(steps=1000),
+        sampler=DDIM(steps=3, start=start, spacing="leading"),
+        patches=Patches(size=64, multiple=8, overlap=8),
+    )
+    seen: list[torch.Tensor] = []
+
+    class Watched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network.build()
+
+        def forward(self, x_t: torch.Tensor, level: torch.Tensor, condition: Condition) -> torch.Tensor:
+            seen.append(x_t)
+            return self.inner(x_t, level, condition)
+
+    model, known = Restorer(document, Watched()), torch.rand(3, 32, 40) * 2 - 1
+    filled = model.posterior(known, task="inpaint", request=REQUESTS["inpaint"], seed=3)
+    outside = (MASK < 0.5).expand(3, -1, -1)
+    assert torch.equal(filled.mean[outside], known[outside]) and filled.hole is not None
+    assert not torch.equal(filled.mean, model.posterior(known, task="inpaint", request=REQUESTS["inpaint"]).mean)
+    assert (seen[0][0][outside] - known[outside]).abs().mean() > 0.1
+    assert model.posterior(known, task="uncrop", request=Request(pad=(0, 8, 0, 0))).mean.shape == (3, 40, 40)
+    with pytest.raises(ConfigError, match="not trained here"):
+        Generation().examples(Mixture())
 
 
 def test_the_network_must_fit_the_task() -> None:
@@ -275,6 +328,11 @@ def test_every_task_trains_by_its_configuration(kind: str, photographs, tmp_path
     assert model.posterior(torch.zeros(3, 32, 40), request=request).mean.shape[0] == 3
 
 
+def test_a_picture_is_enlarged_by_two_at_least() -> None:
+    with pytest.raises(ValidationError, match=r"scale\n.*greater than or equal to 2"):
+        SuperResolution(scale=1)
+
+
 def test_made_pictures_are_restored_with_what_made_them(restorer) -> None:
     """What an evaluation asks: the hole is where the degradation put it, an enlarged picture is not enlarged again."""
     clean = torch.rand(1, 3, 32, 40)
@@ -283,6 +341,9 @@ def test_made_pictures_are_restored_with_what_made_them(restorer) -> None:
     request = Inpainting().told(box, Random([5]), 32, 40, 0.5)
     assert torch.equal(torch.where(request.mask > 0.5, 0.5, clean), degraded)
     assert SuperResolution().told(named("bicubic-x4"), Random([0]), 32, 40, None).enlarged
+    for other in ("bicubic-x2", "blind-x2", "rain"):
+        with pytest.raises(ConfigError, match="enlarges pictures by 4, and"):
+            SuperResolution().told(named(other), Random([0]), 32, 40, None)
     assert Weather().told(named("rain"), Random([0]), 32, 40, None) == Request()
     with pytest.raises(ConfigError, match="makes none"):
         Inpainting().told(named("rain"), Random([0]), 32, 40, None)
