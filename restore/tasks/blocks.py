@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -53,39 +53,57 @@ def _phase(shade: Tensor) -> Tensor:
     return torch.where(lead.mean(1) > CLEAR * error, place, 0)
 
 
-@dataclass(frozen=True)
-class Aligned:
-    """A denoiser that is shown each picture with its blocks where a file has them, at multiples of 8.
+Margin = tuple[int, int, int, int]
+"""Pixels that are added left, right, above and below."""
 
-    A network that learned from files tells a block's edge by its place. What is missing above and to the left is
-    filled with the nearest pixels, and cut off the estimate. A batch whose pictures differ in this is denoised once
-    for each way, so that no picture depends on its neighbours.
+
+@dataclass
+class Aligned:
+    """A denoiser that is shown each picture as its file had it: in whole blocks that begin at multiples of 8.
+
+    A network that learned from files tells a block's edge by its place, in any orientation of the picture. What is
+    missing around is filled with the nearest pixels, as encoders do, and cut off the estimate. A batch whose pictures
+    differ in this is denoised once for each way, so that no picture depends on its neighbours.
 
     Attributes:
         denoiser: of whole pictures, of any size.
     """
 
     denoiser: Denoiser
+    _seen: Tensor | None = field(default=None, init=False, repr=False)
+    _ways: list[tuple[Margin, Tensor]] = field(default_factory=list, init=False, repr=False)
+    _way: list[int] = field(default_factory=list, init=False, repr=False)
 
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         """Return the estimate; see `Denoiser`."""
-        missing = -block_phase(condition.image) % BLOCK
-        ways, way = missing.unique(dim=0, return_inverse=True)
-        if len(ways) == 1:
-            return self._moved(x_t, level, condition, *ways[0].tolist())
-        found = [self._moved(x_t, level, condition, *rows_columns) for rows_columns in ways.tolist()]
+        if self._seen is not condition.image:  # a sampler shows the same picture at every step
+            self._look(condition.image)
+        found = [self._moved(x_t, level, condition, *way) for way in self._ways]
+        if len(found) == 1:
+            return found[0]
         return Estimate(
             *(
-                None if parts[0] is None else torch.stack([parts[k][i] for i, k in enumerate(way.tolist())])
+                None if parts[0] is None else torch.stack([parts[k][i] for i, k in enumerate(self._way)])
                 for parts in zip(*found, strict=True)
             )
         )
 
-    def _moved(self, x_t: Tensor, level: Level, condition: Condition, rows: int, columns: int) -> Estimate:
-        """Return the estimate of pictures that are shown with so many rows above and columns to the left more."""
-        if not rows and not columns:
+    def _look(self, image: Tensor) -> None:
+        """Find out what (B, C, H, W) pictures lack around them, and keep them with it."""
+        height, width = image.shape[-2:]
+        missing, way = (-block_phase(image) % BLOCK).unique(dim=0, return_inverse=True)
+        self._seen, self._ways, self._way = image, [], way.tolist()
+        for rows, columns in missing.tolist():
+            margin = (columns, -(width + columns) % BLOCK, rows, -(height + rows) % BLOCK)
+            self._ways.append((margin, F.pad(image, margin, mode="replicate") if any(margin) else image))
+
+    def _moved(self, x_t: Tensor, level: Level, condition: Condition, margin: Margin, image: Tensor) -> Estimate:
+        """Return the estimate of pictures that are shown as `image`, with a margin."""
+        if not any(margin):
             return self.denoiser(x_t, level, condition)
-        margin = (columns, 0, rows, 0)
-        image = F.pad(condition.image, margin, mode="replicate")
+        left, _, top, _ = margin
+        height, width = x_t.shape[-2:]
         estimate = self.denoiser(F.pad(x_t, margin, mode="replicate"), level, condition.map(image=image))
-        return Estimate(*(None if part is None else part[..., rows:, columns:] for part in estimate))
+        return Estimate(
+            *(None if part is None else part[..., top : top + height, left : left + width] for part in estimate)
+        )

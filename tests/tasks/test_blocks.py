@@ -10,6 +10,7 @@ from torch import Tensor
 
 from restore.contracts import Condition, Estimate, Level
 from restore.degradations.jpeg import compress
+from restore.ensemble import SelfEnsemble
 from restore.tasks.blocks import Aligned, block_phase
 
 LEVEL = Level(torch.tensor([5]), torch.tensor([0.2], dtype=torch.float64))
@@ -51,12 +52,37 @@ def test_each_picture_of_a_batch_is_shown_aligned_and_comes_back_as_alone(clean:
         return Estimate(F.avg_pool2d(x_t + condition.image, 9, 1, 4) * x_t.shape[-1], fraction=x_t)
 
     estimate = Aligned(blur)(x_t, LEVEL, Condition(image))
-    assert sorted(shapes) == [(3, 3, size, size), (3, 3, size + 3, size + 6), (3, 3, size + 5, size)]
+    assert sorted(shapes) == [(3, 3, size, size), (3, 3, size + 8, size), (3, 3, size + 8, size + 8)]
     assert estimate.fraction is not None and torch.equal(estimate.fraction, x_t)
     assert estimate.gradient is None
     for i in range(3):
         alone = Aligned(blur)(x_t[i : i + 1], LEVEL, Condition(image[i : i + 1]))
         torch.testing.assert_close(estimate.x0[i : i + 1], alone.x0)
+
+
+def test_mirrored_too_a_picture_is_shown_in_whole_blocks(clean: Tensor) -> None:
+    """Of a picture that is too small to tell by itself where its blocks lie, a mirrored one has them elsewhere."""
+    image = compress(clean, 20)[None, :, :90, :92] * 2 - 1
+    phases = []
+
+    def look(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+        steps = condition.image.mean(1).diff(dim=-1).abs().mean((0, 1))
+        phases.append(int(torch.stack([steps[k::8].mean() for k in range(8)]).argmax()))
+        return Estimate(condition.image)
+
+    context = lambda degraded: None  # noqa: E731
+    estimate = Aligned(SelfEnsemble(look, 2, context))(torch.zeros_like(image), LEVEL, Condition(image))
+    assert phases == [7, 7]  # between columns 7 and 8
+    torch.testing.assert_close(estimate.x0, image)
+
+
+def test_where_blocks_lie_is_found_once(clean: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, image = [], compress(clean, 20)[None, :, 3:] * 2 - 1
+    monkeypatch.setattr("restore.tasks.blocks.block_phase", lambda x: (looks.append(x), block_phase(x))[1])
+    aligned = Aligned(lambda x_t, level, condition: Estimate(condition.image))
+    for _ in range(3):
+        assert torch.equal(aligned(torch.zeros_like(image), LEVEL, Condition(image)).x0, image)
+    assert len(looks) == 1
 
 
 def test_a_file_as_it_is_costs_no_copy(clean: Tensor) -> None:
