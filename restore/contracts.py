@@ -35,7 +35,8 @@ class Condition(NamedTuple):
     Attributes:
         image: (B, C, H, W) in [-1, 1], the degraded picture.
         label: (B,) int64, which degradation (0 = unknown), or None for all unknown.
-        context: (B, 3, S, S) in [-1, 1], a thumbnail of the whole degraded picture, or None where there is none.
+        context: what every tile is shown of the whole degraded picture: a thumbnail (B, 3, S, S) in [-1, 1], or the
+            features (B, C, s, s) that a network with `encode` makes of it; None where there is nothing.
         box: (B, 4) in [0, 1]: top, left, bottom, right of `image` within the whole picture, or None for all of it.
     """
 

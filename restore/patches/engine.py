@@ -7,7 +7,6 @@ batch. Tiles of all pictures of a batch share the evaluations of the network.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from restore.contracts import Condition, Denoiser, Estimate, Level
+from restore.devices import is_out_of_memory
 from restore.errors import ConfigError
 from restore.patches.grid import Tile, grid
 from restore.patches.padding import reflect_crop
@@ -110,9 +110,12 @@ class Patched:
         while position < len(jobs):
             batch = take(jobs, position, self.capacity.batch(self.patches.batch, jobs[position][1].shape))
             estimate = None
-            # handled below, where the failed attempt's tensors are gone
-            with suppress(torch.OutOfMemoryError):
+            try:
                 estimate = self.denoiser(*transfer.there(*crop(batch, x_t, level, condition)))
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # not in the handler, which holds on to the tensors of the failed attempt
             if estimate is None:
                 self.capacity.exceeded(len(batch), batch[0][1].shape)
                 continue
@@ -136,7 +139,8 @@ def crop(batch: list[Job], x_t: Tensor, level: Level, condition: Condition) -> t
     def cut(image: Tensor) -> Tensor:
         return torch.stack([reflect_crop(image[i], tile.rows.seen, tile.columns.seen) for i, tile in batch])
 
-    place = torch.tensor([(i, *tile.box) for i, tile in batch], dtype=torch.float64).to(x_t.device)
+    place = torch.tensor([(i, *tile.box) for i, tile in batch], dtype=torch.float64)
+    place = place.to(x_t.device, non_blocking=True)  # or the host would wait until a GPU has done all before
     picture = place[:, 0].long()
     seen = condition.map(image=None).select(picture)  # type: ignore[arg-type]
     seen = seen.map(image=cut(condition.image), box=place[:, 1:].float())

@@ -74,11 +74,11 @@ class Tile:
 def padded(patches: Patches, length: int) -> int:
     """Return the length of an axis that the tiles cover: that of the picture, or more where it is below a tile.
 
-    Tiles of the anchored grid begin at multiples of what a network needs, the last one too, unless a stride is asked
-    for: its coarse levels then see the same squares where two tiles meet, and the blocks of a JPEG file where they
-    were seen in training.
+    Tiles of the anchored and the shifted grid begin at multiples of what a network needs, the last one too, unless a
+    stride is asked for: its coarse levels then see the same squares where two tiles meet, and the blocks of a JPEG
+    file where they were seen in training.
     """
-    if patches.grid == "whole" or (patches.grid == "anchored" and patches.stride is None):
+    if patches.grid == "whole" or (patches.grid in {"anchored", "shifted"} and patches.stride is None):
         length = math.ceil(length / patches.multiple) * patches.multiple
     return length if patches.grid == "whole" else max(length, patches.tile(length))
 
@@ -165,7 +165,7 @@ def evaluations(patches: Patches, height: int, width: int, halo: int | None = No
     A shifted grid has not the same number of tiles at every place; it is the most that it can have.
     """
     offsets = [
-        max(range(patches.period(length)), key=lambda o, n=length: len(patches.starts(padded(patches, n), o)))
+        max(patches.places(padded(patches, length)), key=lambda o, n=length: len(patches.starts(padded(patches, n), o)))
         for length in (height, width)
     ]
     shapes = Counter(tile.shape for tile in grid(patches, height, width, halo, (offsets[0], offsets[1])))

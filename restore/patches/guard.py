@@ -34,14 +34,27 @@ def shrink(x_t: Tensor, level: Level, size: tuple[int, int], seeds: tuple[int, .
     The average of k pixels has a k-th of their noise's variance; the rest is drawn anew, from the seed and the level.
     """
     small = F.adaptive_avg_pool2d(x_t, size)
-    kept = small.shape[-2] * small.shape[-1] / (x_t.shape[-2] * x_t.shape[-1])
-    missing = (1 - level.alpha_bar).clamp(min=0).sqrt() * math.sqrt(max(0.0, 1 - kept))
+    rows, columns = (averaged(*sides) for sides in zip(x_t.shape[-2:], size, strict=True))
+    renewed = (1 - 1 / (rows[:, None] * columns)).sqrt().to(x_t)
+    amounts = (1 - level.alpha_bar).clamp(min=0).sqrt().tolist()
     for i, (seed, t) in enumerate(zip(seeds or (0,) * len(x_t), level.t.tolist(), strict=True)):
         # a first word of its own keeps this stream apart from the sampler's noise and from shifted grids
         state = np.random.SeedSequence((1, seed, t)).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(state) >> 1)
-        small[i].add_(torch.randn(small.shape[1:], generator=generator).to(small), alpha=float(missing[i]))
+        small[i].addcmul_(torch.randn(small.shape[1:], generator=generator).to(small), renewed, value=amounts[i])
     return small
+
+
+def averaged(length: int, cells: int) -> Tensor:
+    """Return how many pixels each cell of `adaptive_avg_pool` is the average of along an axis, (cells,).
+
+    Where the lengths do not divide, cells overlap, and have more than their share.
+
+    >>> averaged(6, 4).tolist()
+    [2, 2, 2, 2]
+    """
+    index = torch.arange(cells)
+    return ((index + 1) * length + cells - 1) // cells - index * length // cells
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def reflect_crop(image: Tensor, rows: slice, columns: slice) -> Tensor:
     if rows.stop <= height:
         image = image[..., rows, :]
     else:
-        image = image.index_select(-2, reflect_index(height, rows.stop, rows.start).to(image.device))
+        image = image.index_select(-2, reflect_index(height, rows.stop, rows.start).to(image.device, non_blocking=True))
     if columns.stop <= width:
         return image[..., columns]
-    return image.index_select(-1, reflect_index(width, columns.stop, columns.start).to(image.device))
+    return image.index_select(-1, reflect_index(width, columns.stop, columns.start).to(image.device, non_blocking=True))

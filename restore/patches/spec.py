@@ -28,8 +28,8 @@ class Patches(Spec):
         size: side of a tile in pixels; pictures below it are one tile. For `whole`, the side of the part that one
             evaluation restores; the network sees its field of view more on each side.
         stride: pixels from one tile to the next; `size - overlap` where it is not given. `whole` has none.
-        overlap: pixels that neighbouring tiles share at least; the anchored grid rounds it up to a multiple of
-            `multiple` where a tile has room for that.
+        overlap: pixels that neighbouring tiles share at least; the anchored and the shifted grid round it up to a
+            multiple of `multiple` where a tile has room for that.
         batch: tiles per evaluation of the network.
         window: weights inside a tile before they are normalised to sum to one at every pixel.
         multiple: sides of a tile are multiples of this.
@@ -70,7 +70,7 @@ class Patches(Spec):
         32
         """
         rounded = math.ceil(self.overlap / self.multiple) * self.multiple
-        return rounded if self.grid == "anchored" and rounded < self.size else self.overlap
+        return rounded if self.grid in {"anchored", "shifted"} and rounded < self.size else self.overlap
 
     @property
     def step(self) -> int:
@@ -134,20 +134,21 @@ class Patches(Spec):
         """Return how many of the starts of a `weatherdiffusion` grid are the publication's: all but an anchored one."""
         return len(range(0, length - self.size + 1, self.step))
 
-    def period(self, length: int) -> int:
-        """Return the number of places that a shifted grid can be moved to along an axis of `length` pixels."""
+    def places(self, length: int) -> range:
+        """Return how far a shifted grid can be moved along an axis of `length` pixels: by multiples where it can."""
         tile = self.tile(length)
         if self.grid != "shifted" or tile >= length:
-            return 1
-        return self.stride or tile - min(self.shared, tile - 1)
+            return range(1)
+        stride = self.stride or tile - min(self.shared, tile - 1)
+        return range(0, stride, self.multiple if stride % self.multiple == 0 else 1)
 
     def offset(self, seed: int, t: int, height: int, width: int) -> tuple[int, int]:
         """Return how far the grid is moved at level `t`, (rows, columns).
 
         It follows from the arguments alone: no state, so that a step can be repeated, and batched with any other.
         """
-        periods = self.period(height), self.period(width)
-        if periods == (1, 1):
+        rows, columns = self.places(height), self.places(width)
+        if len(rows) == len(columns) == 1:
             return 0, 0
         draws = np.random.SeedSequence((seed, t)).generate_state(2)
-        return int(draws[0]) % periods[0], int(draws[1]) % periods[1]
+        return rows[int(draws[0]) % len(rows)], columns[int(draws[1]) % len(columns)]

@@ -190,19 +190,20 @@ def test_a_step_can_be_repeated_and_another_is_cut_elsewhere(network: NetworkDen
 class Small:
     """A denoiser on a device that has room for a few tiles."""
 
-    def __init__(self, room: int) -> None:
-        self.room, self.tried = room, []
+    def __init__(self, room: int, error: type[RuntimeError] = torch.OutOfMemoryError) -> None:
+        self.room, self.error, self.tried = room, error, []
 
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         self.tried.append(len(x_t))
         if len(x_t) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error("DefaultCPUAllocator: can't allocate memory")
         return pointwise(x_t, level, condition)
 
 
-def test_a_batch_that_does_not_fit_is_halved_once_and_for_all() -> None:
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+def test_a_batch_that_does_not_fit_is_halved_once_and_for_all(error: type[RuntimeError]) -> None:
     args = inputs(2, 40, 40)
-    small = Small(room=3)
+    small = Small(room=3, error=error)
     patched = Patched(small, Patches(size=8, overlap=0, multiple=8, batch=16))
     torch.testing.assert_close(patched(*args).x0, pointwise(*args).x0)
     assert small.tried[:4] == [16, 8, 4, 2] and sum(small.tried[3:]) == 50

@@ -65,8 +65,11 @@ def test_tiles_begin_where_coarse_pixels_begin(
     multiple: int, side: int, data: st.DataObject, fixed: bool, height: int, width: int
 ) -> None:
     overlap = data.draw(st.integers(0, multiple * (side - 1)))
-    patches = Patches(size=multiple * side, overlap=overlap, multiple=multiple, fixed=fixed)
-    starts = [span.seen.start for tile in grid(patches, height, width) for span in (tile.rows, tile.columns)]
+    cut = data.draw(st.sampled_from(["anchored", "shifted"]))
+    patches = Patches(grid=cut, size=multiple * side, overlap=overlap, multiple=multiple, fixed=fixed)
+    offset = patches.offset(data.draw(st.integers(0, 9)), 5, height, width)
+    tiles = grid(patches, height, width, offset=offset)
+    starts = [span.seen.start for tile in tiles for span in (tile.rows, tile.columns)]
     assert all(start % multiple == 0 for start in starts)
 
 
@@ -136,13 +139,13 @@ def test_every_place_of_a_seam_is_equally_likely() -> None:
     """Over all offsets, tiles begin at each inner pixel equally often: seams average out."""
     patches = Patches(grid="shifted", size=8, overlap=2, multiple=1)
     begins = torch.zeros(40)
-    for offset in range(patches.period(40)):
+    for offset in patches.places(40):
         begins[patches.starts(40, offset)] += 1
     assert begins[1:32].tolist() == [1.0] * 31
 
 
 def test_shifted_tiles_hardly_overlap() -> None:
-    patches = Patches(grid="shifted", size=64, overlap=8, fixed=True)
+    patches = Patches(grid="shifted", size=64, overlap=8, multiple=8, fixed=True)
     published = Patches(grid="weatherdiffusion", size=64, stride=16, overlap=0)
     assert sum(batches(published, 480, 720)) > 7 * sum(batches(patches, 480, 720))
 

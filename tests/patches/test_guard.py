@@ -62,9 +62,10 @@ def test_a_denoiser_without_drift_is_not_disturbed() -> None:
     torch.testing.assert_close(got, flat.image * 2)
 
 
-def test_the_coarse_look_is_at_the_same_noise_level() -> None:
+@pytest.mark.parametrize("side", [256, 100, 66])
+def test_the_coarse_look_is_at_the_same_noise_level(side: int) -> None:
     """Shrunken noise has its variance back, and is the same for the same seed and level."""
-    x_t = torch.randn(2, 3, 256, 256, generator=torch.Generator().manual_seed(1))
+    x_t = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
     level = Level(torch.tensor([9, 9]), torch.tensor([0.0, 0.0], dtype=torch.float64))
     small = shrink(x_t, level, (64, 64), (1, 2))
     assert small.shape == (2, 3, 64, 64)
