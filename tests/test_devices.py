@@ -27,6 +27,14 @@ def test_devices_by_name() -> None:
             pick_device("cuda")
 
 
+def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("cuda:1").index == 1
+    with pytest.raises(ConfigError, match="no device 'cuda:2' here: the last is cuda:1"):
+        pick_device("cuda:2")
+
+
 def test_on_the_cpu_pictures_stay_where_the_network_is() -> None:
     assert placed("cpu") == CPU
     assert home_of(torch.empty(1, 3, 10**6, 10**6, device="meta"), CPU) == CPU

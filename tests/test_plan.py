@@ -197,6 +197,16 @@ def test_a_calibration_knows_what_it_has_timed(restorer: Restorer) -> None:
     assert speed.seconds(work, (2, 32, 48)) == seconds
 
 
+def test_a_calibration_keeps_to_the_memory_of_the_plan(restorer: Restorer) -> None:
+    from restore.plan import calibrate
+    from restore.plan.memory import in_use
+
+    shape = (4, 128, 128)
+    most = in_use(torch.device("cpu")) + cost(restorer.recipe, *shape).bytes // 2
+    assert shape not in calibrate(restorer, [shape], seconds=5, memory=most).calls
+    assert shape in calibrate(restorer, [shape], seconds=5).calls
+
+
 @settings(deadline=None)
 @given(st.floats(1e8, 1e12), st.floats(1e8, 1e12))
 def test_more_work_takes_no_less_time(a: float, b: float) -> None:

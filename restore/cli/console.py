@@ -16,14 +16,17 @@ from restore.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from restore.restorer import Restorer
 
-__all__ = ["bar", "model_for", "open_model", "print_json", "table"]
+__all__ = ["MOST_SEED", "bar", "model_for", "open_model", "print_json", "table"]
 
 
-_NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]\d+)?|[+-]?inf|nan|-")
+MOST_SEED = 2**63 - 1
+"""The largest number that PyTorch's and NumPy's generators both take."""
+
+_NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]\d+)?( x \d+| %)?|\[.*\]|[+-]?inf|nan|-|")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return an aligned plain-text table; numbers are set flush right.
+    """Return an aligned plain-text table; numbers and intervals are set flush right.
 
     >>> print(table(["name", "dB"], [["a", 1.5], ["long", 12.25]]))
     name     dB
@@ -132,6 +135,7 @@ def open_model(
     """
     import torch
 
+    from restore.diffusion.schedule.spacing import section_count
     from restore.ensemble import check_orientations
     from restore.patches import Patches
     from restore.restorer import Restorer
@@ -150,12 +154,18 @@ def open_model(
         kind, *changes = (part.strip() for part in sampler.split(","))
         own = restorer.recipe.sampler
         kept = own.model_dump() if own.kind == kind else {"steps": own.steps}
+        if any(change.startswith("spacing=") and section_count(change[8:]) for change in changes):
+            kept.pop("steps")  # sections say themselves how many
         chosen = parse(SamplerSpec, apply_overrides({**kept, "kind": kind}, changes), "--sampler")
         restorer.recipe = restorer.recipe.model_copy(update={"sampler": chosen})
     changes = {key: value for key, value in (patches or {}).items() if value is not None}
     if changes:
         document = {**restorer.recipe.patches.model_dump(), **changes}
-        if "size" in changes and "overlap" not in changes:
+        if "overlap" in changes:
+            if document["grid"] == "whole":
+                raise ConfigError("the parts of the whole grid do not overlap: leave --overlap out, or --grid whole")
+            document["stride"] = None  # else it would say alone how far tiles are apart
+        elif "size" in changes:
             document["overlap"] = restorer.recipe.patches.overlap_of(changes["size"])
         restorer.patches = parse(Patches, document, "--patch, --overlap, --grid")
     return restorer

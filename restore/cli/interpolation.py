@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from restore.cli.console import bar, open_model
+from restore.cli.console import MOST_SEED, bar, open_model
 from restore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from restore.images import Picture
 
 __all__ = ["interpolate"]
 
@@ -25,13 +29,13 @@ def interpolate(
     start: Annotated[float, typer.Option(help="For diffusion: how far up the noise goes, above 0 to 1.")] = 0.5,
     model: Annotated[str, typer.Option("--model", "-m", help="A name or a checkpoint file.")] = "weather",
     task: Annotated[str | None, typer.Option("--task", "-t", help="One of the model's tasks. [its first]")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same frames.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="The same seed gives the same frames.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
 ) -> None:
     """Make the pictures between two pictures.
 
-    They are found by way of the noise that each would come from.
+    They are found by way of the noise that each would come from. Frames of a folder are written as they are made.
 
     Examples:
 
@@ -54,6 +58,7 @@ def interpolate(
     images.refuse_inputs(targets, [a, b])
     first, last = images.read(a), images.read(b)
     restorer = open_model(model, device, dtype)
+    kind = _kind_of(first, last)
     made = []
     with bar(frames, "interpolating", "frame") as progress:
         pictures = between(
@@ -67,9 +72,18 @@ def interpolate(
             task=task,
             seed=seed,
         )
-        for pixels in pictures:
-            made.append(pixels.cpu())
+        for index, pixels in enumerate(pictures):
+            if strip:
+                made.append(pixels.cpu())
+            else:
+                images.write(kind.with_pixels(pixels), targets[index], overwrite=True)
             progress.update(1)
-    for path, pixels in zip(targets, [torch.cat(made, dim=-1)] if strip else made, strict=True):
-        images.write(images.Picture(pixels), path, overwrite=True)
+    if strip:
+        images.write(kind.with_pixels(torch.cat(made, dim=-1)), output, overwrite=True)
     typer.echo(f"wrote {frames} frames to {output}")
+
+
+def _kind_of(first: Picture, last: Picture) -> Picture:
+    """Return the first picture as the frames are to be: opaque, gray if the last one is so too, of a shared profile."""
+    icc = first.metadata.icc if first.metadata.icc == last.metadata.icc else None
+    return replace(first, gray=first.gray and last.gray, alpha=None, metadata=replace(first.metadata, icc=icc))

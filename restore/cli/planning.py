@@ -67,7 +67,7 @@ def plan(
     # where pixels are lost changes nothing in what it costs
     asked.check(replace(request, mask=torch.ones(1, 1, 1)) if "mask" in asked.needs else request)
     height, width = asked.size(given.height, given.width, request)
-    speed = calibrated(restorer, height, width)
+    speed = calibrated(restorer, height, width, most)
     plans = survey(restorer, height, width, steps=steps, samples=samples, memory=most, speed=speed)
     chosen = choose(restorer, height, width, seconds, most, steps=steps, samples=samples, speed=speed)
     if as_json:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from restore.cli.console import bar, model_for, open_model, print_json, table
+from restore.cli.console import MOST_SEED, bar, model_for, open_model, print_json, table
 from restore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,6 +31,19 @@ Task = Annotated[
         "raindrop or weather (told nothing); inpaint, upscale, colorize, uncrop or jpeg, with a model for it. "
         "[auto; with --model its first]",
     ),
+]
+SamplerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sampler",
+        metavar="KIND[,KEY=VALUE...]",
+        help="ddim, dpm_solver, ancestral, langevin or consistency, and settings: ddim,eta=0.5,start=600. "
+        "[the model's]",
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Settings stored with a model: `published` makes a converted checkpoint work as its authors do."),
 ]
 Steps = Annotated[
     int | None,
@@ -81,7 +95,7 @@ def run(
             "--uncertainty", help="Also write NAME.uncertainty.png, bright where samples differ (needs --samples 2)."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same picture.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="The same seed gives the same picture.")] = 0,
     device: Device = "auto",
     dtype: Dtype = "auto",
     patch: Patch = None,
@@ -105,23 +119,11 @@ def run(
         str | None, typer.Option(help="The time that a picture may take: 10s, 2m; takes fewer steps and less overlap.")
     ] = None,
     memory: Annotated[str | None, typer.Option(help="The memory that it may need: 2GB; picks the tiles.")] = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND[,KEY=VALUE...]",
-            help="ddim, dpm_solver, ancestral, langevin or consistency, and settings: ddim,eta=0.5,start=600. "
-            "[the model's]",
-        ),
-    ] = None,
+    sampler: SamplerOption = None,
     guidance: Annotated[
         float, typer.Option(help="Scale of classifier-free guidance, for models trained with dropped conditions.")
     ] = 1.0,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="Settings stored with a model: `published` makes a converted checkpoint work as its authors do."
-        ),
-    ] = None,
+    preset: Preset = None,
     model_config: Annotated[
         Path | None, typer.Option(help="For a published checkpoint: its authors' config, YAML or JSON.")
     ] = None,
@@ -201,9 +203,12 @@ def run(
         config=model_config,
         settings=settings or (),
     )
-    # an unknown task or an impossible number of steps is told before any work, not once a picture
+    if sampler is not None and "steps=" in sampler and steps is None:
+        options = replace(options, steps=restorer.recipe.sampler.steps)  # asked for, so that no other number is taken
+    # an unknown task, impossible steps, guidance without its kind of model: told before any work, not once a picture
     restorer.task(task).check(options.request())
-    restorer.sampler(steps, samples)
+    restorer.sampler(options.steps, samples)
+    restorer.denoiser()
     if budget is not None or memory is not None:
         restorer = _kept_within(restorer, jobs, options, budget, memory)
     restorer = restorer.compiled() if compiled else restorer
@@ -245,7 +250,7 @@ def _kept_within(
         samples=options.samples,
         # beside the picture that is restored, the next one and the result before are held
         beside=2 if len(jobs) > 1 and height * width <= LARGE else 0,
-        speed=calibrated(restorer, height, width),
+        speed=calibrated(restorer, height, width, most_memory),
     )
     short = "" if plan.fits else "; nothing faster is at hand, it will take longer than asked"
     typer.echo(
@@ -275,14 +280,21 @@ def _restore(restorer: Restorer, jobs: list[Job], options: Options, outcomes: li
     """Append the outcomes as they come, with a bar over the tiles of all pictures, and a line for each picture."""
     from restore.bulk import restore_files
 
-    begun = 0
+    begun = due = 0
     with bar(0, "restoring", "tile") as progress:
 
         def begin(job: Job, tiles: int) -> None:
-            nonlocal begun
+            nonlocal begun, due
             begun += 1
-            progress.total += tiles
+            # a clean picture takes no tiles, and one whose blocks are aligned may take more than it looks
+            progress.total += tiles - due
+            due = tiles
             progress.set_postfix_str(f"{begun}/{len(jobs)} {job.source.name}"[:40])
+
+        def step(tiles: int) -> None:
+            nonlocal due
+            due -= tiles
+            progress.update(tiles)
 
         def done(outcome: Outcome) -> None:
             outcomes.append(outcome)
@@ -291,7 +303,7 @@ def _restore(restorer: Restorer, jobs: list[Job], options: Options, outcomes: li
                 progress.write(line, file=stream)
                 stream.flush()
 
-        with closing(restore_files(restorer, jobs, options, begin, progress.update, done)) as work:
+        with closing(restore_files(restorer, jobs, options, begin, step, done)) as work:
             for _ in work:
                 pass
 
@@ -337,7 +349,7 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")] = Path("demo"),
     model: Model = "weather",
     steps: Steps = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other weather.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Another seed, other weather.")] = 0,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> None:

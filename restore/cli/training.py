@@ -18,8 +18,9 @@ def train(
     config: Annotated[
         str,
         typer.Argument(
-            help="A YAML file, or the name of a config that ships: weather, detector, upscale_x2, upscale_x4, inpaint, "
-            "jpeg, colorize, uncrop, weatherdiff64."
+            help="A YAML file, or the name of a config that ships: weather_first, weather_second, weather_third and "
+            "weather, which go on from each other, detector, upscale_x2, upscale_x4, inpaint, jpeg, colorize, uncrop, "
+            "weatherdiff64."
         ),
     ],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it.")] = None,
@@ -38,13 +39,14 @@ def train(
 
     Examples:
 
-      restore train weather 'data.folders=[photographs/]' output=runs/weather
+      restore train weather_first 'data.folders=[photographs/]' output=runs/weather
 
-      restore train weather data='{kind: pairs, input: rainy/, target: clean/, label: rain}' output=runs/mine
+      restore train weather_first 'data.folders=[photographs/]' output=runs/weather --resume
 
-      restore train weather data='{kind: card, card: rain100l, root: data/Rain100L}' output=runs/rain
+      restore train weather 'data={kind: pairs, input: rainy/, target: clean/, label: rain}' output=runs/mine
+      start_from=weather optimizer.rate=2e-4
 
-      restore train weather 'data.folders=[photographs/]' output=runs/weather --resume
+      restore train weather 'data={kind: card, card: rain100l, root: data/Rain100L}' output=runs/rain start_from=weather
     """
     from restore.config import load_train_config
     from restore.train import Trainer

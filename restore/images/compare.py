@@ -21,7 +21,7 @@ INK = (32, 32, 32)
 def side_by_side(pictures: Sequence[Picture], labels: Sequence[str]) -> Image.Image:
     """Return an 8-bit RGB image of the pictures from left to right, at their own sizes, each under its label.
 
-    Alpha is laid over white; the profile is kept when all pictures share it.
+    Alpha is laid over white; the profile is kept when all pictures share it and none is gray.
 
     Raises:
         ArrayError: no pictures, or not as many labels as pictures.
@@ -43,7 +43,8 @@ def side_by_side(pictures: Sequence[Picture], labels: Sequence[str]) -> Image.Im
         pen.text((left, GAP // 2), label, INK, font)
         canvas.paste(Image.fromarray(array), (left, caption))
         left += width + GAP
-    profiles = {picture.metadata.icc for picture in pictures}
+    # the profile of a gray picture knows no colours
+    profiles = {None if picture.gray else picture.metadata.icc for picture in pictures}
     if len(profiles) == 1 and None not in profiles:
         canvas.info["icc_profile"] = profiles.pop()
     return canvas

@@ -117,7 +117,8 @@ class TensorForm(Form):
             values = torch.cat([values, alpha[None]])
         if not self.dtype.is_floating_point:
             values = values.mul_(torch.iinfo(self.dtype).max).round_()
-        return values.to(self.dtype) if self.channels else values[0].to(self.dtype)
+        # what came in gray without an axis of channels has one if it comes back in colour
+        return (values if self.channels or len(values) > 1 else values[0]).to(self.dtype)
 
 
 def from_any(image: Any, *, max_pixels: int = MAX_PIXELS) -> tuple[list[Picture], Form]:

@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from restore.errors import ImageError
@@ -99,6 +100,11 @@ def namesake(given: Path, source: Path) -> Path | None:
 
 
 def namesakes(folder: Path) -> dict[str, Path]:
-    """Return what `namesake` finds in a folder, for all names at once."""
+    """Return what `namesake` finds in a folder, for all names at once; it is listed again only if it has changed."""
+    return _namesakes(folder, folder.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _namesakes(folder: Path, changed: int) -> dict[str, Path]:
     files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     return {path.stem: path for path in sorted(files, reverse=True)}

@@ -145,7 +145,7 @@ def survey(
         if 64 % restorer.recipe.network.multiple == 0 and restorer.schedule.T >= 25:
             published = PUBLISHED.model_copy(update={"multiple": own.multiple, "context": own.context})
             ways["published, r = 16"] = published, DDIM(steps=25)
-    speed = speed or calibrated(restorer, height, width)
+    speed = speed or calibrated(restorer, height, width, memory)
     plans = {name: predict(restorer, *way, height, width, speed, samples=samples) for name, way in ways.items()}
     return {name: replace(plan, fits=memory is None or plan.memory <= memory) for name, plan in plans.items()}
 
@@ -183,7 +183,7 @@ def choose(
         ConfigError: the memory does not suffice, however the picture is cut.
     """
     ways = list(cuts(restorer.patches or restorer.recipe.patches))
-    speed = speed or calibrated(restorer, height, width)
+    speed = speed or calibrated(restorer, height, width, memory)
     samplers = [restorer.sampler(steps, samples)]
     if budget is not None and steps is None:
         samplers += fewer(restorer, samples)
@@ -266,13 +266,19 @@ def _sampler(restorer: Restorer, steps: int) -> SamplerSpec:
         ConfigError: the schedule, or the spacing, has no so many steps.
     """
     own = restorer.sampler(steps)
-    own.levels(restorer.schedule)
     if isinstance(own, DDIM) and own.eta == 0 and steps > 1 and own.start is None:
         return DPMSolver(steps=steps, spacing=own.spacing)
     return own
 
 
-def calibrated(restorer: Restorer, height: int, width: int) -> Speed:
-    """Return how fast this machine is, with the evaluations timed that a picture of this size is likely to take."""
+def calibrated(restorer: Restorer, height: int, width: int, memory: int | None = None) -> Speed:
+    """Return how fast this machine is, with the evaluations timed that a picture of this size is likely to take.
+
+    Args:
+        restorer: the model.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        memory: the most bytes that may be needed, while it is timed, too; None for no limit.
+    """
     own = restorer.patches or restorer.recipe.patches
-    return calibrate(restorer, list(shapes(restorer, own, height, width))[:2])
+    return calibrate(restorer, list(shapes(restorer, own, height, width))[:2], memory=memory)

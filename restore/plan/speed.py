@@ -15,6 +15,7 @@ from restore.contracts import Condition, Estimate, Level
 from restore.diffusion.denoiser import Clipped
 from restore.patches import Patches, in_patches
 from restore.plan.cost import cost
+from restore.plan.memory import in_use
 from restore.restorer import Restorer
 from restore.sampling import DDIM, SeededNoise
 
@@ -53,21 +54,28 @@ class Speed:
         return float(flop / np.exp(np.interp(np.log(flop), np.log([work for work, _ in known]), rates)))
 
 
-def calibrate(restorer: Restorer, shapes: Iterable[Shape] = (), seconds: float = 2.0) -> Speed:
+def calibrate(
+    restorer: Restorer, shapes: Iterable[Shape] = (), seconds: float = 2.0, memory: int | None = None
+) -> Speed:
     """Return how fast this machine is with a model, after timing it for about `seconds`.
 
     Args:
         restorer: the model, on the device where it will run.
         shapes: evaluations that matter most, timed as they are if the time suffices.
         seconds: how long to time; the first evaluation alone may take longer.
+        memory: the most bytes that may be needed; what needs more is told from smaller evaluations. None for no limit.
     """
     speed = Speed(pixel=_outside(restorer))
     usual = probes_for(restorer)
     probes = [*shapes, *usual]
-    work = {shape: cost(restorer.recipe, *shape, restorer.dtype).flop for shape in probes}
+    costs = {shape: cost(restorer.recipe, *shape, restorer.dtype) for shape in probes}
+    work = {shape: found.flop for shape, found in costs.items()}
+    room = None if memory is None else memory - in_use(torch.device(restorer.device))
     end = time.perf_counter() + seconds
     # the smallest comes first: it tells whether there is time for the others
     for shape in sorted(work, key=lambda shape: (shape != usual[0], probes.index(shape))):
+        if speed.calls and room is not None and costs[shape].bytes > room:
+            continue
         left = end - time.perf_counter()
         # an evaluation is made twice at least, the first one prepares what the others re-use; but larger ones, which
         # matter most, have more operations a second than the known smaller ones let expect

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restore.errors import ArrayError
+from restore.errors import ArrayError, ConfigError
 
 __all__ = ["Noise", "RecordedNoise", "SeededNoise", "seed_of"]
 
@@ -30,6 +30,13 @@ class SeededNoise:
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
+        """Take one seed per picture.
+
+        Raises:
+            ConfigError: a seed is below 0, or does not fit into 63 bits.
+        """
+        if wrong := [seed for seed in seeds if not 0 <= seed < 2**63]:
+            raise ConfigError(f"a seed is a whole number from 0 to {2**63 - 1}, not {wrong[0]}")
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def draw(self, like: Tensor) -> Tensor:

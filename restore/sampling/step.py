@@ -50,6 +50,8 @@ class Sampler(Spec):
     @model_validator(mode="before")
     @classmethod
     def _count_sections(cls, document: Any) -> Any:
+        if isinstance(document, dict) and type(document.get("spacing")) is int:
+            document = {**document, "spacing": str(document["spacing"])}  # one section, as YAML reads it
         if isinstance(document, dict) and isinstance(document.get("spacing"), str):
             sections = section_count(document["spacing"])
             if sections and document.get("steps", sections) not in (None, sections):

@@ -47,5 +47,6 @@ class Colorization(PlainTask):
         return (given + colour * room.amin(1, keepdim=True).clamp(0, 1)).clamp(-1, 1)
 
     def finish(self, picture: Picture, pixels: Tensor, request: Request) -> Picture:
-        """Return the result as a colour picture, whatever was given."""
-        return replace(picture.with_pixels(pixels), gray=False, mode="RGB")
+        """Return the result as a colour picture, whatever was given; no colours follow the profile of a gray one."""
+        metadata = replace(picture.metadata, icc=None) if picture.gray else picture.metadata
+        return replace(picture.with_pixels(pixels), gray=False, mode="RGB", metadata=metadata)

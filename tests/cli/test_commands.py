@@ -7,10 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
+
+from restore import images
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 PUBLISHED = GOLDEN / "weatherdiffusion" / "ckpts" / "RainDrop_ddpm.pth.tar"
@@ -44,8 +48,10 @@ def test_errors_of_the_disk_are_one_line(cli, photo: Path, tmp_path: Path) -> No
     ran = cli("data", "manifest", tmp_path, "-o", tmp_path / "file" / "sums.txt")
     (line,) = ran.err.strip().splitlines()
     assert ran.code == 1 and line.startswith(f"error: {tmp_path}/file")
+    (tmp_path / "photographs").mkdir()
+    photo.rename(tmp_path / "photographs" / photo.name)
     (tmp_path / "plain").write_text("")
-    ran = cli("data", "synthesize", tmp_path, tmp_path / "plain", "--degradation", "rain")
+    ran = cli("data", "synthesize", tmp_path / "photographs", tmp_path / "plain", "--degradation", "rain")
     assert ran.code == 1 and ran.err.startswith("error: ") and len(ran.err.strip().splitlines()) == 1
 
 
@@ -63,7 +69,8 @@ def test_a_run_keeps_to_its_budget(cli, photo: Path, tiny_model: Path) -> None:
 @pytest.mark.parametrize("grid", ["shifted", "whole"])
 def test_other_grids(cli, photo: Path, tiny_model: Path, grid: str) -> None:
     out = photo.with_name("out.png")
-    assert cli("run", photo, "-o", out, "-m", tiny_model, "--grid", grid, "--overlap", 8).code == 0
+    overlap = ["--overlap", 8] if grid == "shifted" else []
+    assert cli("run", photo, "-o", out, "-m", tiny_model, "--grid", grid, *overlap).code == 0
     with Image.open(out) as image:
         assert image.size == (128, 96)
 
@@ -85,6 +92,44 @@ def test_interpolation_makes_a_strip_or_a_folder(cli, photographs: Path, tiny_mo
     ran = cli("interpolate", *ends, "-o", tmp_path / "f", "-m", tiny_model, "--frames", 2, "--method", "diffusion")
     assert ran.code == 0 and len(list((tmp_path / "f").iterdir())) == 2
     assert cli("interpolate", *ends, "-o", strip, "-m", tiny_model, "--method", "magic").code == 2
+
+
+def test_frames_are_written_as_they_are_made(
+    cli, photographs: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from restore import interpolate as module
+
+    folder, seen, real = tmp_path / "f", [], module.interpolate
+
+    def watched(*args: object, **options: object) -> Iterator[object]:
+        for frame in real(*args, **options):
+            seen.append(len(list(folder.glob("*.png"))))
+            yield frame
+
+    monkeypatch.setattr(module, "interpolate", watched)
+    ends = photographs / "coffee.png", photographs / "rocket.png"
+    assert cli("interpolate", *ends, "-o", folder, "-m", tiny_model, "--frames", 3, "--steps", 2).code == 0
+    assert seen == [0, 1, 2]
+
+
+def test_frames_are_of_the_kind_of_both_ends(cli, photographs: Path, tiny_model: Path, tmp_path: Path) -> None:
+    sound = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = sound[:16] + b"GRAY" + sound[20:]
+    for name in ("coffee", "rocket"):
+        picture = images.read(photographs / f"{name}.png")
+        gray = replace(picture, gray=True, depth=16, source=None, metadata=images.Metadata(icc=profile))
+        gray.save(tmp_path / f"{name}.png")
+    first, last = tmp_path / "coffee.png", tmp_path / "rocket.png"
+    common = ["-m", tiny_model, "--frames", 2, "--steps", 2, "-o"]
+    for end, place, gray, icc in (
+        (last, "same/0001.png", True, profile),
+        (last, "strip.png", True, profile),
+        (photographs / "rocket.png", "mixed/0001.png", False, None),
+    ):
+        output = tmp_path / place
+        assert cli("interpolate", first, end, *common, output.parent if "/" in place else output).code == 0
+        made = images.read(output)
+        assert (made.gray, made.depth, made.metadata.icc) == (gray, 16, icc)
 
 
 def test_what_was_given_is_never_written_over(cli, photographs: Path, tiny_model: Path, tmp_path: Path) -> None:

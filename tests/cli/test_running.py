@@ -129,6 +129,8 @@ def test_names_and_folders_are_kept(cli, photographs: Path, tiny_model: Path, tm
         (("--uncertainty",), 2, "--samples 2 or more"),
         (("--patch", "50"), 2, "multiple of 4"),
         (("--overlap", "64"), 2, "overlap must be below"),
+        (("--overlap", "8", "--grid", "whole"), 2, "leave --overlap out"),
+        (("--samples", "2", "--sampler", "ddim,steps=1"), 2, "2 samples need 2 steps or more"),
         (("--invert-mask",), 2, "pass --mask, too"),
         (("--self-ensemble", "3"), 2, "takes 1, 2, 4, 8 orientations, not 3"),
     ],
@@ -141,10 +143,31 @@ def test_bad_options_are_one_line(cli, photo: Path, tiny_model: Path, arguments,
     assert not photo.with_name("out.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--sampler", "ddim,steps=5000"), "between 1 and 1000, not 5000"),
+        (("--guidance", "3"), "guidance"),
+        (("--sampler", "ddim,spacing=50", "--steps", "10"), "visits 50 levels, not 10"),
+    ],
+)
+def test_what_can_never_work_is_told_before_any_picture(
+    cli, photographs: Path, tiny_model: Path, tmp_path: Path, arguments, message: str
+) -> None:
+    ran = cli("run", photographs, "-o", tmp_path / "out", "-m", tiny_model, *arguments)
+    assert ran.code == 2 and message in ran.err
+    assert len(ran.err.strip().splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("model", ["wether", "no/such.safetensors"])
 def test_an_unknown_model_is_named(cli, photo: Path, model: str) -> None:
     ran = cli("run", photo, "-o", photo.with_name("out.png"), "-m", model)
     assert ran.code == 2 and model in ran.err
+
+
+def test_a_seed_too_large_for_the_generators_is_refused(cli, photo: Path, tiny_model: Path) -> None:
+    ran = cli("run", photo, "-o", photo.with_name("out.png"), "-m", tiny_model, "--seed", 2**63)
+    assert ran.code == 2 and "'--seed'" in ran.err
 
 
 def test_no_input(cli, tiny_model: Path, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from restore.errors import ArrayError
-from restore.images import side_by_side, to_picture
+from restore.images import Metadata, side_by_side, to_picture
 
 
 def test_the_pictures_stand_side_by_side_at_their_own_size() -> None:
@@ -28,6 +30,15 @@ def test_tiny_pictures_with_alpha_and_long_labels() -> None:
     canvas = np.asarray(side_by_side([to_picture(clear)], ["a label wider than the picture"]))
     assert canvas[-1, 0].tolist() == [255, 255, 255]
     assert canvas.shape[1] > 50
+
+
+def test_a_shared_profile_is_kept_unless_it_is_one_of_grays() -> None:
+    colour, gray = (
+        replace(to_picture(np.zeros(shape, np.uint8)), metadata=Metadata(icc=b"profile"))
+        for shape in ((3, 4, 3), (3, 4))
+    )
+    assert side_by_side([colour, colour], ["a", "b"]).info["icc_profile"] == b"profile"
+    assert "icc_profile" not in side_by_side([gray, gray], ["a", "b"]).info
 
 
 def test_each_picture_needs_a_label() -> None:

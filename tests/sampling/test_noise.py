@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from restore.errors import ArrayError
+from restore.errors import ArrayError, ConfigError
 from restore.sampling import RecordedNoise, SeededNoise
 
 
@@ -35,3 +35,9 @@ def test_recorded_noise_comes_in_order_and_ends() -> None:
         noise.draw(like)
     with pytest.raises(ArrayError, match="no draw is left"):
         noise.draw(like)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+    with pytest.raises(ConfigError, match=f"not {seed}"):
+        SeededNoise([0, seed])
