@@ -145,7 +145,7 @@ def synthesize(
 
     Args:
         clean: folder of clean photographs.
-        output: a new or empty folder.
+        output: a new or empty folder, not inside `clean`.
         degradation: its name, as in `restore.degradations.names.KNOWN`.
         seed: the same seed makes the same pairs, whatever else is in the folder.
         severity: 0 to 1; None draws one for each picture, or is the full one where nothing is random.
@@ -154,7 +154,8 @@ def synthesize(
         invert_mask: what is lost is dark in the masks, and not bright.
 
     Raises:
-        ConfigError: an unknown degradation, a severity out of range, or an output folder that holds something.
+        ConfigError: an unknown degradation, a severity out of range, or an output folder that holds something or lies
+            in `clean`.
     """
     spec = degradation_named(degradation, depth, mask, invert_mask)
     if mask is not None:
@@ -163,6 +164,8 @@ def synthesize(
         raise ConfigError(f"severity must be between 0 and 1, not {severity}")
     if isinstance(spec, Resolution) and severity not in (None, 1):
         raise ConfigError(f"{degradation} makes files that are {spec.scale} times smaller, whatever the severity")
+    if output.resolve().is_relative_to(clean.resolve()):
+        raise ConfigError(f"{output} lies in {clean}, where the next run would degrade it again: choose another folder")
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{output} is not empty: synthesized pairs go to a new folder")
     pictures = []
@@ -171,9 +174,7 @@ def synthesize(
         own = picture_seed(seed, name)
         try:
             files = _depth_of(depth, path), _mask_of(mask, path), invert_mask
-            made = _pair(path, degradation_named(degradation, *files), own, severity)
-            for folder, picture in made.items():
-                images.write(picture, output / folder / name)
+            _write(_pair(path, degradation_named(degradation, *files), own, severity), output, name)
         except RestoreError as error:
             yield Synthesized(name, own, str(error))
             continue
@@ -212,6 +213,23 @@ def _pair(path: Path, spec: Degradation, seed: int, severity: float | None) -> d
         small = spec.small(bright[None], Random([seed]), severity)[0]
     low = images.Picture(small.mul(2).sub(1), gray=gray and plain)
     return {"input": low, "target": images.Picture(pixels, gray=gray)}
+
+
+def _write(made: dict[str, images.Picture], output: Path, name: str) -> None:
+    """Write the pictures of a pair to their folders; where one of them cannot be written, none is left there.
+
+    Raises:
+        ImageError: a picture cannot be written, or one of that name is there.
+    """
+    written: list[Path] = []
+    try:
+        for folder, picture in made.items():
+            images.write(picture, output / folder / name)
+            written.append(output / folder / name)
+    except RestoreError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _depth_of(depth: Path | None, path: Path) -> Path | None:

@@ -100,11 +100,27 @@ def test_a_damaged_picture_is_told_and_does_not_stop_the_others(photographs: Pat
     assert len(list((tmp_path / "out" / "input").iterdir())) == 4
 
 
+def test_a_pair_that_cannot_be_written_leaves_nothing(photographs: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    (source / "a").mkdir(parents=True)
+    for name in ("a/b.png", "a_b.png", "c.png"):
+        shutil.copy(photographs / "rocket.png", source / name)
+    pairs = synthesize(source, out, "mask-box")
+    assert not next(pairs).error
+    (out / "target" / "c.png").write_bytes(b"mine")
+    same, blocked = pairs
+    assert same.name == "a_b.png" and blocked.name == "c.png" and "exists already" in same.error + blocked.error
+    found = {str(path.relative_to(out)) for path in out.rglob("*.png")}
+    assert found == {"input/a_b.png", "target/a_b.png", "mask/a_b.png", "target/c.png"}
+    assert (out / "target" / "c.png").read_bytes() == b"mine"
+
+
 def test_what_is_refused(photographs: Path, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     for arguments, message in (
         ({"output": tmp_path / "full"}, "not empty"),
+        ({"output": photographs / "new"}, "lies in .*: choose another folder"),
         ({"severity": 1.2}, "between 0 and 1"),
         ({"degradation": "fog"}, "unknown degradation"),
         ({"degradation": "snow", "depth": tmp_path}, "only haze"),

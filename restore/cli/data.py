@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from restore.cli.console import bar, print_json, table
+from restore.cli.console import MOST_SEED, bar, print_json, table
 from restore.errors import ConfigError
 
 __all__ = ["app"]
@@ -93,7 +93,9 @@ def preview(
     depth: Depth = None,
     mask: Mask = None,
     invert_mask: InvertMask = False,
-    seed: Annotated[int | None, typer.Option(min=0, help="The same seed shows the same weather. [0]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MOST_SEED, help="The same seed shows the same weather. [0]")
+    ] = None,
 ) -> None:
     """Write a contact sheet.
 
@@ -140,14 +142,15 @@ def synthesize(
     output: Annotated[
         Path,
         typer.Argument(
-            metavar="OUT_DIR", help="New or empty folder; gets input/, target/, manifest.json, of holes mask/ too."
+            metavar="OUT_DIR",
+            help="New or empty folder, not in CLEAN_DIR; gets input/, target/, manifest.json, of holes mask/ too.",
         ),
     ],
     degradation: Annotated[
         str,
         typer.Option(help="rain, snow, haze, raindrop, bicubic-x4, jpeg-q10, mask-box, ...; a wrong one lists all."),
     ],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="The same seed makes the same pairs.")] = 0,
     severity: Annotated[float | None, typer.Option(help="0 to 1; by default each picture draws its own.")] = None,
     depth: Depth = None,
     mask: Mask = None,

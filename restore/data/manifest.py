@@ -12,6 +12,8 @@ from restore.errors import DataError
 
 __all__ = ["Manifest", "make_manifest"]
 
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r"})
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -25,8 +27,11 @@ class Manifest:
         return hashlib.sha256(self.text().encode("utf-8", "surrogateescape")).hexdigest()
 
     def text(self) -> str:
-        """Return one line a file, sorted by path, in the form that `sha256sum --check` reads."""
-        return "".join(f"{self.files[path]}  {path}\n" for path in sorted(self.files))
+        """Return one line a file, sorted by path, in the form that `sha256sum --check` reads.
+
+        Backslashes and line ends in a path are escaped, and such a line begins with a backslash, as coreutils do it.
+        """
+        return "".join(_line(self.files[path], path) for path in sorted(self.files))
 
 
 def make_manifest(root: Path | str, *, workers: int | None = None) -> Manifest:
@@ -44,6 +49,12 @@ def make_manifest(root: Path | str, *, workers: int | None = None) -> Manifest:
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         digests = list(pool.map(_sha256, paths))
     return Manifest({path.relative_to(root).as_posix(): digest for path, digest in zip(paths, digests, strict=True)})
+
+
+def _line(digest: str, path: str) -> str:
+    escaped = path.translate(_ESCAPES)
+    mark = "" if escaped == path else "\\"
+    return f"{mark}{digest}  {escaped}\n"
 
 
 def _hidden(path: Path) -> bool:

@@ -30,6 +30,9 @@ Where = FolderSplit | ListSplit | CleanSplit | JoinedSplit
 # Every paired card also accepts plain folders under these names, below the split's name or at the root.
 _GENERIC = (("input", "target"), ("input", "gt"))
 
+# Clean pictures may also lie right in the root; those in folders below may be of another split, or made smaller.
+_PLAIN = CleanSplit(target="*")
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -68,7 +71,8 @@ def find_pairs(card: DatasetCard, root: Path | str, split: str | None = None) ->
 
     Args:
         card: which benchmark.
-        root: the folder that holds it, in any of the card's layouts or as plain `input` and `target` folders.
+        root: the folder that holds it, in any of the card's layouts, as plain `input` and `target` folders, or of clean
+            pictures those themselves.
         split: which split; None takes the one that the literature scores, or the only one that is there.
 
     Raises:
@@ -116,9 +120,8 @@ def detect_layout(card: DatasetCard, root: Path, split: str | None) -> tuple[str
         raise DataError(f"{card.name} has no split {split!r}; its splits are {', '.join(card.splits)}")
     wanted = [split] if split else [card.default_split, *(name for name in card.splits if name != card.default_split)]
     for name in wanted:
-        candidates = _candidates(card, name)
-        for layout, where in candidates:
-            if _present(root, where):
+        for layout, where in _candidates(card, name):
+            if _present(root, where) and not (where is _PLAIN and _holds_another(card, root, name)):
                 return layout, name, where
     sought = "; ".join(dict.fromkeys(_describe(where) for name in wanted for _, where in _candidates(card, name)))
     which = f"the {split} split" if split else "any split"
@@ -129,7 +132,7 @@ def _candidates(card: DatasetCard, split: str) -> list[tuple[str, Where]]:
     """Return the card's own layouts of a split, then the plain ones that every card accepts."""
     found = [(layout.name, layout.splits[split]) for layout in card.layouts if split in layout.splits]
     if not card.paired:
-        return [*found, ("plain-folder", CleanSplit(target="."))]
+        return [*found, ("plain-folder", _PLAIN)]
     for prefix in (f"{split}/", ""):
         for source, target in _GENERIC:
             name = f"plain-{source}-{target}" if prefix == "" else f"plain-split-{source}-{target}"
@@ -137,7 +140,16 @@ def _candidates(card: DatasetCard, split: str) -> list[tuple[str, Where]]:
     return found
 
 
+def _holds_another(card: DatasetCard, root: Path, split: str) -> bool:
+    """Return whether another split than this one is there in one of the card's own layouts."""
+    return any(
+        _present(root, where) for layout in card.layouts for name, where in layout.splits.items() if name != split
+    )
+
+
 def _describe(where: Where) -> str:
+    if where is _PLAIN:
+        return "pictures right in it and no other split beside them"
     if isinstance(where, FolderSplit):
         return f"{where.input} + {where.target}"
     if isinstance(where, ListSplit):
@@ -273,7 +285,8 @@ def _match_list(root: Path, where: ListSplit, found: Inspection) -> None:
             found.absent.append(entry[0])
             continue
         target = _locate(base, entry[1]) if len(entry) == 2 else _listed_target(base, source, where)
-        if target is None:
+        # without a folder to replace, the name of the target is that of the input itself
+        if target is None or target == source:
             found.missing.append(entry[0])
         else:
             found.pairs.append(Pair(_listed_name(source, where.replace[0]), base / source, base / target))

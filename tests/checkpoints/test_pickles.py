@@ -132,6 +132,23 @@ def test_a_damaged_byte_in_the_pickle(good):
         pickles.load(good)
 
 
+class Called:
+    """Is pickled as a call."""
+
+    def __init__(self, *call: object) -> None:
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("call", [(argparse.Namespace, (1,)), (torch.Size, (["a"],)), (torch.Size, (3,))])
+def test_arguments_that_a_harmless_global_does_not_take(good, call):
+    path = with_program(good, lambda _: pickle.dumps({"x": Called(*call)}, protocol=2))
+    with pytest.raises(CheckpointError, match="damaged"):
+        pickles.load(path)
+
+
 def write(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,16 @@ def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(DataError):
             make_manifest(tmp_path / root)
     assert Manifest({}).text() == ""
+
+
+def test_names_with_line_ends_and_backslashes_are_escaped(tmp_path: Path) -> None:
+    assert Manifest({"a\r": "1", "b": "2"}).text() == "\\1  a\\r\n2  b\n"
+    if shutil.which("sha256sum") is None:
+        pytest.skip("there is no sha256sum here to compare with")
+    names = sorted(("plain", "a\nb", "c\\d", "e\\nf"))
+    for name in names:
+        (tmp_path / name).write_text(name)
+    made = make_manifest(tmp_path).text()
+    there = {"cwd": tmp_path, "check": True, "capture_output": True, "text": True}
+    assert made == subprocess.run(["sha256sum", *names], **there).stdout
+    assert subprocess.run(["sha256sum", "--check"], input=made, **there).stdout.count(": OK") == 4

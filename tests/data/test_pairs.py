@@ -222,6 +222,28 @@ def test_names_that_do_not_fit_the_rule_are_named(tmp_path: Path, png: bytes) ->
         find_pairs(CARDS["raindrop"], tmp_path)
 
 
+def test_clean_pictures_below_the_root_are_not_taken_for_a_plain_folder(tmp_path: Path, png: bytes) -> None:
+    for root, path in (("div2k", "DIV2K_valid_HR/0801"), ("set5", "Set5/image_SRF_2/img_001_SRF_2_LR")):
+        Builder(tmp_path / root, png).put(f"{path}.png")
+        with pytest.raises(DataError, match=r"pictures right in it"):
+            find_pairs(CARDS[root], tmp_path / root, "train" if root == "div2k" else None)
+    # nor are those beside another split, of which they may be some
+    Builder(tmp_path / "div2k", png).put("0802.png")
+    with pytest.raises(DataError, match="does not hold the train split"):
+        find_pairs(CARDS["div2k"], tmp_path / "div2k", "train")
+    assert find_pairs(CARDS["div2k"], tmp_path / "div2k").split == "validation"
+    Builder(tmp_path / "set5", png).put("baby.png")
+    assert [pair.name for pair in find_pairs(CARDS["set5"], tmp_path / "set5")] == ["baby"]
+
+
+def test_a_listed_picture_is_not_its_own_ground_truth(tmp_path: Path, png: bytes) -> None:
+    builder = Builder(tmp_path, png)
+    builder.put("1.png"), builder.put("2.png")
+    (tmp_path / "allweather.txt").write_text("1.png\n2.png 2.png\n")
+    with pytest.raises(DataError, match=r"2 inputs .* no ground truth: 1\.png, 2\.png"):
+        find_pairs(CARDS["allweather"], tmp_path)
+
+
 def test_list_files_accept_what_people_write(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(
