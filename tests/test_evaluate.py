@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from restore import images
+from restore.degradations.masks import read_mask
 from restore.errors import ConfigError, DataError
 from restore.evaluate import (
     Case,
@@ -28,6 +29,7 @@ from restore.evaluate import (
     Output,
     OutputFolder,
     Plan,
+    Provenance,
     Record,
     Scoring,
     Series,
@@ -43,12 +45,13 @@ from restore.evaluate import (
     tasks_for,
 )
 from restore.evaluate.cases import enlarged_to
+from restore.evaluate.origin import find_commit, origin_on
 from restore.evaluate.pictures import from_card, from_clean, from_folders, from_outputs
-from restore.evaluate.provenance import data_digest, find_commit, peak_memory
+from restore.evaluate.provenance import data_digest, peak_memory
 from restore.metrics import PROTOCOLS, prepare_input, score
 from restore.restorer import Restorer
 from restore.synthesize import synthesize
-from restore.tasks import Inpainting
+from restore.tasks import Inpainting, SuperResolution
 
 NATIVE, RGB, WEATHERDIFF = (PROTOCOLS[name] for name in ("native", "rgb", "weatherdiff"))
 
@@ -97,6 +100,15 @@ class Counted:
 
     def describe(self) -> dict[str, object]:
         return self.inner.describe()
+
+
+class Colours(torch.nn.Module):
+    """Features of a set that are quickly had: the mean of each channel."""
+
+    num_features = 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.double().mean((2, 3))
 
 
 def without_time(records: Sequence[Record]) -> list[dict[str, object]]:
@@ -297,10 +309,31 @@ def test_a_card_knows_its_protocol_and_clean_cards_need_weather(shared: Path) ->
     pictures = from_card("kodak24", root, degradations=["rain", "haze"])
     assert len(pictures.cases) == 48 and {case.label for case in pictures.cases} == {"rain", "haze"}
     assert len(pictures.first(3).cases) == 6 and "first 3 of 24" in pictures.first(3).notes[0]
+    assert not pictures.notes  # all of them, and no paper beside them
     raindrop = from_card("raindrop", shared / "data" / "pairs" / "RainDrop_5")
     assert raindrop.card is not None and raindrop.protocols == (raindrop.card.protocol.id,)
     with pytest.raises(ConfigError, match="of its own"):
         from_card("raindrop", shared / "data" / "pairs" / "RainDrop_5", degradations=["rain"])
+
+
+def test_pictures_that_may_not_be_those_of_the_papers_are_told(pairs: Path, tmp_path: Path) -> None:
+    number, layout = from_card("raindrop", pairs).notes
+    assert "split test-a of RainDrop has 58 pictures, and 5 are here" in number and "plain-input-target" in layout
+    for side, end in (("data", "rain"), ("gt", "clean")):
+        (tmp_path / "test_a" / side).mkdir(parents=True)
+        shutil.copy(pairs / "input" / "coffee.png", tmp_path / "test_a" / side / f"0_{end}.png")
+    (number,) = from_card("raindrop", tmp_path).notes
+    assert "58 pictures, and 1 are here" in number
+    assert not from_card("folder", pairs).notes
+
+
+def test_ground_truths_without_an_input_are_named(pairs: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(pairs, tmp_path / "rainy")
+    assert not from_folders(folder / "input", folder / "target").notes
+    (folder / "input" / "coffee.png").unlink()
+    pictures = from_folders(folder / "input", folder / "target")
+    assert len(pictures.cases) == 4
+    assert pictures.notes == ("1 ground truths have no input picture and were left out: coffee",)
 
 
 def test_a_known_degradation_is_restored_told_and_blind(restorer: Restorer) -> None:
@@ -338,6 +371,16 @@ def test_low_resolution_folders_tell_their_factor_and_masks_are_found(photograph
         assert told is not None and drawn is not None
         torch.testing.assert_close(told, drawn)
         assert "mask" in {name.partition("/")[0] for name in case.files}
+    assert holes.facts["mask"] == str(tmp_path / "holes" / "mask") and "mask" not in pictures.facts
+
+
+def test_a_coloured_mask_is_read_like_any_other(photographs: Path, tmp_path: Path) -> None:
+    mask = Image.new("RGB", (128, 96))
+    mask.paste((0, 255, 255), (10, 20, 30, 40))  # bright, but for its red
+    mask.save(tmp_path / "mask.png")
+    case = Case("x", "coffee", photographs / "coffee.png", photographs / "coffee.png", mask=tmp_path / "mask.png")
+    told = case.request(Inpainting(), 0, 96, 128).mask
+    assert told is not None and torch.equal(told, read_mask(tmp_path / "mask.png")) and told.sum() == 400
 
 
 def test_a_hole_follows_its_picture_through_a_protocol_that_resizes(photographs: Path, tmp_path: Path) -> None:
@@ -367,6 +410,13 @@ def test_ground_truths_of_a_low_resolution_are_cut_to_its_multiples(photographs:
     assert loaded.target.shape == loaded.degraded.shape == (3, 64, 100)
     assert torch.equal(loaded.target, stored.target)
     torch.testing.assert_close(loaded.degraded, enlarged_to(stored.degraded, 64, 100), rtol=0, atol=1.01 / 255)
+
+
+def test_a_model_of_another_factor_is_refused(photographs: Path) -> None:
+    case = from_clean(photographs, ["bicubic-x4"]).cases[0]
+    with pytest.raises(ConfigError, match="enlarges pictures by 2, and resolution makes them 4 times smaller"):
+        case.request(SuperResolution(scale=2), 0, 96, 128)
+    assert case.request(SuperResolution(scale=4), 0, 96, 128).enlarged
 
 
 @pytest.mark.parametrize("severity", [-0.1, 1.5])
@@ -416,6 +466,21 @@ def test_a_stopped_run_continues_and_ends_like_one_that_was_not(
     assert asked == [case.name for case in cases[2:]]
     assert without_time(resumed) == without_time(whole)
     assert len(Journal(tmp_path / "journal.jsonl", resume=True).done) == 5
+
+
+def test_records_of_several_machines_keep_their_origins(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
+    cases = from_folders(pairs / "input", pairs / "target").cases[:3]
+    plan, here = plan_for(cases, method), origin_on("cpu")
+    first = next(evaluate(plan))
+    assert first.origin == here and set(here) >= {"restore", "device"}
+    elsewhere = {**here, "device": "another processor"}
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.add(replace(first, origin=elsewhere))
+    done = Journal(tmp_path / "journal.jsonl", resume=True).done
+    records = list(evaluate(plan, done))
+    assert [record.origin for record in records] == [elsewhere, here, here]
+    origins = Provenance.gather(plan, records, {}, torch.device("cpu")).origins
+    assert origins == [{**elsewhere, "restorations": 1}, {**here, "restorations": 2}]
 
 
 def test_equal_outputs_of_two_methods_are_scored_once_and_kept_apart(pairs: Path, tmp_path: Path) -> None:
@@ -559,14 +624,34 @@ def test_shown_pictures_are_those_that_were_scored(photographs: Path, method: Mo
         assert float(score(pixels[None], shown.target[None], RGB)["psnr"]) == side["rgb"]["psnr"]
 
 
+def test_shown_pictures_have_the_size_that_was_scored(photographs: Path, method: ModelMethod, tmp_path: Path) -> None:
+    with Image.open(photographs / "coffee.png") as image:
+        image.crop((0, 0, 90, 70)).save(tmp_path / "odd.png")
+    finished = OutputFolder(tmp_path, Digests())
+    plan = plan_for(from_clean(tmp_path, ["rain"]).cases, method, finished, protocols=(WEATHERDIFF, RGB))
+    for record in evaluate(plan):
+        shown = show(plan, record)
+        assert shown.degraded is not None
+        assert shown.target.shape == shown.degraded.shape == shown.restored.shape == (3, 80, 96)
+        for pixels, side in ((shown.degraded, record.before), (shown.restored, record.after)):
+            found = float(score(pixels[None], shown.target[None], WEATHERDIFF)["psnr"])
+            assert found == side["weatherdiff"]["psnr"]
+
+
+def test_samples_are_calibrated_at_the_size_at_which_they_are_restored(
+    photographs: Path, restorer: Restorer, tmp_path: Path
+) -> None:
+    with Image.open(photographs / "coffee.png") as image:
+        image.crop((0, 0, 90, 70)).save(tmp_path / "odd.png")
+    method = ModelMethod("tiny", "derain", restorer, "", steps=2, samples=2)
+    cases = from_clean(tmp_path, ["rain"]).cases
+    for protocols, values in (((WEATHERDIFF,), 3 * 80 * 96), ((WEATHERDIFF, RGB), 3 * 70 * 90)):
+        (record,) = evaluate(plan_for(cases, method, protocols=protocols))
+        assert record.spread["values"] == values
+
+
 def test_sets_are_compared_on_what_was_kept(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
     pytest.importorskip("torchmetrics")
-
-    class Colours(torch.nn.Module):
-        num_features = 3
-
-        def forward(self, x: Tensor) -> Tensor:
-            return x.double().mean((2, 3))
 
     cases = from_folders(pairs / "input", pairs / "target").cases
     perfect = OutputFolder(pairs / "target", Digests())
@@ -575,10 +660,26 @@ def test_sets_are_compared_on_what_was_kept(pairs: Path, method: ModelMethod, tm
     assert found[Series("rainy", "target", "")].after["fid"] == pytest.approx(0, abs=1e-3)
     assert found[Series("rainy", "tiny", "derain")].after["fid"] > 1
     assert found[Series("rainy", "tiny", "derain")].before["fid"] > 1
+    assert not found[Series("rainy", "target", "")].notes
     with pytest.raises(ConfigError, match="--keep"):
         score_sets(plan_for(cases, method), [], ["fid"])
     with pytest.raises(ConfigError, match="compares two sets"):
         Scoring((RGB,), ("fid",))
+
+
+def test_what_is_to_know_of_a_score_of_sets_is_noted(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
+    pytest.importorskip("torchmetrics")
+    cases = from_folders(pairs / "input", pairs / "target").cases
+    plan = plan_for(cases[:1], method, keep=tmp_path / "one")
+    (alone,) = score_sets(plan, list(evaluate(plan)), ["fid"], features=Colours()).values()
+    assert not alone.after and not alone.before
+    assert [note.partition(" could")[0] for note in alone.notes] == ["fid after", "fid before"]
+    plan = plan_for(cases, method, keep=tmp_path / "all", seeds=(3, 4))
+    (scores,) = score_sets(plan, list(evaluate(plan)), ["kid"], features=Colours()).values()
+    assert set(scores.after) == set(scores.before) == {"kid"}
+    seed, *deviations = scores.notes
+    assert seed == "kid: over the restorations of seed 3 alone"
+    assert [note.split(" has a standard deviation of ")[0] for note in deviations] == ["kid after", "kid before"]
 
 
 def test_origin_is_that_of_the_files_not_of_their_folder(pairs: Path, tmp_path: Path) -> None:

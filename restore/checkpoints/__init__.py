@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from restore.checkpoints.convert import Conversion, Opened, convert, open_checkpoint
+from restore.checkpoints.convert import Conversion, Opened, convert, open_checkpoint, source_of
 from restore.checkpoints.native import assemble, fill, is_safetensors, load, read_metadata, save
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "open_checkpoint",
     "read_metadata",
     "save",
+    "source_of",
 ]

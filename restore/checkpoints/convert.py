@@ -17,11 +17,11 @@ from restore.checkpoints.layout import Rule, Shapes, check, gather, rules, scatt
 from restore.checkpoints.palette import Palette
 from restore.checkpoints.settings import Settings, read_config
 from restore.checkpoints.sr3 import SR3
-from restore.checkpoints.unwrap import read, unwrap
+from restore.checkpoints.unwrap import averaged, read, unwrap
 from restore.checkpoints.weather_diffusion import WeatherDiffusion
 from restore.errors import CheckpointError, ConfigError
 
-__all__ = ["FAMILIES", "Conversion", "Opened", "convert", "identify", "open_checkpoint", "to_original"]
+__all__ = ["FAMILIES", "Conversion", "Opened", "convert", "identify", "open_checkpoint", "source_of", "to_original"]
 
 # Palette before SR3: a file of Palette's second U-Net differs from SR3's only by its tables
 FAMILIES: tuple[Family, ...] = (WeatherDiffusion(), Palette(), SR3(), GuidedDiffusion())
@@ -116,6 +116,15 @@ def open_checkpoint(path: Path, config: Path | None = None, overrides: Sequence[
     check(_mapping(found)[1], {name: state[name] for name in state if name not in found.tables}, str(path))
     tensors = gather(*_mapping(found), state)
     return Opened(_recipe(found), tensors, _report(path, found, weights, tensors, settings))
+
+
+def source_of(path: Path) -> Path:
+    """Return the file that `open_checkpoint` takes the weights of a file from where nothing else is said.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    return path if native.is_safetensors(path) and native.has_recipe(path) else averaged(path)
 
 
 def _recipe(found: Found) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from restore.checkpoints import native, pickles
 from restore.checkpoints.family import TensorLike
 from restore.errors import CheckpointError, ConfigError
 
-__all__ = ["Unwrapped", "read", "unwrap"]
+__all__ = ["Unwrapped", "averaged", "read", "unwrap"]
 
 AVERAGES = ("ema_helper", "ema", "ema_state_dict", "params_ema", "model_ema")
 STATES = ("state_dict", "model", "model_state_dict", "params", "network", "net")
@@ -32,15 +32,19 @@ class Unwrapped(NamedTuple):
     config: dict[str, Any] | None
 
 
+def averaged(path: Path) -> Path:
+    """Return the file of the average that lies beside one of Palette's, or the file itself where there is none."""
+    average = path.with_name(f"{path.stem}_ema{path.suffix}")
+    return average if path.stem.endswith("_Network") and average.is_file() else path
+
+
 def read(path: Path, weights: str | None = None) -> tuple[Path, Any]:
     """Return the content of a file, and the file: Palette's average lies in another one beside it.
 
     Raises:
         CheckpointError: see `pickles.load`.
     """
-    average = path.with_name(f"{path.stem}_ema{path.suffix}")
-    if weights != "raw" and path.stem.endswith("_Network") and average.is_file():
-        path = average
+    path = path if weights == "raw" else averaged(path)
     return path, native.load(path) if native.is_safetensors(path) else pickles.load(path)
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from restore.cli.choosing import NONE, card_of, model_and_tasks, pictures_of, refuse_inside, severity_of
-from restore.cli.console import bar, open_model, print_json, table
+from restore.cli.console import MOST_SEED, bar, open_model, print_json, table
 from restore.cli.data import InvertMask, Mask
-from restore.cli.running import SelfEnsemble
+from restore.cli.running import Preset, SamplerOption, SelfEnsemble
 from restore.errors import ConfigError, MissingResource
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def evaluate(
         typer.Option(min=1, help="Score the mean of so many restorations, and how well their spread is calibrated."),
     ] = 1,
     self_ensemble: SelfEnsemble = 1,
+    preset: Preset = None,
+    sampler: SamplerOption = None,
     likelihood: Annotated[
         bool,
         typer.Option(
@@ -119,15 +121,17 @@ def evaluate(
     folders = [Path(folder) for folder in _listed(restored)]
     models, tasks = _listed(model), _listed(task)
     unmodelled = set(models) == {NONE} or (folders and not models)
-    if unmodelled and (likelihood or samples > 1 or steps or self_ensemble > 1):
+    if unmodelled and (likelihood or samples > 1 or steps or self_ensemble > 1 or preset or sampler):
         raise ConfigError(
-            "--steps, --samples, --self-ensemble and --bits-per-dim are for a model, but none is evaluated: "
-            "pass --model"
+            "--steps, --samples, --self-ensemble, --preset, --sampler and --bits-per-dim are for a model, but none is "
+            "evaluated: pass --model"
         )
     if unmodelled and tasks:
         raise ConfigError("--task is for a model, but none is evaluated: pass --model")
+    if csv is not None and csv.is_dir():
+        raise ConfigError(f"--csv {csv} is a folder: name the file to write")
     for option, folder in (("--keep", keep), ("--report", report)):
-        refuse_inside(option, folder, [inputs, target, clean, *folders])
+        refuse_inside(option, folder, [inputs, target, clean, root, *folders])
     wanted = _listed(degradation)
     made = degradations_named(wanted, mask, invert_mask)
     strength = severity_of(severity, made)
@@ -138,11 +142,14 @@ def evaluate(
         card = card_of(models, tasks)
     masks = mask, invert_mask
     pictures = pictures_of(card, root, split, inputs, target, clean, wanted, strength, masks, folders).first(limit)
+    if None not in (scale, pictures.scale) and scale != pictures.scale:
+        raise ConfigError(f"--scale {scale} is not that of the pictures, which is {pictures.scale}: leave it out")
     asked = _listed(metric)
     names, sets, notes = _metrics(asked)
     digests = Digests()
     sampling = (steps, samples, likelihood)
-    jobs, place = _jobs(pictures.cases, models, folders, tasks, sampling, self_ensemble, device, dtype, digests)
+    ways = {"self_ensemble": self_ensemble, "preset": preset, "sampler": sampler}
+    jobs, place = _jobs(pictures.cases, models, folders, tasks, sampling, ways, device, dtype, digests)
     protocols = [get_protocol(name) for name in _listed(protocol) or pictures.protocols]
     if scale is not None and _listed(model) and all(known.crop != "scale" for known in protocols):
         raise ConfigError("--scale is for protocols that crop by it: pass --protocol sr, or leave --scale out")
@@ -200,8 +207,8 @@ def _listed(values: Sequence[str] | None) -> list[str]:
 
 
 def _seeds(values: Sequence[str]) -> tuple[int, ...]:
-    if not all(value.isdecimal() for value in values):
-        raise ConfigError(f"--seed takes whole numbers from 0 on, got {', '.join(values)}")
+    if not all(value.isdecimal() and int(value) <= MOST_SEED for value in values):
+        raise ConfigError(f"--seed takes whole numbers from 0 to {MOST_SEED}, got {', '.join(values)}")
     return tuple(int(value) for value in values) or (0,)
 
 
@@ -236,12 +243,13 @@ def _jobs(
     folders: list[Path],
     tasks: list[str],
     sampling: tuple[int | None, int, bool],
-    self_ensemble: int,
+    ways: Mapping[str, Any],
     device: str,
     dtype: str,
     digests: Digests,
 ):  # type: ignore[no-untyped-def]
     """Return each case with its methods, and the device of the scores."""
+    from restore import checkpoints
     from restore.devices import pick_device
     from restore.evaluate import ModelMethod, OutputFolder, Unrestored, tasks_for, told_apart
     from restore.models import find_weights
@@ -249,14 +257,14 @@ def _jobs(
     methods: dict[tuple[str, str], Method] = {}
     paths = {model: find_weights(model).resolve() for model in models if model != NONE}
     ends = dict(zip(paths, told_apart([path.with_suffix("") for path in paths.values()]), strict=True))
-    opened = {given: open_model(given, device, dtype, self_ensemble=self_ensemble) for given in paths}
+    opened = {given: open_model(given, device, dtype, **ways) for given in paths}
     known = Counter(restorer.recipe.name for restorer in opened.values())
     restorers = {}
     for given, restorer in opened.items():
         own = restorer.recipe.name
         # runs of one config have one name, and one name of their file
         name = own if known[own] == 1 or own in (given, ends[given]) else f"{own} ({ends[given]})"
-        restorers[name] = (restorer, digests(paths[given]))
+        restorers[name] = (restorer, digests(checkpoints.source_of(paths[given])))
     names = told_apart([folder.resolve() for folder in folders], {NONE, *restorers})
     outputs: list[Method] = [OutputFolder(folder, digests, name) for folder, name in zip(folders, names, strict=True)]
     outputs = [Unrestored(), *outputs] if NONE in models else outputs
@@ -265,13 +273,13 @@ def _jobs(
         restorer, sha256 = restorers[name]
         return methods.setdefault((name, task), ModelMethod(name, task, restorer, sha256, *sampling))
 
-    def ways(label: str | None) -> list[Method]:
+    def asked_of(label: str | None) -> list[Method]:
         asked = [
             (name, task) for name, (restorer, _) in restorers.items() for task in tasks_for(restorer, label, tasks)
         ]
         return [*(method(name, task) for name, task in asked), *outputs]
 
-    by_label = {label: ways(label) for label in dict.fromkeys(case.label for case in cases)}
+    by_label = {label: asked_of(label) for label in dict.fromkeys(case.label for case in cases)}
     return [(case, by_label[case.label]) for case in cases], pick_device(device)
 
 
@@ -319,47 +327,41 @@ def _result(pictures: Pictures, plan: Plan, records: list[Record], notes: list[s
 def _present(result: Result, as_json: bool, csv: Path | None, report: Path | None, plan: Plan) -> None:
     """Print the table, or everything as JSON, and write what was asked for."""
     from restore.atomic import write_atomically
-    from restore.report import (
-        calibration_table,
-        comparison_table,
-        csv_text,
-        likelihood_table,
-        plain,
-        reported_table,
-        summary_table,
-    )
+    from restore.report import count_pictures, csv_text, write_report
 
-    if csv is not None:
-        write_atomically(csv, csv_text(result))
-    if report is not None:
-        from restore.report import count_pictures, write_report
+    try:
+        _print(result, as_json)
+    finally:  # neither a table that nobody reads nor a file that cannot be written costs the other
+        if csv is not None:
+            write_atomically(csv, csv_text(result))
+        if report is not None:
+            with bar(count_pictures(result), "drawing", "picture") as progress:
+                write_report(result, report, plan, progress.update)
+    if report is not None and not as_json:
+        typer.echo(f"wrote {report / 'index.html'}")
 
-        with bar(count_pictures(result), "drawing", "picture") as progress:
-            write_report(result, report, plan, progress.update)
+
+def _print(result: Result, as_json: bool) -> None:
+    from restore.report import calibration_table, comparison_table, likelihood_table, reported_table, summary_table
+
     if as_json:
         print_json(result.to_json())
         return
     if result.rows:
-        typer.echo(plain(*summary_table(result)))
-    if result.comparisons:
-        typer.echo("\nPaired comparison on the same pictures")
-        typer.echo(plain(*comparison_table(result)))
+        typer.echo(table(*summary_table(result)))
     for title, (header, cells) in (
+        ("Paired comparison on the same pictures", comparison_table(result)),
         ("Spread of the samples", calibration_table(result)),
         ("Likelihood of the ground truths", likelihood_table(result)),
+        ("From papers, as reported, not measured here", reported_table(result)),
     ):
         if cells:
             typer.echo(f"\n{title}")
-            typer.echo(plain(header, cells))
-    if result.reported:
-        typer.echo("\nFrom papers, as reported, not measured here")
-        typer.echo(plain(*reported_table(result)))
+            typer.echo(table(header, cells))
     for note in result.remarks:
         typer.echo(f"note: {note}", err=True)
     if not result.complete:
         typer.echo(f"partial: {len(result.records)} of {result.expected} restorations were done", err=True)
-    if report is not None:
-        typer.echo(f"wrote {report / 'index.html'}")
 
 
 def _exit_code(records: Sequence[Record]) -> int:

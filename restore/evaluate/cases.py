@@ -15,7 +15,7 @@ from restore import images
 from restore.data.joined import File, Half, path_of, read_file, size_of
 from restore.data.pairs import Pair
 from restore.degradations import Degradation, Random
-from restore.degradations.masks import MaskFiles
+from restore.degradations.masks import MaskFiles, read_mask
 from restore.degradations.names import MASK_FILE
 from restore.degradations.resolution import enlarge_by
 from restore.errors import ConfigError, ImageError
@@ -110,7 +110,7 @@ class Case:
         own_size = self._own_size(height, width)
         if self.degradation is None:
             told = self.mask is not None and "mask" in task.uses
-            request = Request(mask=images.read(self.mask).pixels[:1].add(1).div(2) if told else None)
+            request = Request(mask=read_mask(self.mask) if told else None)
         else:
             own = picture_seed(seed, self.name.replace("/", "_") + ".png")
             request = task.told(self.degradation, Random([own]), *own_size, self.severity)

@@ -20,6 +20,7 @@ from restore.devices import is_out_of_memory
 from restore.errors import ConfigError, RestoreError
 from restore.evaluate.cases import Case, Digests, Loaded, enlarged_to
 from restore.evaluate.methods import Method, Output
+from restore.evaluate.origin import origin_on
 from restore.evaluate.records import Record, Scores
 from restore.evaluate.scoring import Scoring, Size, input_size, score_all
 from restore.metrics import Protocol, prepare_input
@@ -104,6 +105,7 @@ class _Opened:
 
     def __init__(self, plan: Plan, seed: int) -> None:
         self.plan, self.seed = plan, seed
+        self.origin = origin_on(plan.scoring.device)
         self._known: dict[tuple[str, str], tuple[Loaded, Scores]] = {}
 
     def __call__(self, case: Case) -> tuple[Loaded, Scores]:
@@ -128,7 +130,7 @@ def _evaluate(opened: _Opened, method: Method, cases: Sequence[Case], done: Mapp
     todo: list[Record] = []
     ready: list[Case] = []
     for case in cases:
-        record = Record("", case.data, case.name, method.model, method.task, opened.seed)
+        record = Record("", case.data, case.name, method.model, method.task, opened.seed, origin=opened.origin)
         try:
             record = replace(record, key=opened.plan.key(case, method, opened.seed))
             if record.key in done and _is_kept(opened.plan, record, done[record.key].kept):
@@ -181,24 +183,34 @@ def _finish(opened: _Opened, method: Method, record: Record, case: Case, outputs
         tiles=first.tiles,
         before=before,
         after=after,
-        spread=_spread(method, outputs.values(), loaded.target),
+        spread=_spread(method, outputs.values(), loaded.target, opened.plan.scoring.protocols),
         bits_per_dim=bits,
     )
 
 
-def _spread(method: Method, outputs: Iterable[Output], target: Tensor) -> dict[str, Any]:
-    """Return how the samples of one picture scatter about the truth, where pixels were asked for; empty for one."""
-    for output in outputs:
-        if output.deviation is None or output.deviation.shape != target.shape:
-            continue
-        truth, mean, deviation = target, output.pixels, output.deviation
-        if output.hole is not None:
-            asked = output.hole.to(target).bool().expand_as(target)
-            truth, mean, deviation = (x[asked] for x in (truth, mean, deviation))
-        calibration = Calibration(method.describe()["samples"])
-        calibration.add(truth, mean, deviation)
-        return vars(calibration) | {"ks": list(calibration.ks)}
+def _spread(method: Method, outputs: Iterable[Output], target: Tensor, protocols: Sequence[Protocol]) -> dict[str, Any]:
+    """Return how the samples of one picture scatter about the truth, where pixels were asked for; empty for one.
+
+    It is that of the original size, or where no protocol leaves it, of the truth as a protocol resizes it.
+    """
+    scattered = [output for output in outputs if output.deviation is not None]
+    if not scattered:
+        return {}
+    for truth in (target, *(prepare_input(target[None], protocol)[0] for protocol in protocols)):
+        for output in scattered:
+            if output.deviation is not None and output.deviation.shape == truth.shape:
+                return _scatter(method, truth, output.pixels, output.deviation, output.hole)
     return {}
+
+
+def _scatter(method: Method, truth: Tensor, mean: Tensor, deviation: Tensor, hole: Tensor | None) -> dict[str, Any]:
+    """Return the fields of the `Calibration` of one picture, (3, H, W), inside its hole where there is one."""
+    if hole is not None:
+        asked = hole.to(truth).bool().expand_as(truth)
+        truth, mean, deviation = (x[asked] for x in (truth, mean, deviation))
+    calibration = Calibration(method.describe()["samples"])
+    calibration.add(truth, mean, deviation)
+    return vars(calibration) | {"ks": list(calibration.ks)}
 
 
 def _reason(error: Exception, case: Case) -> str:
@@ -256,7 +268,7 @@ def comparable(degraded: Tensor, target: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Shown:
-    """The pictures of one record, (3, H, W) in [-1, 1], at the original size; `degraded` may be absent."""
+    """The pictures of one record, (3, H, W) in [-1, 1], as the first protocol sees them; `degraded` may be absent."""
 
     record: Record
     target: Tensor
@@ -267,6 +279,8 @@ class Shown:
 def show(plan: Plan, record: Record) -> Shown:
     """Return the pictures of a record, made again: the same seed gives the same picture.
 
+    They have the size at which the first protocol scores them, so that what is shown is what was scored.
+
     Raises:
         RestoreError: a file has gone, or cannot be read any more.
     """
@@ -275,7 +289,13 @@ def show(plan: Plan, record: Record) -> Shown:
         for method in methods:
             if (case.data, case.name, method.model, method.task) == wanted:
                 loaded = case.load(record.seed)
-                output = method([case], [loaded.degraded], record.seed)[0]
-                degraded = None if loaded.degraded is None else comparable(loaded.degraded, loaded.target)
-                return Shown(record, loaded.target, degraded, output.pixels)
+                given = None if loaded.degraded is None else _resized(plan, loaded.degraded)
+                target = _resized(plan, loaded.target)
+                restored = _resized(plan, method([case], [given], record.seed)[0].pixels)
+                return Shown(record, target, None if given is None else comparable(given, target), restored)
     raise ConfigError(f"{record.data}/{record.name} is not part of this evaluation")
+
+
+def _resized(plan: Plan, picture: Tensor) -> Tensor:
+    """Return a picture, (3, H, W), in the size at which the first protocol restores and scores it."""
+    return prepare_input(picture[None], plan.scoring.protocols[0])[0]

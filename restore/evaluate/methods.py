@@ -190,6 +190,7 @@ class ModelMethod:
             "told": self.label,
             **({"detector": self.restorer.detector.sha256} if self.task == AUTO else {}),
             "sampler": self.sampler.model_dump(mode="json"),
+            "threshold": self.restorer.recipe.threshold.model_dump(mode="json"),
             "samples": self.samples,
             "self_ensemble": self.restorer.self_ensemble,
             "levels_of_likelihood": (self.steps or self.restorer.schedule.T) if self.likelihood else 0,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from restore.data.card import CleanSplit, DatasetCard, load_card
+from restore.data.card import CleanSplit, DatasetCard, ReportedScore, load_card
 from restore.data.files import walk
 from restore.data.joined import size_of
-from restore.data.pairs import Pair, find_pairs, folder_pairs, inspect_split
+from restore.data.pairs import Pair, Pairs, find_pairs, folder_pairs, inspect_split
 from restore.errors import ConfigError, DataError
 from restore.evaluate.cases import Case, Severity, made_cases, paired_cases
 
@@ -73,8 +73,11 @@ def from_folders(inputs: Path, targets: Path) -> Pictures:
     beside = inputs.resolve().parent / "mask"
     masks = {path.relative_to(beside).with_suffix("").as_posix(): path for path in walk(beside)}
     title = _title(inputs, {"input", "inputs", "degraded", "lq", "rain", "test"})
+    cases = paired_cases(pairs, title, masks)
     facts = {"name": title, "input": str(inputs), "target": str(targets)}
-    return Pictures(title, paired_cases(pairs, title, masks), facts, scale=_enlargement(pairs))
+    facts |= {"mask": str(beside)} if any(case.mask is not None for case in cases) else {}
+    notes = _unused(pairs, targets, "input picture")
+    return Pictures(title, cases, facts, notes=notes, scale=_enlargement(pairs))
 
 
 def _enlargement(pairs: Sequence[Pair]) -> int | None:
@@ -114,18 +117,36 @@ def from_card(
     if not clean:
         scored = _protocols(card, _enlargement(pairs))
         cases = paired_cases(pairs, card.name)
-        return Pictures(card.name, cases, facts, scored, card, pairs.split, scale=_enlargement(pairs))
+        doubts = _doubts(card, pairs, card.reported)
+        return Pictures(card.name, cases, facts, scored, card, pairs.split, doubts, _enlargement(pairs))
     facts |= _made_facts(degradations, severity, mask, invert_mask)
     cases = made_cases(pairs, degradations, severity, mask, invert_mask)
     scale = _scale(cases)
     kinds = {IN_CARDS.get(case.label or "", "") for case in cases}
     if not kinds <= set(card.degradations):
-        return Pictures(card.name, cases, facts, split=pairs.split, scale=scale)
+        return Pictures(card.name, cases, facts, split=pairs.split, notes=_doubts(card, pairs), scale=scale)
     # what papers report was measured on another degradation than ours, but for the one that is no matter of chance
     same = {f"x{scale}"} if kinds == {"downsampling"} and severity in (None, 1) else set()
     reported = tuple(score for score in card.reported if score.condition in same)
     shown = card.model_copy(update={"reported": reported})
-    return Pictures(card.name, cases, facts, _protocols(card, scale), shown, pairs.split, scale=scale)
+    doubts = _doubts(card, pairs, reported)
+    return Pictures(card.name, cases, facts, _protocols(card, scale), shown, pairs.split, doubts, scale)
+
+
+def _doubts(card: DatasetCard, pairs: Pairs, reported: Sequence[ReportedScore] = ()) -> tuple[str, ...]:
+    """Return notes on why the pictures may not be those of the card: their number, and plain folders beside papers."""
+    count, notes = card.splits[pairs.split].count, []
+    if count not in ("unknown", len(pairs)):
+        notes.append(
+            f"split {pairs.split} of {card.title} has {count} pictures, and {len(pairs)} are here: the scores are not "
+            "those of the whole split"
+        )
+    if pairs.layout.startswith("plain-") and any(score.split == pairs.split for score in reported):
+        notes.append(
+            f"the folders are in no layout of {card.title} that is known (layout {pairs.layout}): nothing but their "
+            "number says that these are the pictures that papers scored"
+        )
+    return tuple(notes)
 
 
 def _protocols(card: DatasetCard, scale: int | None) -> tuple[str, ...]:
@@ -180,12 +201,17 @@ def from_outputs(restored: Path, targets: Path) -> Pictures:
     pairs = folder_pairs(restored, targets)
     title = _title(targets, {"target", "targets", "gt", "clean", "hq"})
     cases = [Case(title, pair.name, pair.target) for pair in pairs]
-    unused = sorted({pair.name for pair in _clean(targets)} - {pair.name for pair in pairs})
-    notes = ()
-    if unused:
-        named = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
-        notes = (f"{len(unused)} ground truths have no restored picture and were left out: {named}",)
+    notes = _unused(pairs, targets, "restored picture")
     return Pictures(title, cases, {"name": title, "target": str(targets)}, notes=notes)
+
+
+def _unused(pairs: Sequence[Pair], targets: Path, lacking: str) -> tuple[str, ...]:
+    """Return a note on the ground truths in a folder that belong to no pair, if there are any, and what they lack."""
+    unused = sorted({pair.name for pair in _clean(targets)} - {pair.name for pair in pairs})
+    if not unused:
+        return ()
+    named = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
+    return (f"{len(unused)} ground truths have no {lacking} and were left out: {named}",)
 
 
 def _clean(folder: Path) -> list[Pair]:

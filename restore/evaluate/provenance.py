@@ -5,39 +5,53 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import restore
 from restore.data.manifest import Manifest
 from restore.evaluate.cases import Case, Digests
 from restore.evaluate.engine import Plan
+from restore.evaluate.origin import find_commit, origins_of, processor, version_of
 from restore.evaluate.records import Record
 from restore.plan.memory import peak_resident
 
-__all__ = ["Provenance", "data_digest", "find_commit", "peak_memory"]
+__all__ = ["Provenance", "data_digest", "peak_memory"]
 
 PACKAGES = ("restore", "torch", "torchvision", "numpy", "Pillow", "opencv-python", "lpips", "torchmetrics")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """The circumstances of a run, as plain JSON values."""
+    """The circumstances of a run, as plain JSON values.
+
+    Attributes:
+        command: of the last process, as are the next four.
+        finished: when.
+        versions: of the packages.
+        commit: of the checkout; None where there is none.
+        machine: what it ran on.
+        origins: what made the records, those of an earlier process too; see `restore.evaluate.origin.origins_of`.
+        methods: what restored.
+        protocols: name to settings of those that were scored under.
+        data: what was restored.
+        seeds: that it was restored with.
+        peak_memory_mib: of the last process.
+    """
 
     command: str
     finished: str
     versions: Mapping[str, str]
     commit: str | None
     machine: Mapping[str, Any]
+    origins: Sequence[Mapping[str, Any]]
     methods: Sequence[Mapping[str, Any]]
+    protocols: Mapping[str, Mapping[str, Any]]
     data: Mapping[str, Any]
     seeds: Sequence[int]
     peak_memory_mib: Mapping[str, float]
@@ -52,14 +66,17 @@ class Provenance:
             data: what is known of the pictures: root, card, split, ...
             device: where the models ran.
         """
-        facts = dict(data) | {"pictures": len({record.name for record in records if not record.failed})}
+        pictures = len({record.name for record in records if not record.failed})
+        facts = dict(data) | {"scale": plan.scoring.scale, "pictures": pictures}
         return cls(
             command=shlex.join(["restore", *sys.argv[1:]]),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             versions=_versions(),
             commit=find_commit(),
             machine=_machine(device),
+            origins=origins_of(records),
             methods=[method.describe() for method in plan.methods],
+            protocols={known.name: known.model_dump(mode="json") for known in plan.scoring.protocols},
             data=facts | {"manifest_sha256": data_digest([case for case, _ in plan.jobs], records, plan.digests)},
             seeds=list(plan.seeds),
             peak_memory_mib=peak_memory(device),
@@ -79,23 +96,6 @@ def data_digest(cases: Sequence[Case], records: Sequence[Record], digests: Diges
     return Manifest({name: digests(path) for name, path in files.items()}).digest if files else None
 
 
-def find_commit() -> str | None:
-    """Return the commit of the checkout that the package runs from, `+` where it has changes, or None."""
-    root = Path(restore.__file__).resolve().parents[1]
-    if not (root / ".git").exists() or not (root / "pyproject.toml").is_file():
-        return None
-    try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return commit + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-
-
 def peak_memory(device: torch.device) -> dict[str, float]:
     """Return the most memory in MiB that this process has held so far, and on the device where it is another."""
     most = peak_resident()
@@ -106,30 +106,14 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return {"python": platform.python_version()} | {package: version_of(package) for package in PACKAGES}
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
     return {
         "system": f"{platform.system()} {platform.release()}",
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -41,6 +41,7 @@ class Record:
         bits_per_dim: bound on the ground truth's likelihood and its terms; empty where it was not asked for.
         failure: why there are no scores.
         kept: SHA-256 of the file in which the restored picture is kept; empty where it is not.
+        origin: what made the record: version and commit of the package, device; empty in journals of old.
     """
 
     key: str
@@ -59,6 +60,7 @@ class Record:
     bits_per_dim: Mapping[str, float] = field(default_factory=dict)
     failure: str = ""
     kept: str = ""
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:

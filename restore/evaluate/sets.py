@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from restore import images
-from restore.errors import ConfigError
+from restore.errors import ConfigError, RestoreError
 from restore.evaluate.cases import Case
 from restore.evaluate.engine import Plan, comparable, kept_path
 from restore.evaluate.records import Record
@@ -20,16 +20,25 @@ __all__ = ["SetScores", "score_sets"]
 
 @dataclass(frozen=True)
 class SetScores:
-    """Scores of a whole set by metric: of the inputs (empty where there are none) and of the outputs."""
+    """Scores of a whole set by metric: of the inputs (empty where there are none) and of the outputs.
+
+    Attributes:
+        before: of the inputs.
+        after: of the outputs.
+        notes: what a reader must know of them: why one is absent, how far it scatters, what it is over.
+    """
 
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def score_sets(
     plan: Plan, records: Sequence[Record], metrics: Sequence[str], features: nn.Module | None = None
 ) -> dict[Series, SetScores]:
     """Return FID and KID of each series, at the original size; of several seeds the first is taken.
+
+    A metric that cannot be taken, of one picture for instance, is a note, and takes no other score with it.
 
     Args:
         plan: which pictures; it must keep the restored ones.
@@ -39,7 +48,6 @@ def score_sets(
 
     Raises:
         ConfigError: the plan keeps no pictures, or a metric is not one of sets.
-        MissingResource: the Inception weights are not there.
     """
     wrong = [name for name in metrics if get_metric(name).per != "set"]
     if wrong:
@@ -51,19 +59,30 @@ def score_sets(
     for series, members in group(records).items():
         chosen = [record for record in members if record.seed == members[0].seed]
         scores = SetScores()
+        if metrics and len(chosen) < len(members):
+            scores.notes.append(f"{' and '.join(metrics)}: over the restorations of seed {chosen[0].seed} alone")
         for metric in metrics:
-            scores.after[metric] = _compare(metric, _restored(plan, chosen), _side(cases, chosen, "target"), features)
+            sides = {"after": _restored(plan, chosen)}
             if all(record.before for record in chosen):
-                inputs = _side(cases, chosen, "degraded")
-                scores.before[metric] = _compare(metric, inputs, _side(cases, chosen, "target"), features)
+                sides["before"] = _side(cases, chosen, "degraded")
+            for side, pictures in sides.items():
+                try:
+                    value, deviation = _compare(metric, pictures, _side(cases, chosen, "target"), features)
+                except RestoreError as error:
+                    scores.notes.append(f"{metric} {side} could not be taken: {error}")
+                    continue
+                getattr(scores, side)[metric] = value
+                if deviation is not None:
+                    scores.notes.append(f"{metric} {side} has a standard deviation of {deviation:.4f} over its subsets")
         found[series] = scores
     return found
 
 
-def _compare(metric: str, first: Iterator[Tensor], second: Iterator[Tensor], features: nn.Module | None) -> float:
-    if metric == "fid":
-        return fid(first, second, features=features)
-    return kid(first, second, features=features)[0]
+def _compare(
+    metric: str, first: Iterator[Tensor], second: Iterator[Tensor], features: nn.Module | None
+) -> tuple[float, float | None]:
+    """Return the score of two sets, and how far it scatters over its subsets, where it is taken on such."""
+    return (fid(first, second, features=features), None) if metric == "fid" else kid(first, second, features=features)
 
 
 def _restored(plan: Plan, records: Sequence[Record]) -> Iterator[Tensor]:

@@ -7,7 +7,9 @@ These need weights that no wheel carries. Nothing here ever downloads: where a f
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.util
+import pickle
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -52,18 +54,39 @@ def lpips_trunk(net: LpipsNet) -> Path:
 
     Raises:
         ConfigError: `net` is neither alex nor vgg.
-        MissingResource: the file is not there; the message is the command that gets it.
+        MissingResource: the file is not there, or is not the one that its name stands for; the message is the command
+            that gets it.
     """
     if net not in LPIPS_TRUNKS:
         raise ConfigError(f"unknown LPIPS network {net!r}; accepted: {', '.join(LPIPS_TRUNKS)}")
     trunk = LPIPS_TRUNKS[net]
     path = _checkpoints() / trunk.file
     if not path.is_file():
-        raise MissingResource(
-            f"LPIPS ({net}) needs {_shown(path)}, which is not there; with a network connection this gets it: "
-            f"python -c \"import torchvision; torchvision.models.{trunk.model}(weights='IMAGENET1K_V1')\""
-        )
+        raise MissingResource(f"LPIPS ({net}) needs {_shown(path)}, which is not there; {_command(net)}")
+    state = path.stat()
+    # torchvision looks at the digest of a file when it downloads it, and never again
+    if not _digest(path, state.st_size, state.st_mtime_ns).startswith(path.stem.rpartition("-")[2]):
+        raise _damaged(net, path)
     return path
+
+
+def _command(net: str) -> str:
+    model = LPIPS_TRUNKS[net].model
+    return (
+        "with a network connection this gets it: "
+        f"python -c \"import torchvision; torchvision.models.{model}(weights='IMAGENET1K_V1')\""
+    )
+
+
+def _damaged(net: str, path: Path) -> MissingResource:
+    return MissingResource(f"LPIPS ({net}) needs {_shown(path)}, which is damaged: delete it; {_command(net)}")
+
+
+@functools.lru_cache(maxsize=4)
+def _digest(path: Path, size: int, changed: int) -> str:
+    """Return the SHA-256 of a file; its size and time of change only tell one content from another."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @torch.no_grad()
@@ -76,7 +99,7 @@ def lpips(a: Tensor, b: Tensor, net: LpipsNet = "alex") -> Tensor:
     Raises:
         ArrayError: the batches differ in shape, are not RGB, are too small, or leave [-1, 1].
         ConfigError: `net` is neither alex nor vgg.
-        MissingResource: the trunk is not downloaded.
+        MissingResource: the trunk is not downloaded, or damaged.
     """
     check_pair(a, b)
     trunk = lpips_trunk(net)
@@ -91,13 +114,20 @@ def lpips(a: Tensor, b: Tensor, net: LpipsNet = "alex") -> Tensor:
 
 @functools.lru_cache(maxsize=4)
 def _lpips_network(net: LpipsNet, trunk: Path, device: torch.device) -> nn.Module:
-    """Return the network; `trunk` is where torchvision will read its weights, and only tells one cache from another."""
+    """Return the network; `trunk` is where torchvision will read its weights, and only tells one cache from another.
+
+    Raises:
+        MissingResource: the trunk cannot be read.
+    """
     with warnings.catch_warnings():
         # The package asks torchvision for its trunk by an argument that torchvision has deprecated.
         warnings.simplefilter("ignore")
         import lpips as package
 
-        network = package.LPIPS(net=net, version="0.1", verbose=False)
+        try:
+            network = package.LPIPS(net=net, version="0.1", verbose=False)
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+            raise _damaged(net, trunk) from error
     return network.requires_grad_(False).eval().to(device)
 
 

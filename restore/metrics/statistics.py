@@ -21,6 +21,7 @@ RESAMPLES = 2000
 FEWEST_RESAMPLES = 400  # leaves an error of about a twentieth in the width of an interval
 DRAWS = 6_000_000  # above it fewer resamples are drawn: the mean of thousands of pictures is nearly Gaussian
 DRAWS_AT_ONCE = 2_000_000
+FEWEST_PAIRS = 6  # below it a bootstrap interval is too narrow to call a difference clear
 
 
 class Summary(Spec):
@@ -41,9 +42,14 @@ class Difference(Summary):
     """The mean of `first - second` over pictures that both scored; `infinite` counts the pairs left out."""
 
     @property
+    def enough(self) -> bool:
+        """Whether there are pictures enough for the interval to be believed."""
+        return self.count >= FEWEST_PAIRS
+
+    @property
     def clear(self) -> bool:
-        """Whether the interval leaves out zero, so that the set of pictures suffices to tell the two apart."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+        """Whether there are enough pictures and the interval leaves out zero, so that they tell the two apart."""
+        return self.enough and self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 def summarise(

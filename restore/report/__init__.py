@@ -11,7 +11,6 @@ from restore.report.tables import (
     comparison_table,
     likelihood_table,
     markdown,
-    plain,
     reported_table,
     summary_table,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "likelihood_table",
     "markdown",
     "markdown_text",
-    "plain",
     "reported_table",
     "summary_table",
     "training_figure",

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from restore.evaluate import Series, gain_of
+from restore.evaluate import gain_of
 from restore.metrics import METRICS
 from restore.report.drawing import Circle, Drawing, Label, Line, Rectangle, ticks
+from restore.report.naming import file_name
 from restore.report.result import Result
 from restore.report.tables import NAMES, decimals
 
@@ -62,7 +63,7 @@ def draw_figures(result: Result) -> list[Figure]:
         points = [point for point in points if math.isfinite(point[1]) and math.isfinite(point[2])]
         scores = [r.after[protocol][metric] for r in records if math.isfinite(r.after[protocol][metric])]
         where = result.title if len(result.groups) == 1 else f"{result.title}: {result.label(series)}"
-        stem = _file_name(series)
+        stem = file_name("-".join(part for part in (series.data, series.model, series.task) if part))
         if len(points) >= 2:
             figures.append(histogram([g for _, _, g in points], metric, protocol, where, f"gain-{stem}", gain=True))
             figures.append(scatter(points, metric, protocol, where, f"scatter-{stem}"))
@@ -228,8 +229,3 @@ def _fixed(value: float, metric: str, sign: bool = False) -> str:
 
 def _short(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def _file_name(series: Series) -> str:
-    text = "-".join(part for part in (series.data, series.model, series.task) if part)
-    return "".join(c if c.isalnum() or c in "-_+." else "_" for c in text)

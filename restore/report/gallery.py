@@ -7,16 +7,17 @@ import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from zlib import crc32
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from restore.devices import is_out_of_memory
 from restore.errors import RestoreError
 from restore.evaluate import Plan, Record, Series, Shown, gain_of, show
 from restore.images import Picture
+from restore.report.naming import file_name
 from restore.report.result import Result
 
 __all__ = ["ERROR_SCALE", "Entry", "Gallery", "choose", "error_map", "make_gallery"]
@@ -52,11 +53,13 @@ class Entry:
         role: `best`, `median` or `worst` of its row.
         record: its scores.
         images: name of the layer (input, output, truth, input error, output error) to key in `Gallery.files`.
+        size: width and height of the ground truth as it is shown: that which the first protocol scores.
     """
 
     role: str
     record: Record
     images: dict[str, str]
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,11 @@ def make_gallery(result: Result, plan: Plan, on_picture: Callable[[int], object]
     for series, role, record in chosen:
         try:
             shown = show(plan, record)
-        except RestoreError:
+        except (RestoreError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, RestoreError) and not is_out_of_memory(error):
+                raise
             on_picture(1)
-            continue  # a file that has gone since leaves its scores, and no picture
+            continue  # a file that has gone since, or for which memory is short now, leaves its scores and no picture
         layers = _layers(shown)
         keys = {}
         for layer, image in layers.items():
@@ -134,10 +139,10 @@ def make_gallery(result: Result, plan: Plan, on_picture: Callable[[int], object]
             shared = layer in {"input", "truth", "input error"}
             maker = "" if shared else f"-{series.model}-{series.task}"
             made = f"-{record.seed}" if layer != "truth" else ""
-            keys[layer] = _plain(f"{record.data}-{record.name}{maker}{made}-{layer.replace(' ', '-')}")
+            keys[layer] = file_name(f"{record.data}-{record.name}{maker}{made}-{layer.replace(' ', '-')}")
             if keys[layer] not in files:
                 files[keys[layer]] = png(image)
-        entries.append(Entry(role, record, keys))
+        entries.append(Entry(role, record, keys, layers["truth"].size))
         on_picture(1)
     return Gallery(entries, files)
 
@@ -195,10 +200,3 @@ def png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _plain(text: str) -> str:
-    """Return a file name; where characters were replaced, a checksum keeps two texts apart."""
-    name = "".join(c if c.isalnum() or c in "-_+." else "_" for c in text)
-    checksum = crc32(text.encode("utf-8", "surrogateescape"))
-    return name if name == text else f"{name}-{checksum:08x}"

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from restore.evaluate import Row, Series
-from restore.metrics import METRICS, PROTOCOLS
+from restore.metrics import METRICS
 from restore.report.figures import Figure
 from restore.report.gallery import ERROR_SCALE, Gallery, scale_css
 from restore.report.pagedata import page_data
@@ -29,7 +29,11 @@ from restore.report.tables import (
 __all__ = ["page_html"]
 
 MOST_CARDS = 8
-DATA_FACTS = {"name": "data", "manifest_sha256": "SHA-256 of the data's manifest"}
+DATA_FACTS = {
+    "name": "data",
+    "scale": "factor of super-resolution",
+    "manifest_sha256": "SHA-256 of the data's manifest",
+}
 
 
 def page_html(result: Result, figures: Sequence[Figure], gallery: Gallery | None) -> str:
@@ -112,7 +116,8 @@ def _summary(result: Result, figures: Sequence[Figure]) -> str:
     parts = []
     if len(rows) <= MOST_CARDS:
         parts.append('<ul class="cards">' + "".join(_card(row, result.label(row.series)) for row in rows) + "</ul>")
-    caption = "Means over pictures; the interval is the 95 % bootstrap interval of the mean over pictures."
+    mean = "mean gain" if any(row.gain for row in result.rows) else "mean"
+    caption = f"Means over pictures; the interval is the 95 % bootstrap interval of the {mean} over pictures."
     parts.append(_table(*summary_table(result), caption))
     parts += [_figure(figure, "wide") for figure in figures if figure.name == "gains"]
     return "\n".join(parts)
@@ -190,8 +195,8 @@ def _comparison(result: Result) -> str:
     if not result.comparisons:
         return ""
     note = (
-        "<p>First minus second, picture by picture. Where the interval leaves out zero, these pictures suffice to tell "
-        "the two apart.</p>"
+        "<p>First minus second, picture by picture. Where there are enough pictures and the interval leaves out zero, "
+        "they suffice to tell the two apart.</p>"
     )
     return note + _table(*comparison_table(result), "")
 
@@ -243,10 +248,8 @@ def _failures(result: Result) -> str:
 def _method(result: Result) -> str:
     if not result.rows:
         return ""
-    protocols = [
-        [name, PROTOCOLS[name].description, _settings(PROTOCOLS[name].model_dump(mode="json"))]
-        for name in result.protocols
-    ]
+    known, scale = result.provenance.protocols, result.provenance.data.get("scale")
+    protocols = [[name, known[name]["description"], _settings(known[name], scale)] for name in result.protocols]
     metrics = [
         [
             NAMES[name],
@@ -265,9 +268,10 @@ def _method(result: Result) -> str:
     )
 
 
-def _settings(document: Mapping[str, Any]) -> str:
+def _settings(document: Mapping[str, Any], scale: int | None) -> str:
     window = document["window"]
     shown = {k: v for k, v in document.items() if k not in {"name", "description", "window", "metrics"}}
+    shown["crop"] = f"{scale} (scale)" if shown["crop"] == "scale" else shown["crop"]
     return ", ".join(f"{key} {value}" for key, value in shown.items()) + f", SSIM window {_flat(window)}"
 
 
@@ -291,6 +295,10 @@ def _origin(result: Result) -> str:
         "finished": known.finished,
     }
     parts = [f"<pre>{escape(known.command)}</pre>", _definitions(facts)]
+    if len(known.origins) > 1:
+        columns = ("restore", "commit", "device", "restorations")
+        cells = [[_flat(origin.get(column, "unknown")) for column in columns] for origin in known.origins]
+        parts.append(_table(columns, cells, "It was continued: the records were made by more than one of these."))
     for method in known.methods:
         rows = [
             row

@@ -70,14 +70,16 @@ def _entry(result: Result, entry: Entry, index: dict[Series, int]) -> dict[str, 
     change = f" {NAMES[metric]} ({protocol}) {after}"
     if before is not None:
         change = f" {NAMES[metric]} ({protocol}) {before:.{decimals(metric)}f} → {after}"
+    width, height = entry.size
+    scored = "" if entry.size == (record.width, record.height) else f", scored at {width}×{height}"
     return {
         "role": entry.role,
         "row": index[Series(record.data, record.model, record.task)],
         "name": record.name,
         "seed": record.seed,
-        "width": record.width,
-        "height": record.height,
+        "width": width,
+        "height": height,
         "gain": f"{gain:+.{decimals(metric)}f} {unit}".strip() if math.isfinite(gain) else after,
-        "caption": f"{record.name}, {record.width}×{record.height} pixels.{change}.",
+        "caption": f"{record.name}, {record.width}×{record.height} pixels{scored}.{change}.",
         "images": entry.images,
     }

@@ -10,12 +10,19 @@ from typing import Any
 
 from restore.data.card import DatasetCard
 from restore.evaluate import Comparison, Provenance, Record, Row, Series, SetScores, compare, group, summarise_rows
-from restore.metrics import METRICS, PROTOCOLS, Summary
+from restore.metrics import METRICS, Summary
 from restore.sampling import Calibration
 
 __all__ = ["Result"]
 
 FORMAT = 1
+
+LEFT_OUT = {
+    "after": "outputs equal the ground truth and are left out of the mean {metric}",
+    "before": "inputs equal the ground truth and are left out of the mean {metric} before",
+    "gain": "pictures have no finite gain in {metric} and are left out of its mean",
+}
+"""What is said of infinite scores, by the side of a row."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,12 @@ class Result:
     def remarks(self) -> list[str]:
         """What a reader must know: the notes, and what was left out of a mean."""
         left_out = [
-            f"{self.label(row.series)}, protocol {row.protocol}: {row.after[metric].infinite} of {row.pictures} outputs"
-            f" equal the ground truth and are left out of the mean {metric}"
+            f"{self.label(row.series)}, protocol {row.protocol}: {summary.infinite} of {row.pictures} "
+            + said.format(metric=metric)
             for row in self.rows
-            for metric in row.after
-            if row.after[metric].infinite
+            for side, said in LEFT_OUT.items()
+            for metric, summary in getattr(row, side).items()
+            if summary.infinite
         ]
         partly = [
             f"{self.label(row.series)}, protocol {row.protocol}: {metric} could be taken of {taken} of {row.pictures} "
@@ -105,7 +113,8 @@ class Result:
             for metric, summary in row.after.items()
             if (taken := summary.count + summary.infinite) < row.pictures
         ]
-        return [*self.notes, *left_out, *partly]
+        of_sets = [f"{self.label(series)}: {note}" for series, scores in self.sets.items() for note in scores.notes]
+        return [*self.notes, *left_out, *partly, *of_sets]
 
     @property
     def reported(self) -> list[dict[str, Any]]:
@@ -145,9 +154,9 @@ class Result:
                 {"data": r.data, "name": r.name, "model": r.model, "task": r.task, "seed": r.seed, "reason": r.failure}
                 for r in self.failures
             ],
-            "protocols": {name: PROTOCOLS[name].model_dump(mode="json") for name in self.protocols},
+            "protocols": {name: self.provenance.protocols[name] for name in self.protocols},
             "metrics": {name: METRICS[name].model_dump(mode="json") for name in self.metrics},
-            "provenance": vars(self.provenance),
+            "provenance": {key: value for key, value in vars(self.provenance).items() if key != "protocols"},
             "pictures": [record.to_json() for record in self.scored],
         }
 

@@ -1,4 +1,4 @@
-"""The tables of a report as rows of text: for the terminal, for Markdown and for the page."""
+"""The tables of a report as rows of text, for the terminal and the page, and as Markdown."""
 
 from __future__ import annotations
 
@@ -18,14 +18,10 @@ __all__ = [
     "markdown",
     "number",
     "numeric",
-    "plain",
     "published_table",
     "reported_table",
     "summary_table",
 ]
-
-FEW = 6
-"""Pictures below which a bootstrap interval is too narrow to call a difference clear."""
 
 Table = tuple[list[str], list[list[str]]]
 
@@ -136,7 +132,7 @@ def comparison_table(result: Result) -> Table:
     cells = []
     for c in result.comparisons:
         verdict = "clear" if c.difference.clear else "not clear"
-        verdict = verdict if c.difference.count >= FEW else "too few pictures"
+        verdict = verdict if c.difference.enough else "too few pictures"
         cells.append(
             [
                 c.data,
@@ -187,26 +183,6 @@ def published_table(result: Result) -> Table:
         values = [str(score["metrics"].get(metric.partition("_")[0], "-")) for metric in known]
         cells.append([score["method"], *values, "-", score["condition"] or "-", f"as reported, {score['source']}"])
     return header, cells
-
-
-def plain(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Return an aligned table for a terminal, columns of numbers flush right.
-
-    >>> print(plain(["name", "dB"], [["a", "1.50"], ["long", "-12.25"]]))
-    name      dB
-    ----  ------
-    a       1.50
-    long  -12.25
-    """
-    columns = list(zip(header, *cells, strict=True))
-    widths = [max(len(cell) for cell in column) for column in columns]
-    flush = [all(numeric(cell) for cell in column[1:]) for column in columns]
-
-    def line(values: Sequence[str]) -> str:
-        padded = (v.rjust(w) if right else v.ljust(w) for v, w, right in zip(values, widths, flush, strict=True))
-        return "  ".join(padded).rstrip()
-
-    return "\n".join([line(header), "  ".join("-" * width for width in widths), *map(line, cells)])
 
 
 def numeric(cell: str) -> bool:

@@ -30,7 +30,7 @@ class SuperResolution(PlainTask):
     card: ClassVar[str] = "set5"
 
     kind: Literal["upscale"] = "upscale"
-    scale: int = Field(4, ge=1, le=32)
+    scale: int = Field(4, ge=2, le=32)
     filter: Kernel = "bicubic"
     blind: bool = False
 
@@ -54,7 +54,15 @@ class SuperResolution(PlainTask):
     def told(
         self, degradation: Degradation, random: Random, height: int, width: int, severity: float | None
     ) -> Request:
-        """Return the request of a made picture: every degradation gives back the size that it was given."""
+        """Return the request of a made picture: every degradation gives back the size that it was given.
+
+        Raises:
+            ConfigError: the degradation makes pictures smaller by another factor than that of training.
+        """
+        factor = getattr(degradation, "scale", 1)
+        if factor != self.scale:
+            made = f"makes them {factor} times smaller" if factor > 1 else "leaves them as large as they are"
+            raise ConfigError(f"task {self.kind} enlarges pictures by {self.scale}, and {degradation.kind} {made}")
         return Request(enlarged=True)
 
     def size(self, height: int, width: int, request: Request) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from restore.checkpoints import convert, open_checkpoint, pickles, read_metadata
+from restore.checkpoints import convert, open_checkpoint, pickles, read_metadata, source_of
 from restore.errors import CheckpointError, ConfigError, TensorMismatch
 from restore.restorer import Restorer
 from restore.tasks import Request
@@ -93,6 +93,7 @@ def test_the_average_is_taken_where_there_is_one(golden, weather, tmp_path):
     beside = open_checkpoint(g.folder / FILES["palette"])
     assert beside.conversion is not None and beside.conversion.weights == "average (190_Network_ema.pth)"
     shutil.copy(g.folder / FILES["palette"], tmp_path / "190_Network.pth")
+    assert beside.conversion.source == source_of(g.folder / FILES["palette"]) != g.folder / FILES["palette"]
     taken = open_checkpoint(tmp_path / "190_Network.pth")
     assert taken.conversion is not None and taken.conversion.weights == "the only ones (190_Network.pth)"
     asked = open_checkpoint(g.folder / FILES["palette"], None, ["weights=raw"])

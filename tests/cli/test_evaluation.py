@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from restore.cli.choosing import model_and_tasks, severity_of
-from restore.cli.console import model_for
+from restore.cli.console import model_for, table
 from restore.errors import ConfigError
 from restore.synthesize import degradations_named, synthesize
 
@@ -42,6 +43,20 @@ def test_two_folders_give_a_table(cli, options) -> None:
     assert lines[0].split()[:4] == ["data", "task", "protocol", "n"]
     assert [line.split()[:4] for line in lines[2:]] == [["snowy", "weather", p, "5"] for p in ("native", "rgb")]
     assert "Traceback" not in ran.err
+
+
+def test_another_sampler_or_preset_is_another_score(cli, options, tmp_path: Path) -> None:
+    """How pictures are made is part of what is evaluated, and of what is told of it."""
+    first, second = (
+        json.loads(cli("evaluate", *options, "--json", "--protocol", "rgb", "--sampler", f"ddim,steps={n}").out)
+        for n in (1, 3)
+    )
+    assert first["rows"][0]["after"] != second["rows"][0]["after"]
+    assert "threshold" in str(second["provenance"]) and "'steps': 3" in str(second["provenance"])
+    ran = cli("evaluate", *options, "--preset", "published")
+    assert ran.code == 2 and "has no preset 'published'" in ran.err
+    ran = cli("evaluate", *options[:4], "-m", "none", "--sampler", "ddim,steps=1")
+    assert ran.code == 2 and "pass --model" in ran.err
 
 
 def test_json_and_csv_agree_with_each_other(cli, options, tmp_path: Path) -> None:
@@ -162,11 +177,16 @@ def test_ground_truths_are_not_replaced_by_their_scores(cli, photographs: Path, 
     before = {path: path.read_bytes() for path in folder.iterdir()}
     for extra, complaint in (
         (("--csv", min(before)), "it is the file that was read"),
+        (("--csv", tmp_path), "is a folder: name the file to write"),
         (("--report", folder / "report"), "whose pictures are evaluated"),
         (("--keep", folder / "kept"), "whose pictures are evaluated"),
     ):
         ran = cli("evaluate", *options, *extra)
         assert ran.code != 0 and complaint in ran.err
+    rooted = ("kodak24", "--root", folder, "--degradation", "rain", "--model", "none", "--limit", 1)
+    for option in ("--report", "--keep"):
+        ran = cli("evaluate", *rooted, option, folder / "made")
+        assert ran.code == 2 and "whose pictures are evaluated" in ran.err
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -176,6 +196,7 @@ def test_ground_truths_are_not_replaced_by_their_scores(cli, photographs: Path, 
         ([], "name the pictures in one way"),
         (["--target", "{photographs}", "--input", "{photographs}", "--severity", "7"], "none is made"),
         (["--target", "{photographs}", "--input", "{photographs}", "--scale", "3"], "--protocol sr"),
+        (["--clean", "{photographs}", "--degradation", "bicubic-x4", "--scale", "2"], "--scale 2 is not that of"),
         (["--input", "x"], "name the pictures in one way"),
         (["--clean", "x", "--target", "y"], "name the pictures in one way"),
         (["kodak24"], "--root"),
@@ -235,7 +256,7 @@ def test_a_signal_leaves_a_partial_report_that_says_so(
     report = tmp_path / "report"
 
     def send() -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 600  # a busy machine takes its time for the first picture
         while not (report / "journal.jsonl").exists() and time.monotonic() < until:
             time.sleep(0.005)
         os.kill(os.getpid(), sign)
@@ -282,6 +303,39 @@ def test_an_absent_network_is_a_reason_and_never_a_number(
     assert asked.code == 1 and "torchvision.models.vgg16" in asked.err
     sets = cli("evaluate", *options, "--limit", 1, "--metric", "fid", "--keep", tmp_path / "kept")
     assert sets.code == 1 and "FID and KID need" in sets.err
+
+
+def test_a_damaged_network_is_a_note_unless_it_was_asked_for(
+    cli, options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    ran = cli("evaluate", *options, "--limit", 1)
+    assert ran.code == 0 and "note: LPIPS is absent" in ran.err and "is damaged: delete it" in ran.err
+    asked = cli("evaluate", *options, "--limit", 1, "--metric", "lpips_alex")
+    assert asked.code == 1 and "is damaged: delete it" in asked.err and "Aborted" not in asked.err
+
+
+def test_the_table_is_printed_where_the_report_cannot_be_written(cli, options, tmp_path: Path) -> None:
+    (tmp_path / "report" / "index.html").mkdir(parents=True)
+    ran = cli("evaluate", *options, "--limit", 1, "--protocol", "rgb", "--report", tmp_path / "report")
+    assert ran.code == 1 and "Is a directory" in ran.err
+    assert ran.out.splitlines()[2].split()[:3] == ["snowy", "weather", "rgb"]
+
+
+def test_the_digest_of_a_model_is_that_of_the_file_that_was_read(cli, photographs: Path) -> None:
+    folder = Path(__file__).resolve().parents[1] / "golden" / "palette" / "guided_diffusion"
+    options = ("--clean", photographs, "--degradation", "mask-box", "--limit", 1, "--protocol", "rgb", "--json")
+    ran = cli("evaluate", *options, "-m", folder / "190_Network.pth", "--task", "inpaint", "--steps", 1)
+    average = hashlib.sha256((folder / "190_Network_ema.pth").read_bytes()).hexdigest()
+    assert [method["sha256"] for method in json.loads(ran.out)["provenance"]["methods"]] == [average], ran.err
+
+
+def test_numbers_and_intervals_are_flush_right() -> None:
+    text = table(["n", "95 % interval", "what"], [["5 x 2", "", "-"], ["10 x 2", "[+1.00, +2.00]", "x"]])
+    assert text.splitlines()[2:] == [" 5 x 2" + " " * 18 + "-", "10 x 2  [+1.00, +2.00]  x"]
 
 
 def test_metrics_say_which_end_is_better_and_where_they_come_from(cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import nn
 
 from restore.errors import ArrayError, ConfigError, MissingResource
 from restore.metrics import METRICS, fid, inception_weights, kid, lpips, lpips_trunk, score
-from restore.metrics.perceptual import LPIPS_TRUNKS
+from restore.metrics.perceptual import LPIPS_TRUNKS, Trunk
 
 
 def pictures(seed: int, count: int = 2, side: int = 40) -> torch.Tensor:
@@ -48,9 +49,18 @@ def test_an_unknown_network_is_answered_with_the_accepted_ones() -> None:
         lpips_trunk("squeeze")  # type: ignore[arg-type]
 
 
+def known_by_its_digest(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name the trunk by what it holds, as the trained one is; torchvision reads it under the name that it knows."""
+    content = path.read_bytes()
+    name = f"alexnet-owt-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    path.with_name(name).write_bytes(content)
+    monkeypatch.setenv("TORCH_HOME", str(path.parents[2]))
+    monkeypatch.setitem(LPIPS_TRUNKS, "alex", Trunk("alexnet", name))
+
+
 @pytest.fixture(scope="module")
 def random_trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with an AlexNet of random weights where the trained one would be."""
+    """An AlexNet of random weights where the trained one would be."""
     import torchvision
 
     home = tmp_path_factory.mktemp("torch")
@@ -67,7 +77,7 @@ def random_trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = home / "hub" / "checkpoints" / LPIPS_TRUNKS["alex"].file
     path.parent.mkdir(parents=True)
     torch.save(weights, path)
-    return home
+    return path
 
 
 def test_lpips_is_that_of_the_package_on_pictures_in_minus_one_to_one(
@@ -75,7 +85,7 @@ def test_lpips_is_that_of_the_package_on_pictures_in_minus_one_to_one(
 ) -> None:
     import lpips as package
 
-    monkeypatch.setenv("TORCH_HOME", str(random_trunk))
+    known_by_its_digest(random_trunk, monkeypatch)
     a, b = pictures(1), pictures(2)
     got = lpips(a, b)
     assert got.shape == (2,) and got.dtype == torch.float64
@@ -97,8 +107,24 @@ def test_lpips_is_that_of_the_package_on_pictures_in_minus_one_to_one(
     torch.testing.assert_close(scored, lpips(*levels), rtol=1e-4, atol=1e-6)
 
 
+def test_a_damaged_trunk_is_named_and_never_used(
+    random_trunk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "hub" / "checkpoints" / LPIPS_TRUNKS["alex"].file
+    path.parent.mkdir(parents=True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for content in (b"", random_trunk.read_bytes()):  # cut off; whole, but not what the name says
+        path.write_bytes(content)
+        with pytest.raises(MissingResource, match=r"7be5be79\.pth, which is damaged: delete it; .* torchvision"):
+            lpips_trunk("alex")
+    path.write_bytes(b"")
+    known_by_its_digest(path, monkeypatch)  # whatever the digest says, what cannot be read is damaged
+    with pytest.raises(MissingResource, match="is damaged: delete it"):
+        lpips(pictures(0), pictures(1))
+
+
 def test_lpips_refuses_what_it_would_score_wrongly(random_trunk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(random_trunk))
+    known_by_its_digest(random_trunk, monkeypatch)
     a = pictures(3)
     with pytest.raises(ArrayError, match=r"\[-1, 1\], got a value of magnitude 255"):
         lpips(a * 0 + 255, a)

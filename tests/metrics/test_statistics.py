@@ -90,6 +90,13 @@ def test_pairs_with_an_infinite_score_are_left_out() -> None:
     assert not difference.clear
 
 
+def test_a_handful_of_pictures_makes_no_difference_clear() -> None:
+    few, enough = ([31.0 + i / 10 for i in range(count)] for count in (5, 6))
+    assert not paired_difference(few, [30.0] * 5).clear and not paired_difference(few, [30.0] * 5).enough
+    assert paired_difference(enough, [30.0] * 6).clear
+    assert not paired_difference([*few, math.inf], [30.0] * 6).clear  # a pair that was left out does not count
+
+
 def test_bad_scores_are_errors() -> None:
     with pytest.raises(ArrayError, match="score 1 of 2 is not a number"):
         summarise([1.0, math.nan])

@@ -7,7 +7,8 @@ import csv
 import io
 import json
 import re
-from dataclasses import replace
+import shutil
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,10 +17,12 @@ import pytest
 import torch
 from PIL import Image
 
-from restore.evaluate import Plan, Record, gain_of, show
-from restore.metrics import summarise
-from restore.report import Result, csv_text, json_text, markdown_text, plain, summary_table, write_report
-from restore.report.gallery import choose, error_map, make_gallery
+from restore.evaluate import Output, Plan, Provenance, Record, Scoring, Series, SetScores, evaluate, gain_of, show
+from restore.evaluate.pictures import from_clean
+from restore.metrics import PROTOCOLS, summarise
+from restore.report import Result, csv_text, json_text, markdown, markdown_text, summary_table, write_report
+from restore.report.gallery import Gallery, choose, error_map, make_gallery
+from restore.report.naming import file_name
 from restore.report.page import page_html
 from restore.report.tables import interval, number
 
@@ -74,7 +77,7 @@ def test_the_table_has_a_row_for_each_series_and_protocol_with_its_means(result:
     assert line[header.index("after")] == f"{np.mean(values):.2f}"
     assert line[header.index("n")] == "5"
     assert all(len(c) == len(header) for c in cells)
-    assert len(plain(header, cells).splitlines()) == 10
+    assert len(markdown(header, cells).splitlines()) == 10
 
 
 def test_numbers_say_what_they_are() -> None:
@@ -82,6 +85,44 @@ def test_numbers_say_what_they_are() -> None:
     assert number(summarise([]), "psnr") == "-" and interval(summarise([1.0]), "psnr") == ""
     assert number(summarise([20.0, 21.0]), "psnr", sign=True) == "+20.50"
     assert interval(summarise([0.5, 0.5]), "ssim") == "[0.5000, 0.5000]"
+
+
+def test_what_is_left_out_of_a_mean_is_told(result: Result) -> None:
+    def changed(record: Record) -> Record:
+        perfect = {"psnr": float("inf"), "ssim": 1.0}
+        return replace(record, before={**record.before, "rgb": perfect}) if record.name == "coffee" else record
+
+    told = Result("", [changed(record) for record in result.records], 20, result.provenance).remarks
+    assert any("protocol rgb: 1 of 5 inputs equal the ground truth and are left out of" in text for text in told)
+    assert any("protocol rgb: 1 of 5 pictures have no finite gain in psnr" in text for text in told)
+    assert not any("outputs" in text or "ssim" in text for text in told)
+
+
+def test_notes_on_sets_are_remarks(result: Result) -> None:
+    sets = {Series("rain", "three", "smooth"): SetScores({}, {}, ["fid after could not be taken: too few"])}
+    assert replace(result, sets=sets).remarks[-1] == "rain, three: fid after could not be taken: too few"
+
+
+def test_few_pictures_are_nowhere_a_clear_difference(result: Result, page: Page) -> None:
+    document = json.loads(json_text(result))
+    assert {c["difference"]["count"] for c in document["comparisons"]} == {5}
+    assert not any(c["difference"]["clear"] for c in document["comparisons"])
+    assert "too few pictures" in page.words
+    shades = {attributes.get("class") for tag, attributes in page.tags if tag == "div"}
+    assert not shades & {"big good", "big bad"}
+
+
+def test_an_own_protocol_is_reported_as_it_was_used(plan: Plan, result: Result, tmp_path: Path) -> None:
+    own = PROTOCOLS["sr"].model_copy(update={"name": "ours", "description": "half of sr"})
+    other = PROTOCOLS["rgb"].model_copy(update={"crop": 7})
+    plan = replace(plan, jobs=plan.jobs[:1], scoring=Scoring((own, other), scale=3))
+    records = list(evaluate(plan))
+    found = replace(result, records=records, provenance=Provenance.gather(plan, records, {}, torch.device("cpu")))
+    document = json.loads(json_text(found))
+    assert document["protocols"]["ours"]["description"] == "half of sr" and document["protocols"]["rgb"]["crop"] == 7
+    assert document["provenance"]["data"]["scale"] == 3
+    page = page_html(found, [], None)
+    assert "half of sr" in page and "crop 3 (scale)" in page and "crop 7" in page
 
 
 def test_csv_holds_every_score(result: Result) -> None:
@@ -182,6 +223,44 @@ def test_pictures_on_a_page_are_reduced_to_its_budget(result: Result, plan: Plan
     assert "reduced to" in page_html(result, [], small) and "reduced to" not in page_html(result, [], gallery)
 
 
+def test_a_lack_of_memory_costs_a_picture_and_no_report(result: Result, plan: Plan) -> None:
+    @dataclass(frozen=True)
+    class Greedy:
+        model: str
+        task: str
+        error: str
+
+        def __call__(self, *_: object) -> list[Output]:
+            raise RuntimeError(self.error)
+
+    def gallery(error: str) -> Gallery:
+        jobs = [(case, [Greedy(m.model, m.task, error) for m in methods]) for case, methods in plan.jobs]
+        return make_gallery(result, replace(plan, jobs=jobs))  # type: ignore[arg-type]
+
+    assert not gallery("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes").entries
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        gallery("a mistake of ours")
+
+
+def test_names_of_any_length_make_files(photographs: Path, plan: Plan, result: Result, tmp_path: Path) -> None:
+    (tmp_path / "clean").mkdir()
+    for letter in "ab":
+        shutil.copy(photographs / "coffee.png", tmp_path / "clean" / f"{'x' * 240}{letter}.png")
+    jobs = [(case, plan.jobs[0][1][:1]) for case in from_clean(tmp_path / "clean", ["rain"]).cases]
+    plan = replace(plan, jobs=jobs)
+    write_report(replace(result, records=list(evaluate(plan)), expected=2), tmp_path / "report", plan)
+    page = Page((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
+    keys = {key for entry in json.loads(page.data)["entries"] for key in entry["images"].values()}
+    assert len(keys) == 10 and {path.stem for path in (tmp_path / "report" / "pictures").iterdir()} == keys
+
+
+def test_names_of_files_are_plain_short_and_never_the_same() -> None:
+    texts = ["a b", "a_b", "A_b", "é" * 300, "é" * 301, "caf\udce9"]
+    names = [file_name(text) for text in texts]
+    assert len({name.lower() for name in names}) == len(names)
+    assert all(len(name.encode()) < 200 and "/" not in name for name in names)
+
+
 # ---- the page ------------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +310,35 @@ def test_the_page_carries_what_its_reader_needs(page: Page, result: Result) -> N
     needed += [str(known.data["manifest_sha256"]), "peak memory", "seconds a picture", "network evaluations", "luma"]
     for text in needed:
         assert text in page.words, text
+
+
+def test_the_caption_says_what_the_interval_is_of(page: Page, result: Result) -> None:
+    assert "bootstrap interval of the mean gain over pictures" in page.words
+    bare = replace(result, records=[replace(record, before={}) for record in result.records])
+    assert "bootstrap interval of the mean over pictures" in page_html(bare, [], None)
+
+
+def test_the_page_lists_the_origins_where_there_are_several(result: Result, page: Page) -> None:
+    assert "It was continued" not in page.words
+    here = dict(result.provenance.origins[0])
+    several = replace(result.provenance, origins=[here, {**here, "device": "another device"}, {"restorations": 2}])
+    words = Page(page_html(replace(result, provenance=several), [], None)).words
+    assert "It was continued" in words and "another device" in words and "unknown" in words
+
+
+def test_a_picture_that_a_protocol_resized_is_shown_as_it_was_scored(
+    photographs: Path, plan: Plan, result: Result, tmp_path: Path
+) -> None:
+    with Image.open(photographs / "coffee.png") as image:
+        image.crop((0, 0, 90, 70)).save(tmp_path / "odd.png")
+    jobs = [(case, plan.jobs[0][1]) for case in from_clean(tmp_path, ["rain"]).cases]
+    plan = replace(plan, jobs=jobs, scoring=Scoring((PROTOCOLS["weatherdiff"],)))
+    records = list(evaluate(plan))
+    found = replace(result, records=records, provenance=Provenance.gather(plan, records, {}, torch.device("cpu")))
+    gallery = make_gallery(found, plan)
+    for entry in json.loads(Page(page_html(found, [], gallery)).data)["entries"]:
+        assert (entry["width"], entry["height"]) == (96, 80)
+        assert "90×70 pixels, scored at 96×80" in entry["caption"]
 
 
 def test_the_script_of_the_page_knows_every_score(page: Page, result: Result) -> None:
