@@ -215,7 +215,7 @@ class ModelCard(Spec):
         cost: of the training.
         url: where the authors publish it; empty where they do not.
         original: the published file, for a model that does not ship.
-        protocol: how its authors measure.
+        protocol: how its authors measure; of our own models, how `scores` were measured.
         scores: measured by us.
         limits: what it is bad at.
         picture: of that, a file of the repository: given, restored, true; empty where there is none.
@@ -272,6 +272,8 @@ class TrainConfig(Spec):
         region: side of the square that is cut from a photograph and degraded.
         align: patches begin at multiples of it within their region; 16 keeps the blocks of JPEG that is made in
             training where a file has them. (Those of pairs lie anywhere, as their regions do.)
+        ema: decay of the averaged weights, at most: early in a run it is 1 - step**(-2/3), which is 0.99 at step 1,000
+            and 0.999 at step 31,600. A larger `ema` than a run comes to changes nothing.
         label_drop: share of the patches whose label is not told, for blind use and guidance.
         image_drop: share of the patches whose degraded picture is left out, for guidance.
         start_from: a model, or a file of weights, to begin with. An `efficient_unet` may have more blocks and levels
@@ -296,7 +298,7 @@ class TrainConfig(Spec):
     start_from: str | None = None
 
     @model_validator(mode="after")
-    def _check(self) -> TrainConfig:
+    def _check_steps(self) -> TrainConfig:
         ends = [stage.until for stage in self.stages]
         if ends != sorted(set(ends)):
             raise ValueError(f"the stages' `until` must increase, not {ends}")
@@ -304,6 +306,24 @@ class TrainConfig(Spec):
             if stage.patch > self.region or stage.patch % self.model.network.multiple:
                 multiple = self.model.network.multiple
                 raise ValueError(f"a stage's patch must be a multiple of {multiple} up to {self.region}")
+            if 0 < (room := self.region - stage.patch) < self.align:
+                raise ValueError(
+                    f"align={self.align} leaves a patch of {stage.patch} one place in a region of {self.region}: "
+                    f"set align to {room} or less"
+                )
+        if self.optimizer.final_rate > self.optimizer.rate:
+            raise ValueError(
+                f"optimizer.final_rate={self.optimizer.final_rate} is above optimizer.rate={self.optimizer.rate}, "
+                "from which it falls"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainConfig:
+        detector = self.model if isinstance(self.model, DetectorRecipe) else None
+        if detector and detector.network.labels != len(detector.labels):
+            told = f"network.labels={detector.network.labels}"
+            raise ValueError(f"{told} does not fit the {len(detector.labels)} labels of the detector")
         if isinstance(self.objective, Classification) != isinstance(self.model, ClassifierRecipe):
             raise ValueError("model kind classifier and objective kind classification belong together")
         if isinstance(self.objective, Recognition) != isinstance(self.model, DetectorRecipe):

@@ -25,6 +25,8 @@ AUTO = "auto"
 MIXED = "mixed"
 """What is decided of weather of several kinds, and where no kind is sure enough: the network is told nothing."""
 
+NO_DETECTOR = "{} is no detector; `restore train detector` makes one"
+
 
 class Decision(NamedTuple):
     """What a picture shows.
@@ -107,20 +109,24 @@ class Detector:
         """Return a detector, by the name of the one that ships or from a file of `restore train detector`.
 
         Raises:
-            ConfigError: there is no such file, or it is no detector.
+            ConfigError: there is no such model or file, or it is no detector.
             MissingResource: the weights that should ship are not there.
             CheckpointError: the file is damaged, or does not fit its network.
         """
-        if not is_file(model) and Path(model_card(str(model)).weights).stem not in resources.list_weights():
-            raise MissingResource(
-                f"task {AUTO!r} needs the weights of {model}, which are not there: make them with "
-                f"`python scripts/train_models.py PHOTOGRAPHS --models {model}`, or name the task: weather, derain, "
-                "desnow, dehaze or raindrop"
-            )
+        if not is_file(model):
+            card = model_card(str(model))
+            if not isinstance(card.recipe, DetectorRecipe):
+                raise ConfigError(NO_DETECTOR.format(model))
+            if Path(card.weights).stem not in resources.list_weights():
+                raise MissingResource(
+                    f"task {AUTO!r} needs the weights of {model}, which are not there: make them with "
+                    f"`python scripts/train_models.py PHOTOGRAPHS --models {model}`, or name the task: weather, "
+                    "derain, desnow, dehaze or raindrop"
+                )
         path = find_weights(model)
         opened = checkpoints.open_checkpoint(path)
         if opened.recipe.get("kind") != "detector":
-            raise ConfigError(f"{path} is no detector; `restore train detector` makes one")
+            raise ConfigError(NO_DETECTOR.format(path))
         recipe = parse(DetectorRecipe, opened.recipe, str(path))
         network = checkpoints.assemble(recipe.network.build, opened.tensors, str(path))
         return cls(recipe, network, pick_device(device), hashlib.sha256(path.read_bytes()).hexdigest())

@@ -91,7 +91,7 @@ def describe(error: ValidationError, document: Any) -> str:
         keys, node = _keys(problem["loc"], document, problem["type"] == "missing")
         path = ".".join(keys) or "document"
         if problem["type"] == "extra_forbidden":
-            lines.append(f"there is no key {path}" + _meant(keys[-1], node))
+            lines.append(f"there is no key {path}" + _instead(keys[-1], node))
             continue
         given = problem.get("input")
         got = f" (got {given!r})" if isinstance(given, str | int | float | bool | type(None)) else ""
@@ -113,12 +113,19 @@ def _keys(location: Sequence[str | int], document: Any, missing: bool) -> tuple[
     return [*keys, str(location[-1])] if missing else keys, holder
 
 
-def _meant(key: str, holder: Any) -> str:
-    """Return what a wrong key may have been meant for, of the documents that have all the other keys beside it."""
+def _instead(key: str, holder: Any) -> str:
+    """Return in which kind of document there is no such key, and what it may have been meant for.
+
+    That is looked for in the documents of the chosen kind that have all the other keys beside it; one that has the key
+    itself is not the one that refused it.
+    """
     others = set(holder) - {key} if isinstance(holder, Mapping) else set()
-    kinds = [kind for kind in _all_kinds(Spec) if others <= set(kind.model_fields)]
-    hint = did_you_mean(key, {name for kind in kinds for name in kind.model_fields}).strip()
-    return f"; {hint}" if hint else ""
+    chosen = holder["kind"] if "kind" in others else None
+    kinds = [kind.model_fields for kind in _all_kinds(Spec)]
+    kinds = [fields for fields in kinds if others <= set(fields) and key not in fields]
+    names = {name for fields in kinds if chosen is None or fields["kind"].default == chosen for name in fields}
+    hint = did_you_mean(key, names).strip()
+    return (f" in kind {chosen}" if chosen else "") + (f"; {hint}" if hint else "")
 
 
 def _all_kinds(kind: type[Spec]) -> Iterator[type[Spec]]:

@@ -195,11 +195,11 @@ class CardFolder(Spec):
         raise ConfigError(f"{card.name} has no train split: name one of {', '.join(card.splits)} by data.split")
 
 
-def _join(sets: Sequence[CardFolder], degradation: Mixture | None) -> Found:
+def _join(sets: Sequence[CardFolder], degradation: Mixture | None, retouch: Retouch | None) -> Found:
     """Return the files of several data sets, one after the other.
 
     Raises:
-        ConfigError: pairs and clean pictures are mixed, or a degradation is asked of pairs.
+        ConfigError: pairs and clean pictures are mixed, or a degradation or a retouch is asked of pairs.
         DataError: a folder does not hold what its card says.
     """
     groups: list[tuple[File, ...]] = []
@@ -213,10 +213,11 @@ def _join(sets: Sequence[CardFolder], degradation: Mixture | None) -> Found:
         groups += own
         labels += [label if len(own[0]) == 2 else None] * len(own)
         notes.append(note)
-    if degradation is not None and len(groups[0]) == 2:
-        raise ConfigError(f"data.degradation is for clean pictures, but these are degraded already: {notes[0]}")
+    for name, given in (("degradation", degradation), ("retouch", retouch)):
+        if given is not None and len(groups[0]) == 2:
+            raise ConfigError(f"data.{name} is for clean pictures, but these are degraded already: {notes[0]}")
     asked = tuple(one.label for one in sets if one.label is not None)
-    return Found(groups, labels, asked, degradation or Mixture(), tuple(notes))
+    return Found(groups, labels, asked, degradation or Mixture(), tuple(notes), retouch)
 
 
 def _known(label: str) -> str | None:
@@ -228,14 +229,15 @@ def _groups(pairs: Pairs) -> list[tuple[File, ...]]:
 
 
 class CardSource(CardFolder, Kept):
-    """One data set by its card: its pairs, or its clean pictures, degraded on the fly."""
+    """One data set by its card: its pairs, or its clean pictures, degraded on the fly as those of `CleanFolders`."""
 
     kind: Literal["card"] = "card"
     degradation: Mixture | None = None
+    retouch: Retouch | None = None
 
     def find(self) -> Found:
         """Return the files; see `CardFolder`."""
-        return _join([self], self.degradation)
+        return _join([self], self.degradation, self.retouch)
 
 
 class CardsSource(Kept):
@@ -244,10 +246,11 @@ class CardsSource(Kept):
     kind: Literal["cards"] = "cards"
     cards: tuple[CardFolder, ...] = Field(min_length=1)
     degradation: Mixture | None = None
+    retouch: Retouch | None = None
 
     def find(self) -> Found:
         """Return the files; all sets hold pairs, or all hold clean pictures. See `CardFolder`."""
-        return _join(self.cards, self.degradation)
+        return _join(self.cards, self.degradation, self.retouch)
 
 
 Source = Annotated[CleanFolders | PairedFolders | CardSource | CardsSource, Field(discriminator="kind")]

@@ -206,10 +206,10 @@ class Trainer:
         restorer = self.restorer()
         scores, rows = {}, []
         for name, (image, label, hole), clean in self._validation_pictures():
-            restored = restorer.restore(image, label=label, hole=hole, seeds=range(len(clean)))
+            # what does not fit beside a run on a GPU is restored from the CPU, and stays there
+            restored = restorer.restore(image, label=label, hole=hole, seeds=range(len(clean))).to(clean.device)
             restored = self.config.model.task.polish(image, restored).add(1).div(2)
-            # what does not fit beside a run on a GPU is restored from the CPU
-            restored, degraded = restored.to(clean.device), image[:, :3].add(1).div(2).clamp(0, 1)
+            degraded = image[:, :3].add(1).div(2).clamp(0, 1)
             before, after = (_psnr(x, clean) for x in (degraded, restored))
             scores[name] = (before, after)
             rows.append(torch.cat([degraded[0], restored[0].clamp(0, 1), clean[0]], dim=2))

@@ -2,89 +2,137 @@
 
     python scripts/train_models.py photographs/bsds500 photographs/cid22
     python scripts/train_models.py photographs/bsds500 photographs/cid22 --models jpeg,upscale_x4 --set seed=1
-    python scripts/train_models.py photographs/bsds500 --models weather --export-only
+    python scripts/train_models.py --models weather --export-only
 
 Each model follows its config in `configs/train/`; a run that was stopped is continued. The averaged weights are stored
-as half-precision numbers under `restore/weights/`, their SHA-256 goes into the card in `configs/models/`, and at the
-end the table of the cards is printed.
+as half-precision numbers under `restore/weights/`, with the recipe of the run and with the data, the licence and the
+command of the card in `configs/models/`; their SHA-256 goes into the card, and at the end the table of the cards is
+printed. The rest of a card is written by hand: after training on other photographs, or with `--set`, correct its data,
+licence, command, cost, scores, limits and recipe, and run this again with `--export-only`: the file has some of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from restore import checkpoints
 from restore.cli.console import table
-from restore.config import load_train_config
-from restore.models import model_card
+from restore.config import AnyRecipe, ModelCard
+from restore.schema import parse, read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-BEFORE = {"weather": ("weather_first", "weather_second")}
+BEFORE = {"weather": ("weather_first", "weather_second", "weather_third")}
 """The parts of a model's training that come first; each goes on where the one before it ended."""
+MEAN = {"weather": {"weather_third": 0.25, "weather": 0.75}}
+"""Of which parts the weights that ship are the mean, each with its share; of all other models it is the last part.
+
+Between where fine-tuning began and where it ended lie weights that do better on pictures unlike those of the training
+(Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+"""
 MODELS = ("weather", "detector", "upscale_x2", "upscale_x4", "inpaint", "jpeg", "colorize")
 
 
-def train(name: str, folders: list[Path], runs: Path, settings: list[str]) -> None:
+def train(name: str, folders: Sequence[Path], runs: Path, settings: Sequence[str]) -> None:
     """Train a model, part by part, or continue."""
     start: list[str] = []
+    # a list in JSON, which YAML reads: a folder's name may have a comma
+    data = f"data.folders={json.dumps([str(folder) for folder in folders], ensure_ascii=False)}"
     for part in (*BEFORE.get(name, ()), name):
         output = runs / part
-        command = [sys.executable, "-m", "restore", "train", part, f"data.folders=[{','.join(map(str, folders))}]"]
-        command += [f"output={output}", *start, *settings, *(["--resume"] if (output / "last.pt").exists() else [])]
-        subprocess.run(command, check=True)
+        command = [sys.executable, "-m", "restore", "train", part, data, f"output={output}", *start, *settings]
+        subprocess.run([*command, *(["--resume"] if (output / "last.pt").exists() else [])], check=True)
         start = [f"start_from={output / 'model.safetensors'}"]
 
 
-def export(name: str, run: Path) -> None:
-    """Store a run's weights in half precision beside the package, and their digest in the card."""
-    config, card = load_train_config(name), ROOT / "configs" / "models" / f"{name}.yaml"
-    source = run / "model.safetensors"
-    facts = model_card(name)
-    training = {"step": checkpoints.read_metadata(source)["training"]["step"], "data": facts.data}
-    training |= {"licence": facts.licence, "command": facts.command}
-    target = ROOT / "restore" / "weights" / facts.weights
-    halves = {key: value.to(torch.float16) for key, value in checkpoints.load(source).items()}
-    checkpoints.save(target, halves, config.trained.model_dump(mode="json"), training)
+def card_of(name: str, root: Path) -> tuple[Path, ModelCard]:
+    """Return the file of a model's card, and what it says."""
+    path = root / "configs" / "models" / f"{name}.yaml"
+    return path, parse(ModelCard, read_yaml(path), str(path))
+
+
+def weights_of(name: str, runs: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of a model's run, or the mean of those of its parts.
+
+    Raises:
+        CheckpointError: a run has no whole `model.safetensors`.
+    """
+    shares = MEAN.get(name, {name: 1.0})
+    parts = [(share, checkpoints.load(runs / part / "model.safetensors")) for part, share in shares.items()]
+    return {key: sum(share * weights[key] for share, weights in parts) for key in parts[0][1]}
+
+
+def export(name: str, runs: Path, root: Path = ROOT) -> None:
+    """Store the weights and the recipe of a run, in half precision, beside the package, and their digest in the card.
+
+    Raises:
+        CheckpointError: the run has no whole `model.safetensors`.
+        ConfigError: its recipe, or the card, is not one.
+    """
+    source, (path, card) = runs / name / "model.safetensors", card_of(name, root)
+    document = checkpoints.read_metadata(source)
+    # the run's own, since --set may have changed the network; parsed, since an older one may be written otherwise
+    recipe = parse(AnyRecipe, document["recipe"], f"the recipe of {source}")
+    training = {"step": document["training"]["step"], "data": card.data}
+    training |= {"licence": card.licence, "command": card.command}
+    target = root / "restore" / "weights" / card.weights
+    halves = {key: value.to(torch.float16) for key, value in weights_of(name, runs).items()}
+    checkpoints.save(target, halves, recipe.model_dump(mode="json"), training)
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
-    text = re.sub(r"^sha256: .*$", f"sha256: {digest}", card.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    card.write_text(text, encoding="utf-8")
+    text = re.sub(r"^sha256: .*$", f"sha256: {digest}", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    path.write_text(text, encoding="utf-8")
+    if recipe != card.recipe:
+        print(f"{path}: its recipe is not that of the run, {source}; rewrite it by hand")
 
 
-def cards(names: list[str]) -> str:
+def cards(names: Sequence[str], root: Path = ROOT) -> str:
     """Return the table of the cards."""
     rows = []
     for name in names:
-        card = model_card(name)
-        path = ROOT / "restore" / "weights" / card.weights
+        _, card = card_of(name, root)
+        path = root / "restore" / "weights" / card.weights
         document = checkpoints.read_metadata(path)
         size = f"{path.stat().st_size / 1e6:.1f} MB"
         scores = "; ".join(f"{s.data} {s.task}: {s.before:.2f} to {s.after:.2f}" for s in card.scores) or "-"
         rows.append([name, document["training"]["step"], size, card.licence, scores])
-    return table(["model", "steps", "size", "licence", "scores"], rows)
+    return table(["model", "steps", "size", "licence, of the card", "scores, of the card"], rows)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> None:
     """Train, store and list."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, help="clean photographs")
+    parser.add_argument("folders", nargs="*", type=Path, help="clean photographs; not needed for --export-only")
     parser.add_argument("--models", default=",".join(MODELS), help="names, with commas")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs lie")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--export-only", action="store_true", help="store what the runs have reached so far")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     names = options.models.split(",")
+    if strange := [name for name in names if name not in MODELS]:
+        parser.error(f"--models: {', '.join(strange)} is not one of {', '.join(MODELS)}")
+    if options.export_only:
+        parts = [part for name in names for part in MEAN.get(name, (name,))]
+        if absent := [part for part in parts if not (options.runs / part / "model.safetensors").is_file()]:
+            parser.error(f"--export-only: {options.runs} holds no run of {', '.join(absent)}")
+    elif not options.folders:
+        parser.error("give one or more folders of clean photographs")
+    if absent := [str(folder) for folder in options.folders if not folder.is_dir()]:
+        parser.error(f"no such folder: {', '.join(absent)}")
     for name in names:
         if not options.export_only:
             train(name, options.folders, options.runs, options.settings)
-        export(name, options.runs / name)
-    print(cards(names))
+        export(name, options.runs, root)
+    print(cards(names, root))
+    print("\nThe data, licence, command, cost, scores and limits of the cards are as they were. Where weights were")
+    print("trained on other photographs, or otherwise, rewrite them by hand and run this again with --export-only.")
 
 
 if __name__ == "__main__":

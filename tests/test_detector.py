@@ -120,8 +120,9 @@ def test_absent_weights_are_named_with_the_command_that_makes_them(
 
 
 def test_other_models_are_no_detectors_and_a_detector_restores_nothing(tiny_model: Path) -> None:
-    with pytest.raises(ConfigError, match="no detector"):
-        Detector.from_pretrained(tiny_model)
+    for model in (tiny_model, "weather", "weatherdiff64"):
+        with pytest.raises(ConfigError, match=f"{model} is no detector"):
+            Detector.from_pretrained(model)
     with pytest.raises(ConfigError, match="is a detector: it tells --task auto"):
         Restorer.from_pretrained("detector")
 
@@ -175,7 +176,7 @@ def test_a_trained_detector_is_a_file_that_decides(photographs: Path, tmp_path: 
 
 
 def test_detectors_and_their_objective_belong_together() -> None:
-    for change in ("objective={kind: simple}", "label_drop=0.1", "validation.pictures=2"):
+    for change in ("objective={kind: simple}", "label_drop=0.1", "validation.pictures=2", "model.network.labels=6"):
         with pytest.raises(ConfigError, match="detector"):
             load_train_config("detector", [change])
 

@@ -53,11 +53,11 @@ def test_steps_equal_timms() -> None:
     from timm.optim.muon import Muon as Theirs
 
     ours, theirs = network(bias=False), network(bias=False)
-    a = stepped(ours, Muon(ours, lr=0.01, weight_decay=0.1), 3)
-    options = {"weight_decay": 0.1, "nesterov": True, "ns_coefficients": QUINTIC}
+    a = stepped(ours, Muon(ours, lr=0.01, weight_decay=1.0), 3)
+    options = {"weight_decay": 1.0, "nesterov": True, "ns_coefficients": QUINTIC}
     for x, y in zip(a, stepped(theirs, Theirs(theirs.parameters(), lr=0.01, **options), 3), strict=True):
         # timm's rounds a matrix's step, at most 0.2 x sqrt(width) x the rate, to bfloat16
-        torch.testing.assert_close(x, y, atol=2e-3, rtol=0)
+        torch.testing.assert_close(x, y, atol=4e-4, rtol=0)
 
 
 def test_the_rest_equals_adamw() -> None:

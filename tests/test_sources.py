@@ -15,6 +15,7 @@ from restore.data.card import load_card, load_cards
 from restore.data.joined import Half
 from restore.data.pairs import find_pairs
 from restore.degradations import LABELS
+from restore.degradations.retouch import Retouch
 from restore.errors import ConfigError, DataError
 from restore.sources import Found, Source
 
@@ -103,9 +104,12 @@ def test_clean_sets_are_degraded_on_the_fly(put: Callable) -> None:
         kind="cards",
         cards=[{"card": "div2k", "root": root}, {"card": "flickr2k", "root": other}],
         degradation={"weights": {"snow": 1.0}},
+        retouch={"gray": 0.5},
     )
     assert not found.paired and [group[0].name for group in found.groups] == ["0001.png", "0002.png", "a.png"]
     assert found.mixture.weights == {"snow": 1.0} and found.labels == [None] * 3
+    assert found.retouch == Retouch(gray=0.5)
+    assert find(kind="card", card="div2k", root=root, retouch={}).retouch == Retouch()
 
 
 def test_what_is_refused(put: Callable, tmp_path: Path) -> None:
@@ -117,6 +121,7 @@ def test_what_is_refused(put: Callable, tmp_path: Path) -> None:
         ({"card": "csd", "root": pairs, "split": "val"}, DataError, "no split 'val'"),
         ({"card": "kodak24", "root": clean}, ConfigError, "kodak24 has no train split: name one of test by data.split"),
         ({"card": "csd", "root": pairs, "degradation": {}}, ConfigError, "these are degraded already: 1 pairs of csd"),
+        ({"card": "csd", "root": pairs, "retouch": {}}, ConfigError, r"data\.retouch is for clean pictures, but these"),
     ):
         with pytest.raises(error, match=message) as caught:
             find(kind="card", **document)

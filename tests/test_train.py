@@ -117,8 +117,14 @@ def test_what_is_shown_no_thumbnail_is_not_trained(config: TrainConfig) -> None:
     document = config.model_dump()
     document["model"]["patches"]["context"] = 0
     trainer = Trainer(TrainConfig(**document), device="cpu")
+    for group in trainer.optimizer.param_groups:
+        group["lr"] = 3e-3
+    before = {name: value.clone() for name, value in trainer.network.named_parameters()}
     trainer._update(*trainer.sampler(0))
-    assert all(p.grad is None or p.requires_grad for p in trainer.network.parameters())
+    changed = {name for name, value in trainer.network.named_parameters() if not torch.equal(value, before[name])}
+    assert "stem.weight" in changed
+    context = {name for name in before if name.startswith("context.")}
+    assert context and not changed & context
     assert not any(p.requires_grad for p in trainer.network.context.parameters())
 
 
@@ -156,6 +162,30 @@ def test_the_loss_falls_on_one_batch(config: TrainConfig) -> None:
         group["lr"] = 3e-3
     values = [float(trainer._update(*batch)) for _ in range(40)]
     assert sum(values[-5:]) < 0.8 * sum(values[:5])
+
+
+@pytest.mark.parametrize("ema", [0.3, 0.999])
+def test_the_decay_of_the_average_grows_until_it_is_ema(config: TrainConfig, ema: float) -> None:
+    trainer = Trainer(config.model_copy(update={"ema": ema}), device="cpu")
+    for group in trainer.optimizer.param_groups:
+        group["lr"] = 3e-3
+    average = torch.zeros(())
+    for step in range(5):
+        trainer.step = step
+        trainer._update(*trainer.sampler(step))
+        weight = trainer.network.state_dict()["stem.weight"]
+        decay = min(ema, 1 - step ** (-2 / 3)) if step else 0.0
+        average = decay * average + (1 - decay) * weight
+    assert not torch.allclose(average, weight)
+    torch.testing.assert_close(trainer.ema.module.state_dict()["stem.weight"], average)
+
+
+def test_ema_counts_where_the_decay_has_grown_to_it(config: TrainConfig) -> None:
+    decays = [
+        [Trainer(config.model_copy(update={"ema": ema}), device="cpu").ema.get_decay(n) for n in (2300, 40000)]
+        for ema in (0.999, 0.9999)
+    ]
+    assert decays == [pytest.approx([0.99426, 0.999], abs=1e-5), pytest.approx([0.99426, 0.999145], abs=1e-5)]
 
 
 def test_a_batch_does_not_depend_on_how_many_processes_share_it(config: TrainConfig) -> None:
@@ -349,53 +379,6 @@ def test_a_damaged_checkpoint_is_named(config: TrainConfig) -> None:
     (config.output / "last.pt").write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match=r"last\.pt is damaged"):
         Trainer(config, resume=True, device="cpu")
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("optimizer.raet=1", "optimizer.raet"),
-        ("stages=[{until: 5}, {until: 3}]", "must increase"),
-        ("stages=[{until: 5, patch: 20}]", "multiple of 16"),
-        ("model.tasks={derain: rian}", "rian"),
-        ("model.network.labels=3", "too few for the 7 labels"),
-        ("ema=2", "ema"),
-        ("model.network.blocks=[1, 2]", "one number for each level, not 4 and 2"),
-        ("model.network.context=3", "at least 4"),
-        ("model.patches={size: 64, multiple: 8, overlap: 8}", "patches.multiple must be a multiple of 16"),
-        ("data.folders", "key.sub=value"),
-    ],
-)
-def test_bad_values_are_named_with_their_path(override: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_train_config("weather", [override])
-
-
-@pytest.mark.parametrize("name", ["inpaint", "uncrop"])
-def test_a_hole_cannot_be_dropped_with_its_picture(name: str) -> None:
-    with pytest.raises(ConfigError, match="image_drop takes the mask"):
-        load_train_config(name, ["image_drop=0.1"])
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("data.foldrs=[x]", r"there is no key data\.foldrs; did you mean folders\?$"),
-        ("validation.evry=3", r"there is no key validation\.evry; did you mean every"),
-        ("stages=[{until: 5, ptch: 64}]", r"there is no key stages\.0\.ptch; did you mean patch"),
-        ("model.network.blocks=[1, 2]", r"given: model\.network: channels and blocks need"),
-        ("model.tasks={derain: rian}", r"given: model: task 'derain' asks for label 'rian'"),
-        ("data={kind: clean}", r"given: data\.folders: Field required"),
-    ],
-)
-def test_a_mistyped_key_is_told_as_it_was_written_and_what_was_meant(override: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_train_config("weather", [override])
-
-
-def test_known_pixels_have_no_bound_in_continuous_time() -> None:
-    with pytest.raises(ConfigError, match="no meaning for known pixels"):
-        load_train_config("inpaint", ["objective={kind: continuous_bound}", "model.schedule={kind: learned}"])
 
 
 def test_a_label_that_the_network_does_not_see_cannot_guide(config: TrainConfig) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from restore.degradations.random import Random, Range
+from restore.degradations.random import PositiveShare, Random, Share
 from restore.schema import Spec
 
 __all__ = ["Camera"]
@@ -36,9 +36,9 @@ class Camera(Spec):
     """
 
     noise_chance: float = Field(default=0.1, ge=0.0, le=1.0)
-    noise: Range = (0.001, 0.01)
+    noise: Share = (0.001, 0.01)
     compression_chance: float = Field(default=0.05, ge=0.0, le=1.0)
-    compression: Range = (0.01, 0.05)
+    compression: PositiveShare = (0.01, 0.05)
 
     def __call__(self, image: Tensor, random: Random) -> Tensor:
         """Return `image` (B, 3, H, W) in [0, 1] as this camera records it; most pictures stay as they are."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from restore import images
 from restore.degradations.fields import per_pixel, scatter, smooth_field
-from restore.degradations.random import PositiveRange, Random, Range
+from restore.degradations.random import PositiveShare, Random, Share
 from restore.schema import Spec
 
 __all__ = ["Haze", "Medium"]
@@ -44,10 +44,10 @@ class Haze(Spec):
     """
 
     kind: Literal["haze"] = "haze"
-    transmission: PositiveRange = (0.15, 0.4)
-    airlight: Range = (0.55, 1.0)
+    transmission: PositiveShare = (0.15, 0.4)
+    airlight: Share = (0.55, 1.0)
     tint: float = Field(default=0.025, ge=0.0, le=0.3)
-    relief: Range = (0.2, 1.0)
+    relief: Share = (0.2, 1.0)
     depth: Path | None = None
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:

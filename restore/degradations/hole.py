@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from restore.degradations.masks import Border, FreeForm, MaskSpec
-from restore.degradations.random import Random, Range
+from restore.degradations.random import Random, Share
 from restore.schema import Spec
 
 __all__ = ["Crop", "Hole"]
@@ -25,7 +25,7 @@ class Hole(Spec):
     """
 
     kind: Literal["hole"] = "hole"
-    area: Range = (0.1, 0.4)
+    area: Share = (0.1, 0.4)
     mask: MaskSpec = FreeForm()
 
     def masks(self, random: Random, height: int, width: int, severity: float | Tensor | None = None) -> Tensor:
@@ -49,5 +49,5 @@ class Crop(Hole):
     """
 
     kind: Literal["crop"] = "crop"  # type: ignore[assignment]
-    area: Range = (0.15, 0.5)
+    area: Share = (0.15, 0.5)
     mask: MaskSpec = Border()

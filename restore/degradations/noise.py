@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from restore.degradations.fields import per_pixel
-from restore.degradations.random import Random, Range
+from restore.degradations.random import Random, Share
 from restore.schema import Spec
 
 __all__ = ["Noise"]
@@ -23,7 +23,7 @@ class Noise(Spec):
     """
 
     kind: Literal["noise"] = "noise"
-    sigma: Range = (0.08, 0.2)
+    sigma: Share = (0.08, 0.2)
     shot: float = Field(0.3, ge=0, le=1)
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:

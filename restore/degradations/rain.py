@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from restore.degradations.fields import Canvas, blend, scatter, size_factor, smooth_field, smoothstep
-from restore.degradations.random import CountRange, PositiveRange, Random, Range
+from restore.degradations.random import CountRange, PositiveRange, Random, Share
 from restore.schema import Spec
 
 __all__ = ["Rain", "Streaks"]
@@ -55,8 +55,8 @@ class Rain(Spec):
     length: PositiveRange = (8.0, 150.0)
     width: PositiveRange = (0.95, 5.5)
     coverage: PositiveRange = (0.15, 3.0)
-    opacity: Range = (0.5, 1.0)
-    brightness: Range = (0.6, 1.0)
+    opacity: Share = (0.5, 1.0)
+    brightness: Share = (0.6, 1.0)
     slant: float = Field(default=16.0, ge=0.0, le=60.0)
     veil: float = Field(default=0.2, ge=0.0, le=1.0)
     dense: float = Field(default=0.3, ge=0.0, le=1.0)

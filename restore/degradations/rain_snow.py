@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from restore.degradations.rain import Rain
-from restore.degradations.random import Random, Range
+from restore.degradations.random import Random, Share
 from restore.degradations.snow import Snow
 from restore.schema import Spec
 
@@ -28,7 +28,7 @@ class RainSnow(Spec):
     kind: Literal["rain+snow"] = "rain+snow"
     rain: Rain = Rain()
     snow: Snow = Snow()
-    balance: Range = (0.3, 0.7)
+    balance: Share = (0.3, 0.7)
     strength: float = Field(1.4, ge=1, le=2)
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from restore.degradations.fields import Canvas, enlarge, scatter, size_factor, smooth_field, smoothstep
-from restore.degradations.random import PositiveRange, Random, Range
+from restore.degradations.random import PositiveRange, Random, Range, Share
 from restore.schema import Spec
 
 __all__ = ["Raindrop"]
@@ -56,7 +56,7 @@ class Raindrop(Spec):
     coverage: PositiveRange = (0.12, 0.75)
     diameter: PositiveRange = (8.0, 64.0)
     refraction: PositiveRange = (2.0, 9.0)
-    opacity: Range = (0.75, 1.0)
+    opacity: Share = (0.75, 1.0)
     gain: Range = (0.85, 1.3)
     ring: float = Field(default=0.15, ge=0.0, le=1.0)
     shading: float = Field(default=0.4, ge=0.0, le=1.0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from restore.errors import ArrayError
 
-__all__ = ["CountRange", "Points", "PositiveRange", "Random", "Range"]
+__all__ = ["CountRange", "Points", "PositiveRange", "PositiveShare", "Random", "Range", "Share"]
 
 
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -26,11 +26,23 @@ def _positive(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
+def _shares(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] < 0 or bounds[1] > 1:
+        raise ValueError(f"the bounds {bounds[0]} and {bounds[1]} must lie between 0 and 1")
+    return bounds
+
+
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 """A pair (lowest, highest) that a parameter is drawn from."""
 
 PositiveRange = Annotated[Range, AfterValidator(_positive)]
 """A range above 0, as logarithms need."""
+
+Share = Annotated[Range, AfterValidator(_shares)]
+"""A range within 0 to 1: shares of a whole, brightness, opacity."""
+
+PositiveShare = Annotated[Share, AfterValidator(_positive)]
+"""A range above 0 and up to 1."""
 
 CountRange = Annotated[tuple[int, int], AfterValidator(_ordered), AfterValidator(_positive)]
 """A range of whole numbers from 1."""

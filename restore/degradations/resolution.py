@@ -12,7 +12,7 @@ from torch import Tensor
 from restore.degradations.blur import gaussian_blur
 from restore.degradations.jpeg import JPEG
 from restore.degradations.noise import Noise
-from restore.degradations.random import Random, Range
+from restore.degradations.random import CountRange, Random, Range, Share
 from restore.degradations.resampling import Kernel, resize
 from restore.schema import Spec
 
@@ -85,8 +85,8 @@ class BlindResolution(Spec):
     kind: Literal["blind-resolution"] = "blind-resolution"
     scale: int = Field(4, ge=2, le=32)
     blur: Range = (0.2, 3.0)
-    noise: Range = (0.0, 0.06)
-    quality: tuple[int, int] = (40, 95)
+    noise: Share = (0.0, 0.06)
+    quality: CountRange = (40, 95)
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] degraded, in its own size; severity 0 leaves it as it is.

@@ -40,8 +40,8 @@ class Retouch(Spec):
     sharpness: Range = (-1.0, 1.5)
     sharpness_chance: float = Field(0.2, ge=0, le=1)
 
-    def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
-        """Return `clean` (B, 3, H, W) in [0, 1] retouched; the severity changes nothing."""
+    def __call__(self, clean: Tensor, random: Random) -> Tensor:
+        """Return `clean` (B, 3, H, W) in [0, 1] retouched."""
         toned, edged = random.chance(self.chance), random.chance(self.sharpness_chance)
         gray = random.chance(self.gray)
         gamma, contrast = random.log_within(self.gamma), random.within(self.contrast)

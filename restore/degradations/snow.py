@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from restore.degradations.fields import Canvas, blend, enlarge, scatter, size_factor, smooth_field, smoothstep
-from restore.degradations.random import PositiveRange, Random, Range
+from restore.degradations.random import PositiveRange, Random, Share
 from restore.schema import Spec
 
 __all__ = ["Snow"]
@@ -37,8 +37,8 @@ class Snow(Spec):
     small: PositiveRange = (0.2, 0.8)
     large: PositiveRange = (0.03, 0.2)
     diameter: PositiveRange = (1.1, 26.0)
-    opacity: Range = (0.75, 1.0)
-    brightness: Range = (0.75, 1.0)
+    opacity: Share = (0.75, 1.0)
+    brightness: Share = (0.75, 1.0)
     motion: PositiveRange = (0.05, 4.0)
     veil: float = Field(default=0.4, ge=0.0, le=1.0)
 

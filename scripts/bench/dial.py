@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import torch
 from machine import describe, table
-from quality import WEATHER, opened, pairs, weather_options
+from quality import WEATHER, opened, pairs, photographs, weather_options
 from torch import Tensor
 
 from restore.errors import MissingResource
@@ -38,7 +38,7 @@ def main() -> None:
     restorer = opened(options)
     scores: dict[tuple[int, int, int], list[tuple[float, float, float, float]]] = {way: [] for way in WAYS}
     before: list[tuple[float, float, float, float]] = []
-    for label, degraded, clean in pairs(options, restorer.recipe.labels):
+    for label, degraded, clean in pairs(options):
         true, given = clean * 255, degraded * 255
         before.append((float(psnr(given, true)), float(ssim(given, true)), perceptual(given, true), 0.0))
         index = restorer.recipe.labels.index(label)
@@ -54,7 +54,7 @@ def main() -> None:
     rows = [["degraded", "", "", *_shown(before)]]
     rows += [[*map(str, way), *_shown(scores[way])] for way in WAYS]
     print(describe(options.device))
-    print(f"{options.pictures} pictures, crop {options.crop or 'none'}, {', '.join(options.weather)}, told\n")
+    print(f"{len(photographs(options))} pictures, crop {options.crop or 'none'}, {', '.join(options.weather)}, told\n")
     print(table(["steps", "samples", "orientations", "PSNR", "SSIM", "LPIPS", "seconds"], rows))
 
 

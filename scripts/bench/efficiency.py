@@ -26,7 +26,6 @@ from restore.devices import fast_dtype
 from restore.plan import cost
 from restore.restorer import Restorer
 
-SHAPES = ["1x512", "1x256", "4x256", "16x64", "1x64"]
 KINDS = {
     "convolution": ("conv", "cudnn", "gemm", "cutlass", "xmma", "sm80", "sm90"),
     "normalisation": ("norm", "addcmul"),

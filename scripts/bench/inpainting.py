@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="also write degraded, Telea, model and truth of one mask a kind")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    restorer = Restorer.from_pretrained(Path(options.model) if "/" in options.model else options.model, options.device)
+    restorer = Restorer.from_pretrained(options.model, options.device)
 
     def model(picture: Tensor, hole: Tensor) -> Tensor:
         found = restorer.posterior(picture, request=Request(mask=hole), steps=options.steps).mean

@@ -77,29 +77,41 @@ def weather_options(
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--pictures", type=int, default=pictures)
     parser.add_argument("--crop", type=int, default=crop, help="side of the middle that is taken; 0 for all")
-    parser.add_argument("--weather", nargs="+", default=weather)
+    parser.add_argument("--weather", nargs="+", choices=WEATHER, default=weather)
     drawn = "drawn by default" if severity is None else f"{severity} by default"
     parser.add_argument("--severity", type=float, default=severity, help=f"of the weather, 0 to 1; {drawn}")
     return parser
 
 
 def opened(options: argparse.Namespace) -> Restorer:
-    """Return the model of `weather_options`, by its name or its file."""
-    return Restorer.from_pretrained(Path(options.model) if "/" in options.model else options.model, options.device)
+    """Return the model of `weather_options`, by its name or its file.
+
+    Raises:
+        SystemExit: it knows no label for one of the kinds of weather.
+    """
+    restorer = Restorer.from_pretrained(options.model, options.device)
+    if strange := [label for label in options.weather if label not in restorer.recipe.labels]:
+        known = ", ".join(label for label in WEATHER if label in restorer.recipe.labels) or "none"
+        raise SystemExit(f"model {options.model} has no label for {', '.join(strange)}; --weather takes {known}")
+    return restorer
 
 
-def pairs(options: argparse.Namespace, labels: tuple[str, ...]) -> Iterator[tuple[str, Tensor, Tensor]]:
+def photographs(options: argparse.Namespace) -> list[Path]:
+    """Return the files of `weather_options`, no more of them than were asked for."""
+    return images.list_images([options.folder])[: options.pictures]
+
+
+def pairs(options: argparse.Namespace) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Yield (label, degraded, clean), each (1, 3, H, W) in [0, 1] and rounded to 8 bit."""
     parts = Mixture().parts()
-    for i, path in enumerate(images.list_images([options.folder])[: options.pictures]):
+    for i, path in enumerate(photographs(options)):
         clean = images.read(path).pixels[None].add(1).div_(2)
         if options.crop:
             top, left = ((side - min(side, options.crop)) // 2 for side in clean.shape[-2:])
             clean = clean[..., top : top + options.crop, left : left + options.crop].contiguous()
         for label in options.weather:
-            if label in labels:
-                degraded = parts[label](clean, Random([1000 + i]), options.severity)
-                yield label, degraded.mul(255).round_().div_(255), clean
+            degraded = parts[label](clean, Random([1000 + i]), options.severity)
+            yield label, degraded.mul(255).round_().div_(255), clean
 
 
 def borders(patches: Patches, height: int, width: int, halo: int | None) -> tuple[list[int], list[int]]:
@@ -135,7 +147,7 @@ def main() -> None:
     scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in ("degraded", *found)}
     tflop: dict[str, float] = {"degraded": 0.0}
     whole = restorer.patches.model_copy(update={"grid": "whole", "size": 4096, "batch": 1, "guard": 0.0})
-    for label, degraded, clean in pairs(options, restorer.recipe.labels):
+    for label, degraded, clean in pairs(options):
         index = 0 if options.blind else restorer.recipe.labels.index(label)
         height, width = clean.shape[-2:]
         true, untiled = clean.mul(255), {}
@@ -148,7 +160,7 @@ def main() -> None:
         scores["degraded"].append((float(psnr(degraded * 255, true)), *_colours(degraded * 255, true), 1.0))
         for name, (patches, sampler) in found.items():
             tflop[name] = predict(restorer, patches, sampler, height, width, NO_SPEED).tflop
-            moves = (patches.period(height), patches.period(width)) != (1, 1)
+            moves = len(patches.places(height)) * len(patches.places(width)) > 1
             picture, seam = restored(patches, sampler), math.nan if moves else 1.0
             edges = borders(patches, height, width, restorer.halo)
             if any(edges) and sampler.steps <= 4 and not moves:
@@ -166,7 +178,8 @@ def main() -> None:
         rows.append([name, tflop[name], fewer, f"{mean[0]:.3f}", f"{mean[1]:.2f}", f"{mean[2]:.2f}", seam])
     print(describe(options.device))
     told = "not told the weather" if options.blind else "told the weather"
-    print(f"{options.pictures} pictures, crop {options.crop or 'none'}, {', '.join(options.weather)}, {told}\n")
+    number, crop = len(photographs(options)), options.crop or "none"
+    print(f"{number} pictures, crop {crop}, {', '.join(options.weather)}, {told}\n")
     print(table(["way", "TFLOP", "times fewer", "PSNR", "colour shift", "CIEDE2000", "seam"], rows))
 
 

@@ -14,7 +14,7 @@ from collections import defaultdict
 
 import torch
 from machine import describe, table
-from quality import WEATHER, opened, pairs, weather_options
+from quality import WEATHER, opened, pairs, photographs, weather_options
 from torch import Tensor
 
 from restore.metrics import psnr
@@ -36,7 +36,7 @@ def main() -> None:
     options = weather_options(__doc__, pictures=12, crop=0, severity=0.7, weather=WEATHER[:3]).parse_args()
     restorer = opened(options)
     gains: dict[str, list[list[float]]] = defaultdict(list)
-    for label, degraded, clean in pairs(options, restorer.recipe.labels):
+    for label, degraded, clean in pairs(options):
         index, true = restorer.recipe.labels.index(label), clean * 255
         restored = restorer.restore(degraded * 2 - 1, label=index, seeds=[0]).cpu().add(1).mul(127.5)
         before = float(psnr(degraded * 255, true))
@@ -46,7 +46,7 @@ def main() -> None:
         [label, *(f"{value:+.2f}" for value in torch.tensor(found).mean(0).tolist())] for label, found in gains.items()
     ]
     print(describe(options.device))
-    print(f"{options.pictures} pictures, crop {options.crop or 'none'}, severity {options.severity}, told\n")
+    print(f"{len(photographs(options))} pictures, crop {options.crop or 'none'}, severity {options.severity}, told\n")
     print(table(["weather", "gain", "with the true mean", "with the best line"], rows))
 
 

@@ -34,6 +34,11 @@ def change(difference: Tensor, axis: int) -> float:
     return float((means[:, step:] - means[:, :-step]).abs().max())
 
 
+def rms(difference: Tensor) -> float:
+    """Return the root of the mean square of (H, W): a shift of the whole counts, too."""
+    return float(difference.square().mean().sqrt())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photo")
@@ -65,7 +70,7 @@ def main() -> None:
     for name in options.tiles:
         difference = found[name] - found["whole"]
         across = max(change(difference, 0), change(difference, 1))
-        rows.append([name, f"{across:.1f}", f"{float(difference.std()):.1f}", f"{seconds[name] / seconds[first]:.2f}"])
+        rows.append([name, f"{across:.1f}", f"{rms(difference):.1f}", f"{seconds[name] / seconds[first]:.2f}"])
     rows.append(["whole", "0", "0", f"{seconds['whole'] / seconds[first]:.2f}"])
     print(describe(options.device))
     print(f"{picture.shape[-1]}x{picture.shape[-2]}, {options.task}, {torch.get_num_threads()} threads\n")

@@ -12,18 +12,23 @@ from pydantic import TypeAdapter, ValidationError
 
 from restore.degradations import (
     LABELS,
+    BlindResolution,
     Camera,
     Clean,
     Degradation,
     Haze,
+    Hole,
     Mixture,
+    Noise,
     Rain,
     Raindrop,
     RainHaze,
+    RainSnow,
     Random,
     Snow,
 )
 from restore.errors import ArrayError
+from restore.schema import Spec
 
 WEATHER = {"rain": Rain(), "snow": Snow(), "haze": Haze(), "rain+haze": RainHaze(), "raindrop": Raindrop()}
 KINDS = {**WEATHER, "clean": Clean()}
@@ -209,7 +214,7 @@ def test_mixture_labels_name_what_was_done() -> None:
     assert torch.equal(label, same)
     cleans = same == LABELS.index("clean")
     assert torch.equal(untouched[cleans], clean[cleans])
-    assert ((untouched != clean).flatten(1).any(1) <= ~cleans).all()
+    assert torch.equal((untouched != clean).flatten(1).any(1), ~cleans)
     assert degraded.min() >= 0.0
     assert degraded.max() <= 1.0
 
@@ -249,6 +254,38 @@ def test_ranges_must_be_ordered() -> None:
         Rain(coverage=(0.0, 0.2))
     with pytest.raises(ValidationError, match="must be above 0"):
         Rain(layers=(0, 2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "bounds"),
+    [
+        (Hole, {"area": (10, 40)}),
+        (Haze, {"transmission": (0.5, 3)}),
+        (Haze, {"airlight": (-0.1, 0.9)}),
+        (Haze, {"relief": (0.2, 1.5)}),
+        (Rain, {"opacity": (2, 9)}),
+        (Rain, {"brightness": (0.5, 1.1)}),
+        (Snow, {"opacity": (0.5, 2)}),
+        (Snow, {"brightness": (0.5, 2)}),
+        (Raindrop, {"opacity": (0.5, 2)}),
+        (RainSnow, {"balance": (0.5, 2)}),
+        (Noise, {"sigma": (-0.1, 0.2)}),
+        (BlindResolution, {"noise": (0, 15)}),
+        (Camera, {"noise": (0, 15)}),
+        (Camera, {"compression": (0.01, 5)}),
+    ],
+)
+def test_shares_lie_between_0_and_1(kind: type[Spec], bounds: dict[str, tuple[float, float]]) -> None:
+    with pytest.raises(ValidationError, match="must lie between 0 and 1"):
+        kind(**bounds)
+
+
+def test_what_is_divided_by_or_drawn_on_a_logarithm_is_above_0() -> None:
+    for kind, bounds in ((Haze, {"transmission": (0, 0.5)}), (Camera, {"compression": (0, 0.5)})):
+        with pytest.raises(ValidationError, match="must be above 0"):
+            kind(**bounds)
+    with pytest.raises(ValidationError, match="above the upper bound"):
+        BlindResolution(quality=(95, 40))
 
 
 def test_camera_noise_has_the_given_deviation() -> None:

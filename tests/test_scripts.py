@@ -1,0 +1,131 @@
+"""The scripts that make and measure what ships: what they write, and what they refuse before hours of work."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from restore import Restorer, resources
+from restore.config import ModelCard
+from restore.schema import parse, read_yaml
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """A function that imports a script as it is run: with what lies beside it."""
+
+    def load(name: str) -> ModuleType:
+        path = SCRIPTS / name
+        monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])
+        return importlib.import_module(path.stem)
+
+    return load
+
+
+def test_a_run_becomes_the_weights_that_ship(
+    script: Callable, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the run's own network, not the config's, and of a folder whose name has a comma."""
+    folder, root = tmp_path / "mine, and yours", tmp_path / "root"
+    shutil.copytree(photographs, folder)
+    card = root / "configs" / "models" / "jpeg.yaml"
+    card.parent.mkdir(parents=True)
+    shutil.copy(resources.config_path("models", "jpeg"), card)
+    settings = [
+        "model.network.channels=[8, 16]",
+        "model.network.blocks=[1, 1]",
+        "model.network.embedding=16",
+        "stages=[{until: 2, patch: 32, regions: 2, patches: 1}]",
+        "region=64",
+        "validation.pictures=0",
+    ]
+    given = [str(folder), "--models", "jpeg", "--runs", str(tmp_path / "runs"), *(f"--set={s}" for s in settings)]
+    script("train_models.py").main(given, root)
+    weights = root / "restore" / "weights" / "jpeg.safetensors"
+    restorer = Restorer.from_pretrained(weights, "cpu")
+    assert restorer.recipe.network.channels == (8, 16)
+    assert restorer.restore(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 32, 32)
+    assert parse(ModelCard, read_yaml(card), "card").sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+    told = capsys.readouterr().out
+    assert f"{card}: its recipe is not that of the run" in told
+    assert "scores, of the card" in told and "rewrite them by hand" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["PHOTOGRAPHS", "--models", "jpeg,uncrop"], "uncrop is not one of weather, detector"),
+        (["--models", "jpeg"], "one or more folders"),
+        (["nowhere", "--models", "jpeg"], "no such folder: nowhere"),
+        (["--models", "jpeg", "--export-only", "--runs", "nowhere"], "nowhere holds no run of jpeg"),
+    ],
+)
+def test_training_refuses_first(
+    given: list[str], message: str, script: Callable, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        script("train_models.py").main([str(photographs) if text == "PHOTOGRAPHS" else text for text in given])
+    assert caught.value.code == 2 and message in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "nothing to look at"),
+        (["--folder", "rain"], "'rain' is not KIND=FOLDER"),
+        (["--folder", "fog=PHOTOGRAPHS"], "with a kind of rain, snow, haze"),
+        (["--folder", "rain=nowhere"], "nowhere is not a folder"),
+        (["--folder", "rain=EMPTY"], "holds no pictures"),
+        (["--clean", "nowhere"], "nowhere is not a folder"),
+        (["--clean", "PHOTOGRAPHS", "--severity", "2"], "'2' is not a number from 0 to 1"),
+    ],
+)
+def test_the_detector_is_measured_on_pictures_of_known_kinds(
+    given: list[str],
+    message: str,
+    script: Callable,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [text.replace("PHOTOGRAPHS", str(photographs)).replace("EMPTY", str(tmp_path)) for text in given]
+    with pytest.raises(SystemExit) as caught:
+        script("measure_detector.py").main(given)
+    assert caught.value.code == 2 and message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_counts_of_one_folder_taken_for_two_kinds_are_kept_apart(
+    script: Callable, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, folders = tmp_path / "counts.json", [f"--folder={kind}={photographs}" for kind in ("rain", "clean")]
+    script("measure_detector.py").main([*folders, "--json", str(out)])
+    sets = json.loads(out.read_text())
+    assert [entry["kind"] for entry in sets] == ["rain", "clean"] and sets[0]["answers"] == sets[1]["answers"]
+    assert sum(sets[0]["answers"].values()) == 5 and capsys.readouterr().out.count(str(photographs)) == 2
+
+
+def test_benchmarks_in_made_weather_skip_nothing_silently(script: Callable, photographs: Path) -> None:
+    quality = script("bench/quality.py")
+    parser = quality.weather_options(None)
+    with pytest.raises(SystemExit):
+        parser.parse_args([str(photographs), "--weather", "fog"])
+    with pytest.raises(SystemExit, match=r"model jpeg has no label for rain; --weather takes none"):
+        quality.opened(parser.parse_args([str(photographs), "--weather", "rain", "--model", "jpeg"]))
+    options = parser.parse_args([str(photographs), "--weather", "rain", "haze", "--crop", "32"])
+    assert len(quality.photographs(options)) == 5
+    assert [label for label, _, _ in quality.pairs(options)] == ["rain", "haze"] * 5
+
+
+def test_a_shift_of_the_whole_counts_as_a_difference(script: Callable) -> None:
+    assert script("bench/seams.py").rms(torch.full((4, 6), -3.0)) == 3.0
