@@ -58,6 +58,14 @@ def test_a_card_shows_what_the_model_is_bad_at(name: str) -> None:
         assert image.width > 500
 
 
+def test_two_cards_tell_the_same_of_one_measurement() -> None:
+    told: dict[tuple[str, ...], tuple[float, float]] = {}
+    for name in SHIPPED:
+        for score in model_card(name).scores:
+            found = score.before, score.after
+            assert told.setdefault((score.data, score.task, score.metric, score.command), found) == found, name
+
+
 def test_the_weights_are_small() -> None:
     sizes = [Path(resources.weights_path(name)).stat().st_size for name in SHIPPED]
     assert max(sizes) <= 20e6 and sum(sizes) <= 60e6
