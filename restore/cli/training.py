@@ -43,8 +43,7 @@ def train(
 
       restore train weather_first 'data.folders=[photographs/]' output=runs/weather --resume
 
-      restore train weather 'data={kind: pairs, input: rainy/, target: clean/, label: rain}' output=runs/mine
-      start_from=weather optimizer.rate=2e-4
+      restore train weather 'data={kind: pairs, input: wet, target: dry, label: rain}' output=mine start_from=weather
 
       restore train weather 'data={kind: card, card: rain100l, root: data/Rain100L}' output=runs/rain start_from=weather
     """
