@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from restore import Restorer, resources
+from restore import Restorer, checkpoints, resources
 from restore.config import ModelCard
 from restore.schema import parse, read_yaml
 
@@ -60,6 +60,18 @@ def test_a_run_becomes_the_weights_that_ship(
     told = capsys.readouterr().out
     assert f"{card}: its recipe is not that of the run" in told
     assert "scores, of the card" in told and "rewrite them by hand" in told
+
+
+def test_weights_of_several_parts_are_their_mean(
+    script: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = script("train_models.py")
+    assert all(sum(shares.values()) == 1 and name in shares for name, shares in module.MEAN.items())
+    monkeypatch.setattr(module, "MEAN", {"one": {"before": 0.25, "one": 0.75}})
+    for part, value in (("before", 2.0), ("one", 6.0), ("two", 7.0)):
+        checkpoints.save(tmp_path / part / "model.safetensors", {"x": torch.full((3,), value)}, {"name": part})
+    assert module.weights_of("one", tmp_path)["x"].tolist() == [5.0] * 3
+    assert module.weights_of("two", tmp_path)["x"].tolist() == [7.0] * 3
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def _spread(method: Method, outputs: Iterable[Output], target: Tensor, protocols
     scattered = [output for output in outputs if output.deviation is not None]
     if not scattered:
         return {}
-    for truth in (target, *(prepare_input(target[None], protocol)[0] for protocol in protocols)):
+    for truth in chain([target], (prepare_input(target[None], protocol)[0] for protocol in protocols)):
         for output in scattered:
             if output.deviation is not None and output.deviation.shape == truth.shape:
                 return _scatter(method, truth, output.pixels, output.deviation, output.hole)

@@ -17,7 +17,7 @@ import torch
 from restore.data.manifest import Manifest
 from restore.evaluate.cases import Case, Digests
 from restore.evaluate.engine import Plan
-from restore.evaluate.origin import find_commit, origins_of, processor, version_of
+from restore.evaluate.origin import device_name, find_commit, origins_of, processor, version_of
 from restore.evaluate.records import Record
 from restore.plan.memory import peak_resident
 
@@ -115,5 +115,5 @@ def _machine(device: torch.device) -> dict[str, Any]:
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "device": device_name(device) if device.type == "cuda" else "cpu",
     }

@@ -35,8 +35,9 @@ class SeededNoise:
         Raises:
             ConfigError: a seed is below 0, or does not fit into 63 bits.
         """
-        if wrong := [seed for seed in seeds if not 0 <= seed < 2**63]:
-            raise ConfigError(f"a seed is a whole number from 0 to {2**63 - 1}, not {wrong[0]}")
+        # shifted by 63 bits, one that fits is 0 and one below 0 is -1
+        if wrong := [seed for seed in seeds if seed >> 63]:
+            raise ConfigError(f"a seed is a whole number from 0 to 2**63 - 1, not {wrong[0]}")
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def draw(self, like: Tensor) -> Tensor:
