@@ -1,11 +1,9 @@
-"""Many pictures, one after the other: what goes where, and what became of each."""
+"""Many pictures, one after the other, and what became of each."""
 
 from __future__ import annotations
 
-import os
-import re
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,84 +14,23 @@ import torch
 from torch import Tensor
 
 from restore import images
-from restore.degradations.masks import find_mask, read_mask
 from restore.detector import Decision
 from restore.devices import is_out_of_memory
 from restore.errors import ConfigError, ImageError, RestoreError
 from restore.images import Picture
 from restore.images.probe import reason as told
+from restore.jobs import Job, Options, refuse_collisions
 from restore.restorer import Restorer
 from restore.tasks import Request
 
-__all__ = ["LARGE", "Job", "OnExists", "Options", "Outcome", "plan_jobs", "refuse_collisions", "restore_files"]
+__all__ = ["LARGE", "Outcome", "restore_files"]
 
-OnExists = Literal["skip", "overwrite", "error"]
-
-_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}")
 T = TypeVar("T")
 
 LARGE = 16_000_000
 """Pixels above which a picture is alone in memory: none is read or written beside it."""
 
 UNCERTAINTY_FULL_SCALE = 0.25  # a standard deviation of a quarter of the range is shown as white
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture to restore, and where the result goes."""
-
-    source: Path
-    output: Path
-
-    def targets(self, options: Options) -> tuple[Path, ...]:
-        """Return every file that is to be written: the result first, then what goes beside it."""
-        beside = {"compare": options.compare, "uncertainty": options.uncertainty}
-        return self.output, *(self.beside(name) for name, wanted in beside.items() if wanted)
-
-    def beside(self, name: str) -> Path:
-        """Return the path of a PNG beside the result."""
-        return self.output.with_name(f"{self.output.stem}.{name}.png")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How each picture is restored; see `restore.restorer.Restorer.posterior`.
-
-    Attributes:
-        on_exists: what happens where there is a file already. Where the result is there, `skip` leaves the picture
-            out; where only a file beside it is, `skip` leaves that one as it is.
-        compare: also write the picture before and after, side by side.
-        uncertainty: also write the map of the samples' standard deviation.
-        mask: a mask for every picture, or a folder of masks with the pictures' names; bright pixels are restored.
-        invert_mask: dark pixels are restored instead.
-        scale: how many times larger the results shall be.
-        pad: pixels to add left, above, right and below.
-    """
-
-    task: str | None = None
-    steps: int | None = None
-    samples: int = 1
-    seed: int = 0
-    on_exists: OnExists = "error"
-    compare: bool = False
-    uncertainty: bool = False
-    mask: Path | None = None
-    invert_mask: bool = False
-    scale: int | None = None
-    pad: tuple[int, int, int, int] | None = None
-
-    def request(self, source: Path | None = None) -> Request:
-        """Return what is asked for besides the picture in a file; without one, an empty mask stands for its own.
-
-        Raises:
-            ConfigError: there is no mask of its name.
-            ImageError: the mask is no picture.
-        """
-        mask = None
-        if self.mask is not None:
-            white = "keep" if self.invert_mask else "restore"
-            mask = torch.zeros(1, 1, 1) if source is None else read_mask(find_mask(self.mask, source), white)
-        return Request(mask, self.scale, self.pad)
 
 
 @dataclass(frozen=True)
@@ -118,87 +55,6 @@ class Outcome:
     width: int = 0
     height: int = 0
     decision: Decision | None = None
-
-
-def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = False) -> list[Job]:
-    """Return the jobs for some inputs (files, folders, globs), in natural order.
-
-    One file may be given one output file. Otherwise `output` is a folder; each result keeps its name, and its place
-    below the folder that it came from, and what lies in `output` already is no input. A format that can be read but
-    not written becomes PNG.
-
-    Raises:
-        ImageError: an input is not there.
-        ConfigError: several inputs for one output file, one of a format that cannot be written, or two inputs that
-            would write the same file.
-    """
-    sources = images.list_images(inputs, recursive=recursive)
-    if output.suffix.lower() in images.WRITABLE and not os.path.isdir(output):
-        if len(sources) == 1:
-            return [Job(sources[0], output)]
-        raise ConfigError(f"{len(sources)} pictures cannot all go to {output}: give a folder as the output")
-    if (
-        len(sources) == len(inputs) == 1
-        and sources[0] == Path(inputs[0])
-        and _SUFFIX.fullmatch(output.suffix)
-        and not output.exists()
-    ):
-        raise ConfigError(
-            f"cannot write {output.suffix} files: choose one of {' '.join(images.WRITABLE)}, "
-            f"or make the folder {output} first if it shall be one"
-        )
-    roots = [Path(item) for item in inputs if os.path.isdir(item)]
-    place = output.resolve()
-    if any(root.resolve() in place.parents for root in roots):
-        # results that an earlier run put below the folder of their inputs are not restored once more
-        sources = [path for path in sources if place not in path.resolve().parents]
-    jobs: dict[Path, Job] = {}
-    for source in sources:
-        root = next((root for root in roots if root in source.parents), source.parent)
-        target = output / source.relative_to(root)
-        if target.suffix.lower() not in images.WRITABLE:
-            target = target.with_suffix(".png")
-        if target in jobs:
-            raise ConfigError(
-                f"{jobs[target].source} and {source} would both be written to {target}; restore them apart"
-            )
-        jobs[target] = Job(source, target)
-    return list(jobs.values())
-
-
-def refuse_collisions(jobs: Sequence[Job], options: Options) -> None:
-    """Return nothing if no file would be written twice, and none that is read would be replaced.
-
-    Raises:
-        ConfigError: a result, or a file beside it, would be written over another one or over an input.
-    """
-    masks = [] if options.mask is None else [options.mask]
-    if options.mask is not None and os.path.isdir(options.mask):
-        masks = list(options.mask.iterdir())
-    read = {name: path for path in (*masks, *(job.source for job in jobs)) for name in _names(path)}
-    written: dict[str | tuple[int, int], Job] = {}
-    for job in jobs:
-        for path in job.targets(options):
-            for name in _names(path):
-                if name in read:
-                    raise ConfigError(f"{path} would be written, but is an input: choose another output")
-                other = written.setdefault(name, job)
-                if other is not job:
-                    raise ConfigError(
-                        f"{other.source} and {job.source} would both be written to {path}; restore them apart"
-                    )
-
-
-def _names(path: Path) -> Iterator[str | tuple[int, int]]:
-    """Yield what tells a file from others: its path without links and, where there is one, its place on the disk."""
-    yield os.path.realpath(path)
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return
-    # on disks that do not tell a.png from A.png the paths differ, and the file is one
-    if found.st_ino:
-        yield found.st_dev, found.st_ino
 
 
 def restore_files(
@@ -339,7 +195,7 @@ def _open(restorer: Restorer, job: Job, options: Options) -> _Opened | Outcome:
             if path.exists():
                 raise ImageError(f"{path} is there already; pass --on-exists overwrite or skip")
     picture = images.read(job.source)
-    request = options.request(job.source)
+    request = options.request(job)
     size = restorer.task(options.task).size(picture.height, picture.width, request)
     return _Opened(job, picture, request, size, time.perf_counter() - start)
 

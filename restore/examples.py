@@ -135,4 +135,4 @@ def _store(found: Found, labels: Sequence[str], **options: Any) -> PictureStore 
     if found.paired:
         pairs = [(group[0], group[1]) for group in found.groups]
         return PairStore(pairs, labels=found.numbers(labels), **options)
-    return PictureStore([group[0] for group in found.groups], **options)
+    return PictureStore([group[0] for group in found.groups], zoom=found.zoom, **options)

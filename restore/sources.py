@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from restore.data.card import DatasetCard, load_card
 from restore.data.joined import File
 from restore.data.loading import list_pictures
 from restore.data.pairs import Pairs, drop_leaks, find_pairs, folder_pairs
 from restore.degradations import Mixture
+from restore.degradations.random import Range
 from restore.degradations.retouch import Retouch
 from restore.errors import ConfigError, DataError
 from restore.schema import Spec
@@ -25,6 +26,16 @@ from restore.schema import Spec
 __all__ = ["CardFolder", "CardSource", "CardsSource", "CleanFolders", "Found", "PairedFolders", "Source"]
 
 Label = Literal["unknown", "rain", "snow", "haze", "rain+haze", "raindrop", "clean"]
+
+
+def _zoom(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] < 0.25 or bounds[1] > 4:
+        raise ValueError(f"the bounds {bounds[0]} and {bounds[1]} must lie between 0.25 and 4")
+    return bounds
+
+
+Zoom = Annotated[Range, AfterValidator(_zoom)]
+"""Lowest and highest factor by which regions of clean photographs are enlarged."""
 
 LABELLED: dict[frozenset[str], Label] = {
     frozenset({"rain"}): "rain",
@@ -47,6 +58,7 @@ class Found:
         mixture: what degrades clean pictures.
         notes: a line about each set.
         retouch: how clean pictures are developed before they are degraded, or None for as they are.
+        zoom: by what regions of clean pictures are enlarged before that.
     """
 
     groups: Sequence[tuple[File, ...]]
@@ -55,6 +67,7 @@ class Found:
     mixture: Mixture = field(default_factory=Mixture)
     notes: tuple[str, ...] = ()
     retouch: Retouch | None = None
+    zoom: tuple[float, float] = (1.0, 1.0)
 
     @property
     def paired(self) -> bool:
@@ -112,12 +125,17 @@ class CleanFolders(Kept):
         degradation: what they suffer.
         retouch: how they are developed anew each time, before that. Of few photographs a network learns by heart how
             bright each one is, and so what hides behind haze in these alone.
+        zoom: lowest and highest factor by which their regions are enlarged before that, drawn for each; below 1 a
+            region is a larger part made smaller, and continued by reflection where the photograph ends. It makes more
+            of few photographs, but what is enlarged has no fine detail: nothing for super-resolution. Held-out pictures
+            are validated as they are.
     """
 
     kind: Literal["clean"] = "clean"
     folders: tuple[Path, ...] = Field(min_length=1)
     degradation: Mixture = Mixture()
     retouch: Retouch | None = None
+    zoom: Zoom = (1.0, 1.0)
 
     def find(self) -> Found:
         """Return the files.
@@ -126,7 +144,8 @@ class CleanFolders(Kept):
             DataError: a folder is missing or holds no pictures.
         """
         paths = [path for folder in self.folders for path in list_pictures(folder)]
-        return Found([(path,) for path in paths], [None] * len(paths), mixture=self.degradation, retouch=self.retouch)
+        made = {"mixture": self.degradation, "retouch": self.retouch, "zoom": self.zoom}
+        return Found([(path,) for path in paths], [None] * len(paths), **made)
 
 
 class PairedFolders(Kept):
@@ -195,11 +214,16 @@ class CardFolder(Spec):
         raise ConfigError(f"{card.name} has no train split: name one of {', '.join(card.splits)} by data.split")
 
 
-def _join(sets: Sequence[CardFolder], degradation: Mixture | None, retouch: Retouch | None) -> Found:
+def _join(
+    sets: Sequence[CardFolder],
+    degradation: Mixture | None,
+    retouch: Retouch | None,
+    zoom: tuple[float, float] | None,
+) -> Found:
     """Return the files of several data sets, one after the other.
 
     Raises:
-        ConfigError: pairs and clean pictures are mixed, or a degradation or a retouch is asked of pairs.
+        ConfigError: pairs and clean pictures are mixed, or a degradation, a retouch or a zoom is asked of pairs.
         DataError: a folder does not hold what its card says.
     """
     groups: list[tuple[File, ...]] = []
@@ -213,11 +237,11 @@ def _join(sets: Sequence[CardFolder], degradation: Mixture | None, retouch: Reto
         groups += own
         labels += [label if len(own[0]) == 2 else None] * len(own)
         notes.append(note)
-    for name, given in (("degradation", degradation), ("retouch", retouch)):
+    for name, given in (("degradation", degradation), ("retouch", retouch), ("zoom", zoom)):
         if given is not None and len(groups[0]) == 2:
             raise ConfigError(f"data.{name} is for clean pictures, but these are degraded already: {notes[0]}")
     asked = tuple(one.label for one in sets if one.label is not None)
-    return Found(groups, labels, asked, degradation or Mixture(), tuple(notes), retouch)
+    return Found(groups, labels, asked, degradation or Mixture(), tuple(notes), retouch, zoom or (1.0, 1.0))
 
 
 def _known(label: str) -> str | None:
@@ -234,10 +258,11 @@ class CardSource(CardFolder, Kept):
     kind: Literal["card"] = "card"
     degradation: Mixture | None = None
     retouch: Retouch | None = None
+    zoom: Zoom | None = None
 
     def find(self) -> Found:
         """Return the files; see `CardFolder`."""
-        return _join([self], self.degradation, self.retouch)
+        return _join([self], self.degradation, self.retouch, self.zoom)
 
 
 class CardsSource(Kept):
@@ -247,10 +272,11 @@ class CardsSource(Kept):
     cards: tuple[CardFolder, ...] = Field(min_length=1)
     degradation: Mixture | None = None
     retouch: Retouch | None = None
+    zoom: Zoom | None = None
 
     def find(self) -> Found:
         """Return the files; all sets hold pairs, or all hold clean pictures. See `CardFolder`."""
-        return _join(self.cards, self.degradation, self.retouch)
+        return _join(self.cards, self.degradation, self.retouch, self.zoom)
 
 
 Source = Annotated[CleanFolders | PairedFolders | CardSource | CardsSource, Field(discriminator="kind")]

@@ -259,6 +259,11 @@ class Trainer:
             state: dict[str, Any] = torch.load(self.last, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises whatever its unpickler raised
             raise CheckpointError(f"{self.last} is damaged and cannot be resumed: {error}") from None
+        if state["step"] > self.config.steps:
+            raise ConfigError(
+                f"{self.last} is of step {state['step']}, and this run ends at step {self.config.steps}: it belongs to "
+                "another run; choose another output, or raise `until` of the last stage"
+            )
         checkpoints.fill(self.accelerator.unwrap_model(self.network), state["network"], str(self.last))
         checkpoints.fill(self.ema.module, state["ema"], str(self.last))
         self.optimizer.load_state_dict(state["optimizer"])

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from restore.bulk import Job, Options, plan_jobs, refuse_collisions, restore_files
+from restore.bulk import restore_files
 from restore.errors import ConfigError
 from restore.images import Picture
+from restore.jobs import Job, Options, plan_jobs, refuse_collisions
 from restore.restorer import Restorer
 
 

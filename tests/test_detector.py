@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 
 from restore import Restorer, checkpoints, resources
-from restore.bulk import Job, Options, restore_files
+from restore.bulk import restore_files
 from restore.config import load_train_config
 from restore.degradations import LABELS, Haze, Mixture, Rain, Random, Snow
 from restore.degradations.retouch import Retouch
@@ -20,6 +20,7 @@ from restore.detector import AUTO, Decision, Detector, decide
 from restore.errors import ConfigError, MissingResource
 from restore.evaluate import ModelMethod, tasks_for
 from restore.images import to_picture
+from restore.jobs import Job, Options
 from restore.networks import TwoViewsSpec
 from restore.recipes import DetectorRecipe
 from restore.tasks import Detection
@@ -156,6 +157,22 @@ def test_retouched_pictures_stay_pictures_and_depend_on_their_own_seed() -> None
     assert together.min() >= 0 and together.max() <= 1 and not torch.equal(together, clean)
     torch.testing.assert_close(together[3:4], alone)
     assert torch.equal(Retouch(chance=0, gray=0, sharpness_chance=0)(clean, Random(range(8))), clean)
+
+
+def test_light_and_white_balance_are_gains() -> None:
+    """White balance multiplies each channel by one number, light all channels of a pixel by one, which is smooth."""
+    clean = torch.full((64, 3, 24, 32), 0.2)
+    same = {"gamma": (1, 1), "contrast": (1, 1), "brightness": (0, 0), "saturation": (1, 1), "gray": 0.0}
+    plain = Retouch(chance=1.0, sharpness_chance=0.0, **same)
+    torch.testing.assert_close(plain(clean, Random(range(64))), clean)
+    balanced = plain.model_copy(update={"balance": 0.1})(clean, Random(range(64))) / clean
+    assert (balanced.amax((2, 3)) - balanced.amin((2, 3))).max() < 1e-5
+    assert abs(balanced[..., 0, 0].log().std() - 0.1) < 0.02
+    lit = plain.model_copy(update={"light": 0.2})(clean, Random(range(64))) / clean
+    assert (lit.amax(1) - lit.amin(1)).max() < 1e-5 and lit.diff(dim=-1).abs().max() < 0.15
+    assert 0.1 < lit.log().std((1, 2, 3)).mean() < 0.3
+    # and what is not toned is not lit
+    assert torch.equal(Retouch(chance=0, gray=0, sharpness_chance=0, light=0.5)(clean, Random(range(64))), clean)
 
 
 def test_a_trained_detector_is_a_file_that_decides(photographs: Path, tmp_path: Path) -> None:

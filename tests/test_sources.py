@@ -110,6 +110,9 @@ def test_clean_sets_are_degraded_on_the_fly(put: Callable) -> None:
     assert found.mixture.weights == {"snow": 1.0} and found.labels == [None] * 3
     assert found.retouch == Retouch(gray=0.5)
     assert find(kind="card", card="div2k", root=root, retouch={}).retouch == Retouch()
+    assert found.zoom == (1.0, 1.0) and find(kind="card", card="div2k", root=root, zoom=(1, 2)).zoom == (1.0, 2.0)
+    with pytest.raises(ValueError, match=r"must lie between 0\.25 and 4"):
+        find(kind="card", card="div2k", root=root, zoom=(0, 1))
 
 
 def test_what_is_refused(put: Callable, tmp_path: Path) -> None:
@@ -122,6 +125,7 @@ def test_what_is_refused(put: Callable, tmp_path: Path) -> None:
         ({"card": "kodak24", "root": clean}, ConfigError, "kodak24 has no train split: name one of test by data.split"),
         ({"card": "csd", "root": pairs, "degradation": {}}, ConfigError, "these are degraded already: 1 pairs of csd"),
         ({"card": "csd", "root": pairs, "retouch": {}}, ConfigError, r"data\.retouch is for clean pictures, but these"),
+        ({"card": "csd", "root": pairs, "zoom": (1, 2)}, ConfigError, r"data\.zoom is for clean pictures, but these"),
     ):
         with pytest.raises(error, match=message) as caught:
             find(kind="card", **document)

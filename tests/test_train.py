@@ -142,6 +142,26 @@ def test_photographs_are_developed_anew_before_they_are_degraded(config: TrainCo
     torch.testing.assert_close((brighter + 1) / 2, ((plain + 1) / 2).clamp(0, 1).sqrt(), atol=1e-5, rtol=0)
 
 
+def test_regions_of_clean_photographs_are_zoomed_for_training_alone(config: TrainConfig) -> None:
+    document = config.model_dump()
+    plain, zoomed = (
+        Sampler(TrainConfig(**document | {"data": document["data"] | {"zoom": zoom}}), torch.device("cpu"))
+        for zoom in ((1.0, 1.0), (2.0, 2.0))
+    )
+    rough = [sampler(1)[0].diff(dim=-1).abs().mean() for sampler in (plain, zoomed)]
+    assert rough[1] < 0.8 * rough[0]
+    for name, store in plain.held_out.items():
+        assert torch.equal(store.each(32), zoomed.held_out[name].each(32))  # type: ignore[arg-type]
+
+
+def test_a_run_that_is_over_belongs_to_another_config(config: TrainConfig) -> None:
+    for _ in Trainer(config, device="cpu"):
+        pass
+    shorter = config.model_copy(update={"stages": (config.stages[0].model_copy(update={"until": 3}),)})
+    with pytest.raises(ConfigError, match=r"is of step 6, and this run ends at step 3: it belongs to another run"):
+        Trainer(shorter, resume=True, device="cpu")
+
+
 def test_steps_after_the_last_save_are_not_logged_twice(config: TrainConfig) -> None:
     trainer = Trainer(config, device="cpu")
     for progress in trainer:

@@ -14,7 +14,8 @@ from restore.cli.console import MOST_SEED, bar, model_for, open_model, print_jso
 from restore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from restore.bulk import Job, Options, Outcome
+    from restore.bulk import Outcome
+    from restore.jobs import Job, Options
     from restore.restorer import Restorer
 
 __all__ = ["demo", "parse_pad", "run"]
@@ -79,7 +80,11 @@ def run(
     ] = None,
     task: Task = None,
     mask: Annotated[
-        Path | None, typer.Option(help="For inpaint: what to fill is bright. A picture, or a folder of equal names.")
+        Path | None,
+        typer.Option(
+            help="For inpaint: what to fill is bright. A picture, or a folder of masks named as the pictures (in "
+            "folders as theirs, if it has any)."
+        ),
     ] = None,
     invert_mask: Annotated[bool, typer.Option("--invert-mask", help="What to fill is dark in the mask.")] = False,
     scale: Annotated[int | None, typer.Option(min=1, help="For upscale: how many times larger. [the model's]")] = None,
@@ -165,8 +170,8 @@ def run(
     """
     from typing import cast, get_args
 
-    from restore.bulk import OnExists, Options, plan_jobs, refuse_collisions
     from restore.detector import AUTO
+    from restore.jobs import OnExists, Options, plan_jobs, refuse_collisions
 
     if on_exists not in get_args(OnExists):
         raise ConfigError(f"unknown --on-exists {on_exists!r}; choose {', '.join(get_args(OnExists))}")

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from restore.data.files import list_pictures
 from restore.data.joined import File, Half, path_of, read_file, size_of
@@ -66,6 +67,8 @@ def decode(file: File) -> Tensor:
 
 class _Store:
     """Groups of aligned pictures, decoded to one uint8 tensor (3k, H, W) each, kept within a memory budget."""
+
+    zoom: tuple[float, float] = (1.0, 1.0)
 
     def __init__(
         self,
@@ -196,7 +199,7 @@ class _Store:
             draws = Draws(seed, step, place)
             index, picture = self._pick(draws)
             picked.append(index)
-            samples.append(_region(picture, size, draws))
+            samples.append(_zoomed(picture, size, draws, self.zoom))
         return picked, torch.stack(samples)
 
     def _each(self, size: int) -> tuple[list[int], Tensor]:
@@ -225,6 +228,8 @@ class PictureStore(_Store):
         memory_mb: how much decoded data may be held; a set that fits is decoded at once.
         corrupt_limit: share of damaged files past which the run stops with a DataError (one file is always forgiven,
             unless the limit is 0).
+        zoom: lowest and highest factor by which regions are enlarged, drawn log-uniform for each; below 1 they are
+            larger parts made smaller.
         device: where the decoded pictures are kept if they fit both the budget and a quarter of its free memory.
     """
 
@@ -234,9 +239,11 @@ class PictureStore(_Store):
         *,
         memory_mb: float = 2048,
         corrupt_limit: float = 0.1,
+        zoom: tuple[float, float] = (1.0, 1.0),
         device: torch.device | str = "cpu",
     ):
         super().__init__([(path,) for path in paths], memory_mb=memory_mb, corrupt_limit=corrupt_limit, device=device)
+        self.zoom = zoom
 
     def regions(
         self,
@@ -250,7 +257,8 @@ class PictureStore(_Store):
     ) -> Tensor:
         """Return uint8 (batch / world, 3, size, size): this process's share of the global batch of `step`.
 
-        A picture smaller than `size` is continued by reflection. A damaged file is replaced by the next good one.
+        A picture smaller than the part that is cut is continued by reflection. A damaged file is replaced by the next
+        good one.
 
         Raises:
             ConfigError: the batch cannot be divided by `world`.
@@ -327,6 +335,19 @@ def _region(picture: Tensor, size: int, draws: Draws, flips: bool = True) -> Ten
     if flips and draws.below(8) & 1:
         region = region.flip(-1)
     return region
+
+
+def _zoomed(picture: Tensor, size: int, draws: Draws, zoom: tuple[float, float]) -> Tensor:
+    """Return a (C, size, size) region of a uint8 picture: a part of it, enlarged (bicubic) by a drawn factor."""
+    low, high = zoom
+    if low == high == 1:
+        return _region(picture, size, draws)
+    factor = low * (high / low) ** (draws.below(1 << 20) / (1 << 20))
+    part = _region(picture, max(1, round(size / factor)), draws)
+    if part.shape[-1] == size:
+        return part
+    grown = functional.interpolate(part[None].float(), (size, size), mode="bicubic", antialias=True)[0]
+    return grown.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _span(length: int, size: int, draws: Draws) -> slice | Tensor:

@@ -250,17 +250,25 @@ def read_mask(path: Path, white: Literal["restore", "keep"] = "restore") -> Tens
     return bright if white == "restore" else 1 - bright
 
 
-def find_mask(masks: Path, source: Path) -> Path:
+def find_mask(masks: Path, source: Path, below: Path = Path()) -> Path:
     """Return the mask of a picture: the one file, or that of its name in a folder.
+
+    Args:
+        masks: the file or folder.
+        source: the picture.
+        below: the folder that holds it, seen from the one that was given. A folder of masks that has folders itself
+            must have this one: pictures of several folders may have one name. One without serves them all.
 
     Raises:
         ConfigError: there is none.
     """
     if not masks.exists():
         raise ConfigError(f"no such mask: {masks}")
-    found = images.namesake(masks, source)
+    nested = below.parts and masks.is_dir() and any(entry.is_dir() for entry in masks.iterdir())
+    folder = masks / below if nested else masks
+    found = images.namesake(folder, source) if folder.is_dir() or not nested else None
     if found is None:
-        raise ConfigError(f"{masks} holds no mask named {source.stem}")
+        raise ConfigError(f"{folder} holds no mask named {source.stem}")
     return found
 
 

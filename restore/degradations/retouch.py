@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from restore.degradations.blur import gaussian_blur
+from restore.degradations.fields import per_pixel, smooth_field
 from restore.degradations.grayscale import luma
 from restore.degradations.random import PositiveRange, Random, Range
 from restore.schema import Spec
@@ -28,6 +29,10 @@ class Retouch(Spec):
         gray: share of pictures without any colour.
         sharpness: below 0 is softer, above 0 sharper.
         sharpness_chance: share of pictures that are softer or sharper.
+        balance: white balance; standard deviation of the logarithm of a gain that is drawn for each channel.
+        light: light that falls unevenly; standard deviation of the logarithm of a smooth gain, over all pictures. Two
+            thirds of it lie within a picture, as much again changes how bright the whole is. Both are for the pictures
+            whose tones change.
     """
 
     kind: Literal["retouch"] = "retouch"
@@ -39,6 +44,8 @@ class Retouch(Spec):
     gray: float = Field(0.05, ge=0, le=1)
     sharpness: Range = (-1.0, 1.5)
     sharpness_chance: float = Field(0.2, ge=0, le=1)
+    balance: float = Field(0.0, ge=0, le=1)
+    light: float = Field(0.0, ge=0, le=1)
 
     def __call__(self, clean: Tensor, random: Random) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] retouched."""
@@ -51,14 +58,20 @@ class Retouch(Spec):
         brightness = torch.where(toned, brightness, 0.0)
         saturation = torch.where(gray, 0.0, torch.where(toned, saturation, 1.0))
         image = clean.clone()
+        gain = self._gain(random, *clean.shape[-2:])
         # most of a small batch's time is spent in passes over all pixels: only what changes is touched
         index = (toned | gray).nonzero()[:, 0]
         if len(index):
             gamma, contrast, brightness, saturation = (
                 x[index, None, None, None] for x in (gamma, contrast, brightness, saturation)
             )
+            some = (
+                image[index]
+                if gain is None
+                else image[index] * torch.where(per_pixel(toned[:, None]), gain, 1.0)[index]
+            )
             # contrast turns around the middle of the range, so that a dark picture does not get paler with it
-            some = image[index].clamp_(0, 1).pow_(gamma).sub_(0.5).mul_(contrast).add_(brightness + 0.5)
+            some = some.clamp_(0, 1).pow_(gamma).sub_(0.5).mul_(contrast).add_(brightness + 0.5)
             image[index] = torch.lerp(luma(some), some, saturation)
         index = edged.nonzero()[:, 0]
         if len(index):
@@ -66,3 +79,13 @@ class Retouch(Spec):
             soft = gaussian_blur(some, torch.full((len(some), 2), 1.2, device=image.device))
             image[index] = some + sharpness[index, None, None, None] * (some - soft)
         return image.clamp_(0, 1)
+
+    def _gain(self, random: Random, height: int, width: int) -> Tensor | None:
+        """Return what light and white balance multiply a (B, 3, height, width) batch by, or None for nothing."""
+        gain = None
+        if self.balance:
+            gain = per_pixel(self.balance * random.normal((3,)))
+        if self.light:
+            bumps = self.light * smooth_field(random, 2, height, width)[:, None]
+            gain = bumps if gain is None else gain + bumps
+        return None if gain is None else gain.exp()

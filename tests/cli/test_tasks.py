@@ -103,6 +103,39 @@ def test_a_folder_of_pictures_takes_a_folder_of_masks(
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
+def test_pictures_of_one_name_in_several_folders_have_masks_of_their_own(
+    cli, model, photo: Path, tmp_path: Path
+) -> None:
+    height, width = pixels(photo).shape[:2]
+    for folder, left in (("a", 0), ("b", width // 2)):
+        for kind in ("in", "masks"):
+            (tmp_path / kind / folder).mkdir(parents=True)
+        (tmp_path / "in" / folder / "1.png").write_bytes(photo.read_bytes())
+        hole = np.zeros((height, width), np.uint8)
+        hole[:, left : left + width // 2] = 255
+        Image.fromarray(hole).save(tmp_path / "masks" / folder / "1.png")
+    weights = model(Inpainting())
+    ran = cli("run", tmp_path / "in", "-r", "-o", tmp_path / "out", "-m", weights, "--mask", tmp_path / "masks")
+    assert (ran.code, ran.err) == (0, "")
+    a, b, known = (pixels(path) for path in (tmp_path / "out/a/1.png", tmp_path / "out/b/1.png", photo))
+    half = width // 2
+    assert np.array_equal(a[:, half:], known[:, half:]) and not np.array_equal(a[:, :half], known[:, :half])
+    assert np.array_equal(b[:, :half], known[:, :half]) and not np.array_equal(b[:, half:], known[:, half:])
+    # one folder of masks still serves all folders
+    flat = tmp_path / "masks" / "b"
+    ran = cli("run", tmp_path / "in", "-r", "-o", tmp_path / "flat", "-m", weights, "--mask", flat)
+    assert ran.code == 0 and np.array_equal(pixels(tmp_path / "flat/a/1.png"), b)
+    # results among the masks would be taken for masks
+    for masks in (tmp_path / "masks", flat):
+        ran = cli("run", tmp_path / "in", "-r", "-o", masks, "-m", weights, "--mask", masks)
+        assert ran.code == 2 and "among the masks" in ran.err
+    # where masks lie in folders, one of another folder is not taken
+    (tmp_path / "masks" / "a" / "1.png").rename(tmp_path / "masks" / "1.png")
+    ran = cli("run", tmp_path / "in", "-r", "-o", tmp_path / "some", "-m", weights, "--mask", tmp_path / "masks")
+    assert ran.code == 3 and f"{Path('masks', 'a')} holds no mask named 1" in ran.err
+    assert [path.parent.name for path in (tmp_path / "some").rglob("*.png")] == ["b"]
+
+
 def test_a_low_resolution_file_comes_back_enlarged(cli, model, tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (21, 34, 4), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "small.png"), values)

@@ -105,6 +105,29 @@ def test_regions_are_cut_from_the_pictures(good: Path, store: PictureStore) -> N
         assert (both == region).flatten(1).all(1).any()
 
 
+def slopes(path: Path, zoom: tuple[float, float], count: int) -> torch.Tensor:
+    """Return how steep regions of a ramp are, which rises by 2 with each column."""
+    regions = PictureStore([path], zoom=zoom).regions(0, count, 48, 1).float()
+    return (regions[:, :, :, 44] - regions[:, :, :, 4]).div(40).abs()
+
+
+@pytest.fixture
+def ramp(tmp_path: Path, save: Callable[..., Path]) -> Path:
+    return save(tmp_path / "ramp.png", np.repeat(np.arange(96, dtype=np.uint8)[None, :, None] * 2, 96, 0).repeat(3, 2))
+
+
+@pytest.mark.parametrize("zoom", [0.5, 1.0, 1.6, 2.0])
+def test_a_zoomed_region_is_a_part_of_another_side(ramp: Path, zoom: float) -> None:
+    found = slopes(ramp, (zoom, zoom), 6)
+    torch.testing.assert_close(found, torch.full_like(found, 2 / zoom), atol=0.06, rtol=0)
+
+
+def test_zoom_is_drawn_log_uniform_for_each_region_and_not_for_validation(ramp: Path) -> None:
+    factor = (2 / slopes(ramp, (0.5, 2.0), 200)[:, 0, 20]).log2()
+    assert factor.min() < -0.9 and factor.max() > 0.9 and abs(factor.mean()) < 0.15
+    assert torch.equal(PictureStore([ramp], zoom=(0.5, 2.0)).each(48), PictureStore([ramp]).each(48))
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 90))
 def test_small_pictures_are_continued_by_reflection(
