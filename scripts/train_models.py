@@ -30,7 +30,7 @@ from restore.config import AnyRecipe, ModelCard
 from restore.schema import parse, read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-BEFORE = {"weather": ("weather_first", "weather_second", "weather_third")}
+BEFORE = {"weather": ("weather_first", "weather_second", "weather_third"), "detector": ("detector_first",)}
 """The parts of a model's training that come first; each goes on where the one before it ended."""
 MEAN = {"weather": {"weather_third": 0.25, "weather": 0.75}}
 """Of which parts the weights that ship are the mean, each with its share; of all other models it is the last part.

@@ -19,8 +19,8 @@ def train(
         str,
         typer.Argument(
             help="A YAML file, or the name of a config that ships: weather_first, weather_second, weather_third and "
-            "weather, which go on from each other, detector, upscale_x2, upscale_x4, inpaint, jpeg, colorize, uncrop, "
-            "weatherdiff64."
+            "weather, which go on from each other, detector_first and detector, which do, too, upscale_x2, upscale_x4, "
+            "inpaint, jpeg, colorize, uncrop, weatherdiff64."
         ),
     ],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it.")] = None,
