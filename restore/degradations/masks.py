@@ -6,7 +6,7 @@ picture that is missing, (B,) in [0, 1]. For one seed, a larger area contains ev
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -264,12 +264,18 @@ def find_mask(masks: Path, source: Path, below: Path = Path()) -> Path:
     """
     if not masks.exists():
         raise ConfigError(f"no such mask: {masks}")
-    nested = below.parts and masks.is_dir() and any(entry.is_dir() for entry in masks.iterdir())
+    nested = bool(below.parts) and masks.is_dir() and _has_folders(masks, masks.stat().st_mtime_ns)
     folder = masks / below if nested else masks
     found = images.namesake(folder, source) if folder.is_dir() or not nested else None
     if found is None:
         raise ConfigError(f"{folder} holds no mask named {source.stem}")
     return found
+
+
+@lru_cache(maxsize=4)
+def _has_folders(folder: Path, changed: int) -> bool:
+    """Return whether there are folders in a folder, hidden ones left out; looked up again only if it has changed."""
+    return any(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir())
 
 
 MaskSpec = Annotated[

@@ -121,8 +121,9 @@ def test_pictures_of_one_name_in_several_folders_have_masks_of_their_own(
     half = width // 2
     assert np.array_equal(a[:, half:], known[:, half:]) and not np.array_equal(a[:, :half], known[:, :half])
     assert np.array_equal(b[:, :half], known[:, :half]) and not np.array_equal(b[:, half:], known[:, half:])
-    # one folder of masks still serves all folders
+    # one folder of masks, hidden folders left aside, still serves all folders
     flat = tmp_path / "masks" / "b"
+    (flat / ".thumbnails").mkdir()
     ran = cli("run", tmp_path / "in", "-r", "-o", tmp_path / "flat", "-m", weights, "--mask", flat)
     assert ran.code == 0 and np.array_equal(pixels(tmp_path / "flat/a/1.png"), b)
     # results among the masks would be taken for masks
