@@ -19,7 +19,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -30,9 +30,36 @@ from restore.config import AnyRecipe, ModelCard
 from restore.schema import parse, read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-BEFORE = {"weather": ("weather_first", "weather_second", "weather_third"), "detector": ("detector_first",)}
-"""The parts of a model's training that come first; each goes on where the one before it ended."""
-MEAN = {"weather": {"weather_third": 0.25, "weather": 0.75}}
+PARTS: dict[str, dict[str, dict[str, float]]] = {
+    "weather": {
+        "weather_first": {},
+        "weather_second": {"weather_first": 1},
+        "weather_third": {"weather_second": 1},
+        "weather_fourth": {"weather_third": 1},
+        "weather_fifth": {"weather_third": 0.25, "weather_fourth": 0.75},
+        "weather_sixth": {"weather_third": 0.125, "weather_fourth": 0.375, "weather_fifth": 0.5},
+        "weather": {"weather_third": 0.0625, "weather_fourth": 0.1875, "weather_fifth": 0.25, "weather_sixth": 0.5},
+    },
+    "detector": {
+        "detector_first": {},
+        "detector_second": {"detector_first": 1},
+        "detector": {"detector_second": 1},
+    },
+}
+"""The parts of a model's training in their order, the last one of its name; of all other models it is the only one.
+
+Beside each stands of which parts before it the weights that it begins with are the mean, with their shares.
+"""
+SHIPS: dict[str, dict[str, float]] = {
+    "weather": {
+        "weather_third": 0.078125,
+        "weather_fourth": 0.234375,
+        "weather_fifth": 0.0625,
+        "weather_sixth": 0.125,
+        "weather": 0.5,
+    },
+    "detector": {"detector_second": 0.5, "detector": 0.5},
+}
 """Of which parts the weights that ship are the mean, each with its share; of all other models it is the last part.
 
 Between where fine-tuning began and where it ended lie weights that do better on pictures unlike those of the training
@@ -43,14 +70,27 @@ MODELS = ("weather", "detector", "upscale_x2", "upscale_x4", "inpaint", "jpeg", 
 
 def train(name: str, folders: Sequence[Path], runs: Path, settings: Sequence[str]) -> None:
     """Train a model, part by part, or continue."""
-    start: list[str] = []
     # a list in JSON, which YAML reads: a folder's name may have a comma
     data = f"data.folders={json.dumps([str(folder) for folder in folders], ensure_ascii=False)}"
-    for part in (*BEFORE.get(name, ()), name):
+    for part, shares in PARTS.get(name, {name: {}}).items():
         output = runs / part
+        start = [f"start_from={start_of(part, shares, runs)}"] if shares else []
         command = [sys.executable, "-m", "restore", "train", part, data, f"output={output}", *start, *settings]
         subprocess.run([*command, *(["--resume"] if (output / "last.pt").exists() else [])], check=True)
-        start = [f"start_from={output / 'model.safetensors'}"]
+
+
+def start_of(part: str, shares: Mapping[str, float], runs: Path) -> Path:
+    """Return the weights file that a part goes on from; a mean of several is stored as `runs/PART_start.safetensors`.
+
+    Raises:
+        CheckpointError: a run has no whole `model.safetensors`.
+    """
+    *_, last = (runs / name / "model.safetensors" for name in shares)
+    if len(shares) == 1:
+        return last
+    target, document = runs / f"{part}_start.safetensors", checkpoints.read_metadata(last)
+    checkpoints.save(target, mean_of(shares, runs), document["recipe"], document["training"])
+    return target
 
 
 def card_of(name: str, root: Path) -> tuple[Path, ModelCard]:
@@ -59,14 +99,13 @@ def card_of(name: str, root: Path) -> tuple[Path, ModelCard]:
     return path, parse(ModelCard, read_yaml(path), str(path))
 
 
-def weights_of(name: str, runs: Path) -> dict[str, torch.Tensor]:
-    """Return the weights of a model's run, or the mean of those of its parts.
+def mean_of(shares: Mapping[str, float], runs: Path) -> dict[str, torch.Tensor]:
+    """Return the mean of the weights of some runs, each with its share.
 
     Raises:
         CheckpointError: a run has no whole `model.safetensors`.
     """
-    shares = MEAN.get(name, {name: 1.0})
-    parts = [(share, checkpoints.load(runs / part / "model.safetensors")) for part, share in shares.items()]
+    parts = [(share, checkpoints.load(runs / name / "model.safetensors")) for name, share in shares.items()]
     return {key: sum(share * weights[key] for share, weights in parts) for key in parts[0][1]}
 
 
@@ -84,7 +123,7 @@ def export(name: str, runs: Path, root: Path = ROOT) -> None:
     training = {"step": document["training"]["step"], "data": card.data}
     training |= {"licence": card.licence, "command": card.command}
     target = root / "restore" / "weights" / card.weights
-    halves = {key: value.to(torch.float16) for key, value in weights_of(name, runs).items()}
+    halves = {key: value.to(torch.float16) for key, value in mean_of(SHIPS.get(name, {name: 1}), runs).items()}
     checkpoints.save(target, halves, recipe.model_dump(mode="json"), training)
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     text = re.sub(r"^sha256: .*$", f"sha256: {digest}", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -119,7 +158,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> None:
     if strange := [name for name in names if name not in MODELS]:
         parser.error(f"--models: {', '.join(strange)} is not one of {', '.join(MODELS)}")
     if options.export_only:
-        parts = [part for name in names for part in MEAN.get(name, (name,))]
+        parts = [part for name in names for part in SHIPS.get(name, (name,))]
         if absent := [part for part in parts if not (options.runs / part / "model.safetensors").is_file()]:
             parser.error(f"--export-only: {options.runs} holds no run of {', '.join(absent)}")
     elif not options.folders:

@@ -211,3 +211,9 @@ def test_the_detector_that_ships_is_small() -> None:
     path = resources.weights_path("detector")
     assert path.stat().st_size <= 2e6
     assert 2e5 < sum(tensor.numel() for tensor in checkpoints.load(path).values()) < 1e6
+
+
+@pytest.mark.parametrize("name", ["detector_first", "detector_second", "detector"])
+def test_pale_photographs_are_among_what_detectors_are_trained_on(name: str) -> None:
+    config = load_train_config(name)
+    assert config.data.retouch is not None and config.data.retouch.contrast[0] < 1

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from restore import Restorer, checkpoints, resources
-from restore.config import ModelCard
+from restore.config import ModelCard, TrainConfig
 from restore.schema import parse, read_yaml
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -62,16 +62,58 @@ def test_a_run_becomes_the_weights_that_ship(
     assert "scores, of the card" in told and "rewrite them by hand" in told
 
 
-def test_weights_of_several_parts_are_their_mean(
+def test_each_part_goes_on_from_parts_before_it_and_the_last_ships(script: Callable) -> None:
+    module = script("train_models.py")
+    for model, parts in module.PARTS.items():
+        names = list(parts)
+        assert names[-1] == model and not parts[names[0]]
+        for place, name in enumerate(names[1:], 1):
+            assert set(parts[name]) <= set(names[:place]) and sum(parts[name].values()) == 1
+        shares = module.SHIPS.get(model, {model: 1})
+        assert set(shares) <= set(names) and model in shares and sum(shares.values()) == 1
+        configs = {name: parse(TrainConfig, read_yaml(resources.config_path("train", name)), name) for name in names}
+        for mean in (*parts.values(), shares):  # weights of one shape only have a mean
+            assert len({configs[name].model.network.model_dump_json() for name in mean}) <= 1
+
+
+def test_the_parts_of_a_training_follow_each_other(
     script: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    module, commands, runs = script("train_models.py"), [], tmp_path / "runs"
+
+    def run(command: list[str], check: bool) -> None:
+        """Stand in for hours of training."""
+        assert check
+        commands.append(command[4:])
+        output = Path(next(text for text in command if text.startswith("output=")).removeprefix("output="))
+        weights = {"x": torch.full((2,), float(len(commands)))}
+        checkpoints.save(output / "model.safetensors", weights, {"name": output.name})
+        (output / "last.pt").touch()
+
+    monkeypatch.setattr(module.subprocess, "run", run)
+    monkeypatch.setattr(module, "PARTS", {"c": {"a": {}, "b": {"a": 1}, "c": {"a": 0.5, "b": 0.5}}})
+    module.train("c", [tmp_path], runs, ["seed=3"])
+    data = f'data.folders=["{tmp_path}"]'
+    mean = runs / "c_start.safetensors"
+    assert commands == [
+        ["a", data, f"output={runs / 'a'}", "seed=3"],
+        ["b", data, f"output={runs / 'b'}", f"start_from={runs / 'a' / 'model.safetensors'}", "seed=3"],
+        ["c", data, f"output={runs / 'c'}", f"start_from={mean}", "seed=3"],
+    ]
+    assert checkpoints.load(mean)["x"].tolist() == [1.5, 1.5]
+    module.train("c", [tmp_path], runs, [])
+    assert [command[-1] for command in commands[3:]] == ["--resume"] * 3
+
+
+def test_weights_of_several_parts_are_their_mean(script: Callable, tmp_path: Path) -> None:
     module = script("train_models.py")
-    assert all(sum(shares.values()) == 1 and name in shares for name, shares in module.MEAN.items())
-    monkeypatch.setattr(module, "MEAN", {"one": {"before": 0.25, "one": 0.75}})
-    for part, value in (("before", 2.0), ("one", 6.0), ("two", 7.0)):
+    for part, value in (("before", 2.0), ("one", 6.0)):
         checkpoints.save(tmp_path / part / "model.safetensors", {"x": torch.full((3,), value)}, {"name": part})
-    assert module.weights_of("one", tmp_path)["x"].tolist() == [5.0] * 3
-    assert module.weights_of("two", tmp_path)["x"].tolist() == [7.0] * 3
+    assert module.mean_of({"before": 0.25, "one": 0.75}, tmp_path)["x"].tolist() == [5.0] * 3
+    assert module.start_of("two", {"one": 1}, tmp_path) == tmp_path / "one" / "model.safetensors"
+    start = module.start_of("two", {"before": 0.25, "one": 0.75}, tmp_path)
+    assert start == tmp_path / "two_start.safetensors" and checkpoints.load(start)["x"].tolist() == [5.0] * 3
+    assert checkpoints.read_metadata(start)["recipe"] == {"name": "one"}
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ def train(
     config: Annotated[
         str,
         typer.Argument(
-            help="A YAML file, or the name of a config that ships: weather_first, weather_second, weather_third and "
-            "weather, which go on from each other, detector_first and detector, which do, too, upscale_x2, upscale_x4, "
-            "inpaint, jpeg, colorize, uncrop, weatherdiff64."
+            help="A YAML file, or the name of a config that ships: weather, detector, upscale_x2, "
+            "upscale_x4, inpaint, jpeg, colorize, uncrop, weatherdiff64. The first two are "
+            "trained in parts: weather_first, _second, _third, _fourth, _fifth, _sixth; detector_first, _second."
         ),
     ],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it.")] = None,

@@ -48,6 +48,8 @@ class Rain(Spec):
         veil: the most that the transmission drops for accumulated rain.
         dense: share of pictures in soft rain so dense that it brightens the picture more than it streaks it; its
             level must be guessed from its streaks.
+        sheets: share of pictures, besides `dense`, in rain that is dense, too, and hangs in sheets: thick in one part
+            of the picture and thin in another, and the thicker it is, the more it brightens than it streaks.
     """
 
     kind: Literal["rain"] = "rain"
@@ -60,6 +62,7 @@ class Rain(Spec):
     slant: float = Field(default=16.0, ge=0.0, le=60.0)
     veil: float = Field(default=0.2, ge=0.0, le=1.0)
     dense: float = Field(default=0.3, ge=0.0, le=1.0)
+    sheets: float = Field(default=0.0, ge=0.0, le=1.0)
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] in the rain; severity 0 leaves it as it is."""
@@ -78,12 +81,17 @@ class Rain(Spec):
         shared = random.uniform()
         share, fade = strength ** (1.0 - shared), strength**shared
         dense = random.chance(self.dense)
+        # nothing more is drawn where no sheets are asked for: such rain stays the same from version to version
+        sheets = random.chance(self.sheets) if self.sheets else torch.zeros_like(dense)
+        dense = dense | sheets
         spectrum = self._layers(random, canvas, share, dense)
-        texture = self._levels(random, canvas.paint(spectrum), dense)
+        texture = self._levels(random, canvas.paint(spectrum), dense).clamp_(max=1.0)
+        if self.sheets:
+            texture = torch.where(sheets[:, None, None], self._hung(random, texture), texture)
         opacity = random.within(self.opacity) * torch.where(dense, random.uniform(0.5, 1.0), 1.0) * fade
         patchy = random.chance(0.35)[:, None, None]
         gusts = smoothstep(smooth_field(random, 3, height, width), -1.2, 0.8)
-        amount = texture.clamp_(max=1.0).mul_(torch.where(patchy, gusts, 1.0).mul_(opacity[:, None, None]))
+        amount = texture.mul_(torch.where(patchy, gusts, 1.0).mul_(opacity[:, None, None]))
         tint = random.normal((3,)) * (0.02 * random.chance(0.5))[:, None]
         colour = (random.within(self.brightness)[:, None] * (1.0 + tint)).clamp(0.0, 1.0)
         law = random.choice((0.45, 0.3, 0.25))
@@ -99,6 +107,14 @@ class Rain(Spec):
         floor = torch.where(crisp, random.uniform(0.0, 0.3), 0.0)
         gain = torch.where(crisp, random.log_within((1.3, 5.0)), 1.0)
         return texture.sub_(floor[:, None, None]).clamp_(min=0.0).mul_(gain[:, None, None])
+
+    @staticmethod
+    def _hung(random: Random, texture: Tensor) -> Tensor:
+        """Return textures whose mean follows a smooth field, and whose contrast, lowered, follows its root."""
+        field = smoothstep(smooth_field(random, 1, *texture.shape[-2:]), -1.2, random.uniform(0.5, 1.8)[:, None, None])
+        more, contrast = (random.log_within(span)[:, None, None] for span in ((1.0, 2.2), (0.12, 0.9)))
+        mean = texture.mean((1, 2), keepdim=True)
+        return (more * mean * field + (texture - mean) * contrast * field.sqrt()).clamp_(0.0, 1.0)
 
     def _layers(self, random: Random, canvas: Canvas, share: Tensor, dense: Tensor) -> Tensor:
         """Return the summed spectrum of all layers; transforms are linear, so one inverse serves them all."""

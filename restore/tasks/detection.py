@@ -22,14 +22,13 @@ class Detection(Task):
         faint: weather below this severity counts as none: it is hard to see, and its removal costs more than it gains.
         lean: exponent of drawn severities; below 1, weather is heavier than an even draw: of faint weather there is
             little to learn.
-        before: how photographs are developed before the weather. A pale photograph is not a hazy one.
-        after: and after it, as photographs of weather are; less, since strong changes look like haze.
+        after: how photographs are developed after the weather; less than `data.retouch` develops them before it, since
+            strong changes look like haze. Without `data.retouch`, pale photographs are taken for hazy ones.
     """
 
     kind: Literal["detection"] = "detection"
     faint: float = Field(0.1, ge=0, le=1)
     lean: float = Field(0.6, gt=0)
-    before: Retouch = Retouch()
     after: Retouch = Retouch(
         chance=0.2,
         gamma=(0.8, 1.25),
@@ -41,12 +40,12 @@ class Detection(Task):
     )
 
     def examples(self, weather: Mixture) -> Examples:
-        """Return what makes training pictures: weather on photographs that were developed in many ways."""
+        """Return what makes training pictures: photographs in weather of any strength, developed after it."""
 
         def make(clean: Tensor, random: Random, severity: float | None) -> Example:
             strength = random.severity(severity)
             strength = strength**self.lean if severity is None else strength
-            degraded, label = weather.sample(self.before(clean, random), random, strength)
+            degraded, label = weather.sample(clean, random, strength)
             none = torch.full_like(label, LABELS.index("clean"))
             return Example(self.after(degraded, random) * 2 - 1, torch.where(strength < self.faint, none, label))
 

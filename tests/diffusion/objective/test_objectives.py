@@ -17,6 +17,7 @@ from restore.diffusion.objective import (
     MinSNR,
     Objective,
     Problem,
+    Recognition,
     Simple,
     Uniform,
     Variational,
@@ -243,3 +244,34 @@ def test_the_logarithm_counts_pictures_alike() -> None:
     before, after = (distance(x, target, "log_mse") for x in (output, output / 2**0.5))
     torch.testing.assert_close(before - after, torch.full((2,), math.log(2)), rtol=0, atol=0.012)
     assert distance(target, target, "log_mse").isfinite().all()
+
+
+class Judge(nn.Module):
+    """Logits that are the mean and the highest of the pictures; it remembers how large they were."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        self.seen = pictures
+        return torch.stack([pictures.mean((1, 2, 3)), pictures.amax((1, 2, 3)), pictures.amin((1, 2, 3))], dim=1)
+
+
+def test_a_detector_is_shown_pictures_made_smaller() -> None:
+    x0, condition = batch()
+    problem, judge = Problem(SCHEDULE, "x0", "t"), Judge()
+    plain = Recognition()(judge, problem, x0, condition, seeded())
+    assert judge.seen is condition.image
+    assert plain == pytest.approx(F.cross_entropy(judge(condition.image), condition.label, label_smoothing=0.05).item())
+    Recognition(reduce=(0.5, 0.5))(judge, problem, x0, condition, seeded())
+    assert torch.allclose(judge.seen, F.avg_pool2d(condition.image, 2))
+    sides = set()
+    for seed in range(40):
+        Recognition(reduce=(0.25, 1.0))(judge, problem, x0, condition, seeded(seed))
+        sides.add(judge.seen.shape[-1])
+    assert sides == set(range(2, 9))
+    Recognition(reduce=(0.01, 0.01))(judge, problem, x0, condition, seeded())
+    assert judge.seen.shape[-2:] == (1, 1)
+
+
+@pytest.mark.parametrize("reduce", [(0.0, 1.0), (0.9, 0.5), (0.5, 1.5)])
+def test_factors_that_reduce_nothing_are_refused(reduce: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match="reduce: two factors in ascending order"):
+        parse(Recognition, {"reduce": reduce}, "objective")
