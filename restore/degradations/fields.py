@@ -113,6 +113,24 @@ def enlarge(small: Tensor, height: int, width: int) -> Tensor:
     return functional.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)
 
 
+def to_spectrum(textures: Tensor) -> Tensor:
+    """Return the spectra (..., H, W // 2 + 1) of textures (..., H, W); of none there are none.
+
+    Some of PyTorch's Fourier transforms refuse an empty batch, which a mixture's rarer kinds often are.
+    """
+    if textures.numel() == 0:
+        height, width = textures.shape[-2:]
+        return textures.new_zeros(*textures.shape[:-2], height, width // 2 + 1, dtype=torch.complex64)
+    return torch.fft.rfft2(textures)
+
+
+def to_texture(spectra: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return the textures (..., H, W) of a `shape` that spectra (..., H, W // 2 + 1) stand for; of none, none."""
+    if spectra.numel() == 0:
+        return torch.zeros(*spectra.shape[:-2], *shape, device=spectra.device)
+    return torch.fft.irfft2(spectra, s=shape)
+
+
 class Canvas:
     """A periodic grid a little larger than the picture, on which particles are drawn and blurred.
 
@@ -154,7 +172,7 @@ class Canvas:
         height = points.values[:, 2] ** (1.0 / evenness - 1.0)[points.owner] * shown.clamp(0.0, 1.0)
         grid = torch.zeros(len(random) * self.area, device=self.device)
         grid.index_add_(0, points.owner * self.area + y * w + x, height)
-        return torch.fft.rfft2(grid.view(-1, h, w))
+        return to_spectrum(grid.view(len(random), h, w))
 
     @staticmethod
     def _apart(random: Random, points: Points, counts: Tensor) -> Tensor:
@@ -192,12 +210,12 @@ class Canvas:
 
     def paint(self, spectrum: Tensor) -> Tensor:
         """Return the (B, H, W) texture of a spectrum, without the canvas's margin and without negative ripples."""
-        texture = torch.fft.irfft2(spectrum, s=self.shape)
+        texture = to_texture(spectrum, self.shape)
         return texture[:, : self.picture[0], : self.picture[1]].clamp_(min=0.0)
 
     def gradient(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
         """Return the derivatives (along y, along x), each (B, H, W) per pixel, of a spectrum's texture."""
         fy, fx = _frequencies(*self.shape, self.device)
         height, width = self.picture
-        slopes = torch.fft.irfft2(torch.stack([spectrum * (2j * math.pi * f) for f in (fy, fx)]), s=self.shape)
+        slopes = to_texture(torch.stack([spectrum * (2j * math.pi * f) for f in (fy, fx)]), self.shape)
         return slopes[0, :, :height, :width], slopes[1, :, :height, :width]

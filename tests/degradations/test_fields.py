@@ -124,3 +124,11 @@ def test_motion_is_finite_where_its_phase_vanishes() -> None:
 
 def test_a_seed_whose_phase_cancelled_by_rounding() -> None:
     assert torch.isfinite(Snow()(torch.rand(1, 3, 256, 256), Random([1417]))).all()
+
+
+def test_nothing_is_drawn_of_an_empty_batch() -> None:
+    canvas, none = Canvas(20, 31, torch.device("cpu")), torch.zeros(0)
+    spectrum = canvas.impulses(Random([]), none, none, none) * canvas.motion(none, none, none)
+    assert spectrum.shape == canvas.blank(0).shape and spectrum.dtype == canvas.blank(0).dtype
+    assert canvas.paint(spectrum).shape == (0, 20, 31)
+    assert all(slope.shape == (0, 20, 31) for slope in canvas.gradient(spectrum))
