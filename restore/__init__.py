@@ -12,14 +12,14 @@ from restore.errors import RestoreError
 
 if TYPE_CHECKING:
     from restore.images import Picture, read, write
-    from restore.restorer import Posterior, Restorer
+    from restore.restoration.restorer import Posterior, Restorer
 
 __all__ = ["Picture", "Posterior", "RestoreError", "Restorer", "read", "write"]
 
 _HOMES = {
     "Picture": "restore.images",
-    "Posterior": "restore.restorer",
-    "Restorer": "restore.restorer",
+    "Posterior": "restore.restoration.restorer",
+    "Restorer": "restore.restoration.restorer",
     "read": "restore.images",
     "write": "restore.images",
 }

@@ -25,8 +25,8 @@ from restore import images
 from restore.cli.console import table
 from restore.data.files import list_pictures
 from restore.degradations import Mixture, Random
-from restore.detector import MIXED, Decision, Detector
 from restore.errors import DataError
+from restore.restoration.detector import MIXED, Decision, Detector
 
 KINDS = ("rain", "snow", "haze", "rain+haze", "raindrop", "rain+snow")
 

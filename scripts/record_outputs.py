@@ -1,4 +1,4 @@
-"""Records what the models that ship and the published families give, and what training does, as numbers to compare with.
+"""Records what the models that ship, the published families and training give, as numbers to compare with.
 
 python scripts/record_outputs.py            # compares with tests/golden/edition1: bit by bit, and within 1e-5
 python scripts/record_outputs.py --write    # records anew
@@ -25,15 +25,16 @@ from safetensors.torch import load_file, save_file
 from skimage import data
 from torch import Tensor
 
-from restore.config import Recipe, TrainConfig
 from restore.degradations import JPEG, Mixture, Random
 from restore.degradations.resolution import shrink_by
+from restore.denoisers.tiles import Patches
+from restore.models.auxiliary import DetectorRecipe
+from restore.models.recipe import Recipe
 from restore.networks import EfficientUNetSpec, TwoViewsSpec
-from restore.patches import Patches
-from restore.recipes import DetectorRecipe
-from restore.restorer import Restorer
+from restore.restoration.restorer import Restorer
 from restore.tasks import Request
-from restore.train import Trainer
+from restore.training.config import TrainConfig
+from restore.training.trainer import Trainer
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 FOLDER = GOLDEN / "edition1"

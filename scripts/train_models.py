@@ -24,9 +24,9 @@ from pathlib import Path
 
 import torch
 
-from restore import checkpoints
 from restore.cli.console import table
-from restore.config import AnyRecipe, ModelCard
+from restore.models import native
+from restore.models.card import AnyRecipe, ModelCard
 from restore.schema import parse, read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,8 +88,8 @@ def start_of(part: str, shares: Mapping[str, float], runs: Path) -> Path:
     *_, last = (runs / name / "model.safetensors" for name in shares)
     if len(shares) == 1:
         return last
-    target, document = runs / f"{part}_start.safetensors", checkpoints.read_metadata(last)
-    checkpoints.save(target, mean_of(shares, runs), document["recipe"], document["training"])
+    target, document = runs / f"{part}_start.safetensors", native.read_metadata(last)
+    native.save(target, mean_of(shares, runs), document["recipe"], document["training"])
     return target
 
 
@@ -105,7 +105,7 @@ def mean_of(shares: Mapping[str, float], runs: Path) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: a run has no whole `model.safetensors`.
     """
-    parts = [(share, checkpoints.load(runs / name / "model.safetensors")) for name, share in shares.items()]
+    parts = [(share, native.load(runs / name / "model.safetensors")) for name, share in shares.items()]
     return {key: sum(share * weights[key] for share, weights in parts) for key in parts[0][1]}
 
 
@@ -117,14 +117,14 @@ def export(name: str, runs: Path, root: Path = ROOT) -> None:
         ConfigError: its recipe, or the card, is not one.
     """
     source, (path, card) = runs / name / "model.safetensors", card_of(name, root)
-    document = checkpoints.read_metadata(source)
+    document = native.read_metadata(source)
     # the run's own, since --set may have changed the network; parsed, since an older one may be written otherwise
     recipe = parse(AnyRecipe, document["recipe"], f"the recipe of {source}")
     training = {"step": document["training"]["step"], "data": card.data}
     training |= {"licence": card.licence, "command": card.command}
     target = root / "restore" / "weights" / card.weights
     halves = {key: value.to(torch.float16) for key, value in mean_of(SHIPS.get(name, {name: 1}), runs).items()}
-    checkpoints.save(target, halves, recipe.model_dump(mode="json"), training)
+    native.save(target, halves, recipe.model_dump(mode="json"), training)
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     text = re.sub(r"^sha256: .*$", f"sha256: {digest}", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     path.write_text(text, encoding="utf-8")
@@ -138,7 +138,7 @@ def cards(names: Sequence[str], root: Path = ROOT) -> str:
     for name in names:
         _, card = card_of(name, root)
         path = root / "restore" / "weights" / card.weights
-        document = checkpoints.read_metadata(path)
+        document = native.read_metadata(path)
         size = f"{path.stat().st_size / 1e6:.1f} MB"
         scores = "; ".join(f"{s.data} {s.task}: {s.before:.2f} to {s.after:.2f}" for s in card.scores) or "-"
         rows.append([name, document["training"]["step"], size, card.licence, scores])

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch import Tensor
+
+from restore.contracts import Condition, Estimate, Level
+from restore.diffusion.schedule import Schedule
 
 torch.set_num_threads(min(2, os.cpu_count() or 1))
 
@@ -38,9 +45,9 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_recipe():  # type: ignore[no-untyped-def]
     """A recipe whose network is small enough for a test."""
-    from restore.config import Recipe
+    from restore.denoisers.tiles import Patches
+    from restore.models.recipe import Recipe
     from restore.networks import EfficientUNetSpec
-    from restore.patches import Patches
 
     return Recipe(
         name="tiny",
@@ -53,7 +60,7 @@ def tiny_recipe():  # type: ignore[no-untyped-def]
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_recipe) -> Path:  # type: ignore[no-untyped-def]
     """A checkpoint of a tiny model with random weights that does change pictures."""
-    from restore import checkpoints
+    from restore.models import native
 
     torch.manual_seed(0)
     network = tiny_recipe.network.build()
@@ -61,7 +68,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_recipe) -> Path:  
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoints.save(path, network.state_dict(), tiny_recipe.model_dump(mode="json"))
+    native.save(path, network.state_dict(), tiny_recipe.model_dump(mode="json"))
     return path
 
 
@@ -72,3 +79,89 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Independent:
+    """Values x0 ~ N(mean, variance), and the denoiser that is optimal for them."""
+
+    mean: float
+    variance: float
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return pictures, float64."""
+        return self.mean + self.variance**0.5 * torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    def mmse(self, alpha_bar: Tensor) -> Tensor:
+        """Return the variance of x0 given x_t."""
+        return self.variance * (1 - alpha_bar) / (alpha_bar * self.variance + 1 - alpha_bar)
+
+    def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+        """Return E[x0 | x_t]."""
+        alpha_bar = level.alpha_bar.reshape(-1, 1, 1, 1).to(x_t)
+        gain = alpha_bar.sqrt() * self.variance / (alpha_bar * self.variance + 1 - alpha_bar)
+        return Estimate(self.mean + gain * (x_t - alpha_bar.sqrt() * self.mean))
+
+    def with_variance(self, schedule: Schedule, levels: list[int]):
+        """Return the same denoiser with the exact variance of the reverse steps through these levels as a fraction."""
+        steps = schedule.transitions(levels)
+        exact = (steps.beta_tilde + steps.mean_x0**2 * self.mmse(schedule.alpha_bar[steps.t])).log()
+        fraction = (exact - steps.log_beta_tilde) / (steps.log_beta - steps.log_beta_tilde)
+        at = {t: fraction[i].item() for i, t in enumerate(levels[:-1])}
+
+        def denoiser(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+            told = torch.tensor([at[int(t)] for t in level.t], dtype=x_t.dtype).reshape(-1, 1, 1, 1)
+            return self(x_t, level, condition)._replace(fraction=told.expand_as(x_t))
+
+        return denoiser
+
+
+@pytest.fixture
+def independent() -> type[Independent]:
+    return Independent
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def scene(seed: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """A smooth random picture, uint8 (height, width, 3): blobs of colour, a fine texture, no two seeds alike."""
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
+    return np.clip(smooth + random.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def degraded(clean: np.ndarray, seed: int) -> np.ndarray:
+    """The same scene under grain and a veil."""
+    random = np.random.default_rng(seed + 1000)
+    veil = clean.astype(np.float32) * 0.8 + 40 + random.normal(0, 12, clean.shape)
+    return np.clip(veil, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def picture() -> Callable[..., np.ndarray]:
+    return scene
+
+
+@pytest.fixture
+def save() -> Callable[..., Path]:
+    def write(path: Path, array: np.ndarray, **options: object) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path, **options)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def good(tmp_path: Path, save: Callable[..., Path]) -> Path:
+    """A folder with eight sound pairs in `input` and `target`, named 1.png to 8.png."""
+    root = tmp_path / "good"
+    for seed in range(1, 9):
+        clean = scene(seed)
+        save(root / "target" / f"{seed}.png", clean)
+        save(root / "input" / f"{seed}.png", degraded(clean, seed))
+    return root

@@ -23,7 +23,7 @@ def test_layers_are_kept() -> None:
     "package", ["accelerate", "timm", "lpips", "torchvision", "skimage", "cv2", "kornia", "diffusers"]
 )
 def test_restoring_does_not_load_what_it_does_not_need(package: str) -> None:
-    script = f"import sys, restore.bulk, restore.restorer; sys.exit({package!r} in sys.modules)"
+    script = f"import sys, restore.restoration.bulk, restore.restoration.restorer; sys.exit({package!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 

@@ -14,9 +14,12 @@ from types import ModuleType
 import pytest
 import torch
 
-from restore import Restorer, checkpoints, resources
-from restore.config import ModelCard, TrainConfig
+from restore import Restorer
+from restore.models import native
+from restore.models.card import ModelCard
 from restore.schema import parse, read_yaml
+from restore.system import resources
+from restore.training.config import TrainConfig
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -87,7 +90,7 @@ def test_the_parts_of_a_training_follow_each_other(
         commands.append(command[4:])
         output = Path(next(text for text in command if text.startswith("output=")).removeprefix("output="))
         weights = {"x": torch.full((2,), float(len(commands)))}
-        checkpoints.save(output / "model.safetensors", weights, {"name": output.name})
+        native.save(output / "model.safetensors", weights, {"name": output.name})
         (output / "last.pt").touch()
 
     monkeypatch.setattr(module.subprocess, "run", run)
@@ -100,7 +103,7 @@ def test_the_parts_of_a_training_follow_each_other(
         ["b", data, f"output={runs / 'b'}", f"start_from={runs / 'a' / 'model.safetensors'}", "seed=3"],
         ["c", data, f"output={runs / 'c'}", f"start_from={mean}", "seed=3"],
     ]
-    assert checkpoints.load(mean)["x"].tolist() == [1.5, 1.5]
+    assert native.load(mean)["x"].tolist() == [1.5, 1.5]
     module.train("c", [tmp_path], runs, [])
     assert [command[-1] for command in commands[3:]] == ["--resume"] * 3
 
@@ -108,12 +111,12 @@ def test_the_parts_of_a_training_follow_each_other(
 def test_weights_of_several_parts_are_their_mean(script: Callable, tmp_path: Path) -> None:
     module = script("train_models.py")
     for part, value in (("before", 2.0), ("one", 6.0)):
-        checkpoints.save(tmp_path / part / "model.safetensors", {"x": torch.full((3,), value)}, {"name": part})
+        native.save(tmp_path / part / "model.safetensors", {"x": torch.full((3,), value)}, {"name": part})
     assert module.mean_of({"before": 0.25, "one": 0.75}, tmp_path)["x"].tolist() == [5.0] * 3
     assert module.start_of("two", {"one": 1}, tmp_path) == tmp_path / "one" / "model.safetensors"
     start = module.start_of("two", {"before": 0.25, "one": 0.75}, tmp_path)
-    assert start == tmp_path / "two_start.safetensors" and checkpoints.load(start)["x"].tolist() == [5.0] * 3
-    assert checkpoints.read_metadata(start)["recipe"] == {"name": "one"}
+    assert start == tmp_path / "two_start.safetensors" and native.load(start)["x"].tolist() == [5.0] * 3
+    assert native.read_metadata(start)["recipe"] == {"name": "one"}
 
 
 @pytest.mark.parametrize(

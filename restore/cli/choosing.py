@@ -11,8 +11,8 @@ from restore.errors import ConfigError
 
 if TYPE_CHECKING:
     from restore.degradations import Degradation
-    from restore.evaluate.cases import Severity
-    from restore.evaluate.pictures import Pictures
+    from restore.evaluation.scoring.cases import Severity
+    from restore.evaluation.scoring.pictures import Pictures
 
 __all__ = ["NONE", "card_of", "model_and_tasks", "pictures_of", "refuse_inside", "severity_of"]
 
@@ -77,7 +77,7 @@ def model_and_tasks(tasks: list[str], made: Mapping[str, Degradation], scale: in
     Raises:
         ConfigError: the degradations are undone by different models, or no model that ships knows the task.
     """
-    from restore.evaluate import TOLD
+    from restore.evaluation.scoring import TOLD
 
     kinds = made.values()
     needs = {(UNDONE_BY.get(kind.kind), getattr(kind, "scale", None)) for kind in kinds} or {(None, None)}
@@ -96,16 +96,16 @@ def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:
     Raises:
         ConfigError: there is not one model, or it does not know the task.
     """
-    from restore import checkpoints
-    from restore.config import Recipe
-    from restore.detector import AUTO
-    from restore.evaluate import TOLD
-    from restore.models import find_weights
+    from restore.evaluation.scoring import TOLD
+    from restore.models import published
+    from restore.models.find import find_weights
+    from restore.models.recipe import Recipe
+    from restore.restoration.detector import AUTO
     from restore.schema import parse
 
     if len(models) != 1 or models[0] == NONE:
         raise ConfigError("--root without a dataset card takes that of the model's task: name a card, or one --model")
-    recipe = parse(Recipe, checkpoints.open_checkpoint(find_weights(models[0])).recipe, models[0])
+    recipe = parse(Recipe, published.open_checkpoint(find_weights(models[0])).recipe, models[0])
     asked = next(iter(tasks or recipe.tasks))
     if asked in (AUTO, TOLD):
         return recipe.task.card
@@ -130,7 +130,7 @@ def pictures_of(
     Raises:
         ConfigError: none or several are asked for, or an option is missing or does not belong.
     """
-    from restore.evaluate import pictures
+    from restore.evaluation.scoring import pictures
 
     forms = [card is not None, clean is not None, target is not None]
     if sum(forms) != 1:

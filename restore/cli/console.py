@@ -14,7 +14,7 @@ import typer
 from restore.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from restore.restorer import Restorer
+    from restore.restoration.restorer import Restorer
 
 __all__ = ["MOST_SEED", "bar", "model_for", "open_model", "print_json", "table"]
 
@@ -73,10 +73,10 @@ def model_for(task: str | None, scale: int | None = None, default: str = "weathe
     """
     if task is None:
         return default
-    from restore import resources
-    from restore.config import Recipe
-    from restore.detector import AUTO
-    from restore.models import model_card
+    from restore.models.find import model_card
+    from restore.models.recipe import Recipe
+    from restore.restoration.detector import AUTO
+    from restore.system import resources
 
     if task == AUTO:
         return default
@@ -135,11 +135,11 @@ def open_model(
     """
     import torch
 
+    from restore.denoisers.ensemble import check_orientations
+    from restore.denoisers.tiles import Patches
     from restore.diffusion.schedule.spacing import section_count
-    from restore.ensemble import check_orientations
-    from restore.patches import Patches
-    from restore.restorer import Restorer
-    from restore.sampling import SamplerSpec
+    from restore.restoration.restorer import Restorer
+    from restore.samplers import SamplerSpec
     from restore.schema import apply_overrides, parse
 
     types = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}

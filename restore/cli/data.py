@@ -112,7 +112,7 @@ def preview(
     if card is None:
         raise ConfigError("name a dataset card, or a photograph with --degradation")
     if degradation is not None:
-        from restore.synthesize import severities
+        from restore.data.synthesize import severities
 
         if root is not None or split is not None:
             raise ConfigError("--root and --split are of a data set: leave them out, or leave --degradation out")
@@ -166,7 +166,7 @@ def synthesize(
 
       restore data synthesize photographs/ pairs/ --degradation mask-file --mask masks/
     """
-    from restore.synthesize import synthesize as make
+    from restore.data.synthesize import synthesize as make
 
     made = make(
         clean, output, degradation, seed=seed, severity=severity, depth=depth, mask=mask, invert_mask=invert_mask
@@ -243,8 +243,8 @@ def manifest(
 
       restore data manifest data/Rain100L -o rain100l.sha256
     """
-    from restore.atomic import write_atomically
     from restore.data.manifest import make_manifest
+    from restore.system.atomic import write_atomically
 
     made = make_manifest(root)
     if output is None:

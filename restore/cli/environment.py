@@ -24,8 +24,8 @@ def env(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] 
     """
     import torch
 
-    from restore import resources
-    from restore.devices import fast_dtype, pick_device
+    from restore.system import resources
+    from restore.system.devices import fast_dtype, pick_device
 
     device = pick_device("auto")
     facts: dict[str, str] = {"python": platform.python_version(), "system": platform.platform()}

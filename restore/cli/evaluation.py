@@ -17,9 +17,9 @@ from restore.cli.running import Preset, SamplerOption, SelfEnsemble
 from restore.errors import ConfigError, MissingResource
 
 if TYPE_CHECKING:
-    from restore.evaluate import Case, Digests, Method, Plan, Record
-    from restore.evaluate.pictures import Pictures
-    from restore.report import Result
+    from restore.evaluation.report import Result
+    from restore.evaluation.scoring import Case, Digests, Method, Plan, Record
+    from restore.evaluation.scoring.pictures import Pictures
 
 __all__ = ["evaluate", "metrics"]
 
@@ -112,9 +112,9 @@ def evaluate(
     import torch
 
     from restore import images
-    from restore.evaluate import Digests, Journal, Plan, Scoring, score_sets
-    from restore.metrics import get_protocol
-    from restore.synthesize import degradations_named
+    from restore.data.synthesize import degradations_named
+    from restore.evaluation.metrics import get_protocol
+    from restore.evaluation.scoring import Digests, Journal, Plan, Scoring, score_sets
 
     if resume and report is None:
         raise ConfigError("--resume continues the evaluation in a report folder: pass --report")
@@ -185,7 +185,7 @@ def metrics(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.
 
       restore metrics
     """
-    from restore.metrics import METRICS, PROTOCOLS
+    from restore.evaluation.metrics import METRICS, PROTOCOLS
 
     if as_json:
         kinds = {"metrics": METRICS, "protocols": PROTOCOLS}
@@ -219,7 +219,7 @@ def _metrics(asked: list[str]) -> tuple[list[str], list[str], list[str]]:
         ConfigError: an unknown metric.
         MissingResource: a metric that was asked for by name has no weights.
     """
-    from restore.metrics import get_metric, inception_weights, lpips_trunk
+    from restore.evaluation.metrics import get_metric, inception_weights, lpips_trunk
 
     sets = [name for name in asked if get_metric(name).per == "set"]
     single = [name for name in asked if name not in sets]
@@ -249,10 +249,10 @@ def _jobs(
     digests: Digests,
 ):  # type: ignore[no-untyped-def]
     """Return each case with its methods, and the device of the scores."""
-    from restore import checkpoints
-    from restore.devices import pick_device
-    from restore.evaluate import ModelMethod, OutputFolder, Unrestored, tasks_for, told_apart
-    from restore.models import find_weights
+    from restore.evaluation.scoring import ModelMethod, OutputFolder, Unrestored, tasks_for, told_apart
+    from restore.models import published
+    from restore.models.find import find_weights
+    from restore.system.devices import pick_device
 
     methods: dict[tuple[str, str], Method] = {}
     paths = {model: find_weights(model).resolve() for model in models if model != NONE}
@@ -264,7 +264,7 @@ def _jobs(
         own = restorer.recipe.name
         # runs of one config have one name, and one name of their file
         name = own if known[own] == 1 or own in (given, ends[given]) else f"{own} ({ends[given]})"
-        restorers[name] = (restorer, digests(checkpoints.source_of(paths[given])))
+        restorers[name] = (restorer, digests(published.source_of(paths[given])))
     names = told_apart([folder.resolve() for folder in folders], {NONE, *restorers})
     outputs: list[Method] = [OutputFolder(folder, digests, name) for folder, name in zip(folders, names, strict=True)]
     outputs = [Unrestored(), *outputs] if NONE in models else outputs
@@ -285,7 +285,7 @@ def _jobs(
 
 def _work(plan: Plan, journal) -> tuple[list[Record], int]:  # type: ignore[no-untyped-def]
     """Return the records, and the exit code of the signal that stopped the work, 0 if none did."""
-    from restore.evaluate import evaluate as run
+    from restore.evaluation.scoring import evaluate as run
 
     records: list[Record] = []
     with bar(len(plan), "evaluating", "picture") as progress:
@@ -307,8 +307,8 @@ def _work(plan: Plan, journal) -> tuple[list[Record], int]:  # type: ignore[no-u
 def _result(pictures: Pictures, plan: Plan, records: list[Record], notes: list[str], sets) -> Result:  # type: ignore[no-untyped-def]
     import torch
 
-    from restore.evaluate import Provenance
-    from restore.report import Result
+    from restore.evaluation.report import Result
+    from restore.evaluation.scoring import Provenance
 
     provenance = Provenance.gather(plan, records, pictures.facts, torch.device(plan.scoring.device))
     models = dict.fromkeys(method.model for method in plan.methods)
@@ -326,8 +326,8 @@ def _result(pictures: Pictures, plan: Plan, records: list[Record], notes: list[s
 
 def _present(result: Result, as_json: bool, csv: Path | None, report: Path | None, plan: Plan) -> None:
     """Print the table, or everything as JSON, and write what was asked for."""
-    from restore.atomic import write_atomically
-    from restore.report import count_pictures, csv_text, write_report
+    from restore.evaluation.report import count_pictures, csv_text, write_report
+    from restore.system.atomic import write_atomically
 
     try:
         _print(result, as_json)
@@ -342,7 +342,13 @@ def _present(result: Result, as_json: bool, csv: Path | None, report: Path | Non
 
 
 def _print(result: Result, as_json: bool) -> None:
-    from restore.report import calibration_table, comparison_table, likelihood_table, reported_table, summary_table
+    from restore.evaluation.report import (
+        calibration_table,
+        comparison_table,
+        likelihood_table,
+        reported_table,
+        summary_table,
+    )
 
     if as_json:
         print_json(result.to_json())

@@ -48,8 +48,8 @@ def interpolate(
     import torch
 
     from restore import images
-    from restore.interpolate import Method
-    from restore.interpolate import interpolate as between
+    from restore.restoration.interpolate import Method
+    from restore.restoration.interpolate import interpolate as between
 
     if method not in get_args(Method):
         raise ConfigError(f"unknown --method {method!r}; choose {', '.join(get_args(Method))}")

@@ -13,7 +13,7 @@ from restore.cli.console import print_json, table
 from restore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from restore.config import ModelCard
+    from restore.models.card import ModelCard
 
 __all__ = ["app"]
 
@@ -30,8 +30,8 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print as J
 
       restore models list
     """
-    from restore import resources
-    from restore.models import model_card
+    from restore.models.find import model_card
+    from restore.system import resources
 
     cards = [model_card(name) for name in resources.list_configs("models")]
     shipped = set(resources.list_weights())
@@ -78,17 +78,17 @@ def info(
     """
     import yaml
 
-    from restore import checkpoints
-    from restore.models import find_weights, is_file, model_card
+    from restore.models import native, published
+    from restore.models.find import find_weights, is_file, model_card
 
     if recipe and is_file(model):
         raise ConfigError("--recipe is for the card of a model; of a file the recipe is what is shown")
     if is_file(model):
-        opened = checkpoints.open_checkpoint(find_weights(model), config, settings or ())
+        opened = published.open_checkpoint(find_weights(model), config, settings or ())
         if opened.conversion is not None and not as_json:
             typer.echo(opened.conversion.summary())
             return
-        document = {"recipe": opened.recipe} if opened.conversion else checkpoints.read_metadata(Path(model))
+        document = {"recipe": opened.recipe} if opened.conversion else native.read_metadata(Path(model))
     elif config is not None or settings:
         raise ConfigError(f"--config and --set are for a checkpoint file of another codebase, not for the name {model}")
     else:
@@ -111,7 +111,7 @@ def wrapped(text: str, start: str) -> list[str]:
 
 def _told(card: ModelCard) -> Iterator[str]:
     """Yield the lines of a card: what a person should know first comes first."""
-    from restore.config import Recipe
+    from restore.models.recipe import Recipe
 
     recipe = card.recipe
     yield f"{recipe.name}: {card.summary}"
@@ -173,11 +173,11 @@ def convert(
 
       restore models convert ema_0.9999.pt ours.safetensors --set noise_schedule=cosine
     """
-    from restore import checkpoints
+    from restore.models import published
 
     if output.exists():
         raise ConfigError(f"{output} is there already; give another name")
     if output.suffix != ".safetensors":
         raise ConfigError(f"the converted file is a .safetensors file, not {output.name}")
-    typer.echo(checkpoints.convert(source, output, config, settings or ()).summary())
+    typer.echo(published.convert(source, output, config, settings or ()).summary())
     typer.echo(f"wrote {output}")

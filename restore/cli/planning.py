@@ -11,7 +11,7 @@ from restore.cli.console import model_for, open_model, print_json, table
 from restore.cli.running import SelfEnsemble, parse_pad
 
 if TYPE_CHECKING:
-    from restore.plan import Plan
+    from restore.restoration.plan import Plan
 
 __all__ = ["plan"]
 
@@ -56,7 +56,7 @@ def plan(
     import torch
 
     from restore import images
-    from restore.plan import calibrated, choose, parse_bytes, parse_seconds, survey
+    from restore.restoration.plan import calibrated, choose, parse_bytes, parse_seconds, survey
     from restore.tasks import Request
 
     seconds = None if budget is None else parse_seconds(budget)
@@ -93,7 +93,7 @@ def _machine(restorer: Any) -> str:
 
 
 def _row(plan: Plan) -> list[Any]:
-    from restore.plan import show_bytes, show_seconds
+    from restore.restoration.plan import show_bytes, show_seconds
 
     return [
         plan.sampler.kind,

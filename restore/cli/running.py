@@ -14,9 +14,9 @@ from restore.cli.console import MOST_SEED, bar, model_for, open_model, print_jso
 from restore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from restore.bulk import Outcome
-    from restore.jobs import Job, Options
-    from restore.restorer import Restorer
+    from restore.restoration.bulk import Outcome
+    from restore.restoration.jobs import Job, Options
+    from restore.restoration.restorer import Restorer
 
 __all__ = ["demo", "parse_pad", "run"]
 
@@ -170,8 +170,8 @@ def run(
     """
     from typing import cast, get_args
 
-    from restore.detector import AUTO
-    from restore.jobs import OnExists, Options, plan_jobs, refuse_collisions
+    from restore.restoration.detector import AUTO
+    from restore.restoration.jobs import OnExists, Options, plan_jobs, refuse_collisions
 
     if on_exists not in get_args(OnExists):
         raise ConfigError(f"unknown --on-exists {on_exists!r}; choose {', '.join(get_args(OnExists))}")
@@ -235,8 +235,8 @@ def _kept_within(
 ) -> Restorer:
     """Return the model with the steps and the tiles with which the largest picture keeps within time and memory."""
     from restore import images
-    from restore.bulk import LARGE
-    from restore.plan import calibrated, choose, parse_bytes, parse_seconds, show_bytes, show_seconds
+    from restore.restoration.bulk import LARGE
+    from restore.restoration.plan import calibrated, choose, parse_bytes, parse_seconds, show_bytes, show_seconds
 
     most_time = None if budget is None else parse_seconds(budget)
     most_memory = None if memory is None else parse_bytes(memory)
@@ -283,7 +283,7 @@ def parse_pad(text: str | None) -> tuple[int, int, int, int] | None:
 
 def _restore(restorer: Restorer, jobs: list[Job], options: Options, outcomes: list[Outcome], quiet: bool) -> None:
     """Append the outcomes as they come, with a bar over the tiles of all pictures, and a line for each picture."""
-    from restore.bulk import restore_files
+    from restore.restoration.bulk import restore_files
 
     begun = due = 0
     with bar(0, "restoring", "tile") as progress:
@@ -366,7 +366,7 @@ def demo(
 
       restore demo -o demo/
     """
-    from restore.demo import run_demo
+    from restore.evaluation.demo import run_demo
 
     restorer = open_model(model, device, dtype)
     with bar(None, "demo", "picture") as progress:

@@ -47,8 +47,8 @@ def train(
 
       restore train weather 'data={kind: card, card: rain100l, root: data/Rain100L}' output=runs/rain start_from=weather
     """
-    from restore.config import load_train_config
-    from restore.train import Trainer
+    from restore.training.config import load_train_config
+    from restore.training.trainer import Trainer
 
     document = load_train_config(config, overrides or [])
     trainer = Trainer(document, resume=resume, device=device)
@@ -100,9 +100,9 @@ class _Figure:
 
     def draw(self) -> None:
         """Write `training.png`, if there is a log yet."""
-        from restore.atomic import write_atomically
-        from restore.report import training_figure
-        from restore.train import read_log
+        from restore.evaluation.report import training_figure
+        from restore.system.atomic import write_atomically
+        from restore.training.trainer import read_log
 
         log = self.folder / "log.jsonl"
         if not log.exists():

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from restore.resources import card_path, list_cards
 from restore.schema import Spec, parse, read_yaml
+from restore.system.resources import card_path, list_cards
 
 __all__ = [
     "CleanSplit",

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from restore import images
 from restore.errors import ImageError
 
-__all__ = ["File", "Half", "path_of", "read_file", "size_of"]
+__all__ = ["File", "Half", "decode", "path_of", "read_file", "size_of"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,15 @@ def read_file(file: File) -> images.Picture:
     if alpha is not None:
         alpha = alpha[:, : whole.width // 2] if file.side == "left" else alpha[:, whole.width // 2 :]
     return replace(whole, pixels=file.of(whole.pixels), alpha=alpha)
+
+
+def decode(file: File) -> Tensor:
+    """Return the picture as uint8 (3, H, W).
+
+    Raises:
+        ImageError: the file cannot be decoded; the message names it.
+    """
+    return read_file(file).pixels.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def size_of(file: File) -> tuple[int, int] | None:

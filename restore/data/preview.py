@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from restore.data.joined import File
-from restore.data.loading import decode
+from restore.data.joined import File, decode
 from restore.data.pairs import Pair
 from restore.errors import DataError, ImageError
 

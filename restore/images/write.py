@@ -15,7 +15,6 @@ import numpy as np
 from PIL import ExifTags, Image, features
 from PIL.PngImagePlugin import PngInfo
 
-from restore.atomic import replacing
 from restore.errors import ArrayError, ImageError
 from restore.images.metadata import warn
 from restore.images.picture import Picture, printable
@@ -23,6 +22,7 @@ from restore.images.png import write_png16
 from restore.images.probe import reason
 from restore.images.tiff import write_tiff
 from restore.images.values import to_array
+from restore.system.atomic import replacing
 
 __all__ = ["WRITABLE", "encode", "refuse_inputs", "write"]
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from restore.contracts import Denoiser
 from restore.degradations import JPEG, Degradation
-from restore.tasks.blocks import Aligned
+from restore.denoisers.aligned import Aligned
 from restore.tasks.plain import PlainTask
 
 __all__ = ["Compression"]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from restore.contracts import Condition, Level, Network
-from restore.diffusion.denoiser import NetworkDenoiser
-from restore.diffusion.objective import Answer, Problem
-from restore.masks import Masked
+from restore.denoisers.masked import Masked
+from restore.denoisers.network import NetworkDenoiser
+from restore.denoisers.parameterization import Answer, Problem
 
 __all__ = ["Holed"]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from restore.contracts import Condition
 from restore.degradations import Crop, Degradation, Hole, Mixture, Random
 from restore.degradations.masks import Box, FreeForm, Hybrid, Irregular
-from restore.diffusion.objective import Problem
+from restore.denoisers.parameterization import Problem
 from restore.errors import ConfigError
 from restore.images import Picture
 from restore.tasks.fill import flow_in

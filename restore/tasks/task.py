@@ -11,7 +11,7 @@ from torch import Tensor
 
 from restore.contracts import Condition, Denoiser
 from restore.degradations import Degradation, Mixture, Random
-from restore.diffusion.objective import Problem
+from restore.denoisers.parameterization import Problem
 from restore.errors import ConfigError
 from restore.images import Picture
 from restore.schema import Spec

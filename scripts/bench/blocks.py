@@ -3,7 +3,7 @@
     python scripts/bench/blocks.py SET14_FOLDER --quality 10
 
 The table gives the mean gain in PSNR of pictures as they are stored, of the same cropped by one to seven pixels above
-and to the left, and of the cropped ones when their blocks are not looked for (`restore/tasks/blocks.py`).
+and to the left, and of the cropped ones when their blocks are not looked for (`restore/denoisers/aligned.py`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor
 from restore import images
 from restore.contracts import Denoiser
 from restore.degradations.jpeg import compress
-from restore.metrics import psnr
-from restore.restorer import Restorer
+from restore.evaluation.metrics import psnr
+from restore.restoration.restorer import Restorer
 from restore.tasks import Compression
 
 

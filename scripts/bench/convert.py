@@ -16,27 +16,27 @@ from pathlib import Path
 
 import torch
 
-from restore.checkpoints.convert import to_original
-from restore.checkpoints.family import Found
-from restore.checkpoints.weather_diffusion import WeatherDiffusion
-from restore.models import model_card
+from restore.models.find import model_card
+from restore.models.published.convert import to_original
+from restore.models.published.family import Found
+from restore.models.published.weather_diffusion import WeatherDiffusion
 
 CONVERT = """
 import sys, time
 from pathlib import Path
-from restore import checkpoints
+from restore.models import native, published
 start = time.perf_counter()
-print(checkpoints.convert(Path(sys.argv[1]), Path(sys.argv[2])).summary())
+print(published.convert(Path(sys.argv[1]), Path(sys.argv[2])).summary())
 print("seconds", time.perf_counter() - start)
 """
 LOAD = """
 import sys, time
 from pathlib import Path
-from restore import checkpoints
-from restore.config import Recipe
+from restore.models import native, published
+from restore.models.recipe import Recipe
 start = time.perf_counter()
-opened = checkpoints.open_checkpoint(Path(sys.argv[1]))
-checkpoints.assemble(Recipe(**opened.recipe).network.build, opened.tensors, sys.argv[1])
+opened = published.open_checkpoint(Path(sys.argv[1]))
+native.assemble(Recipe(**opened.recipe).network.build, opened.tensors, sys.argv[1])
 print("seconds", time.perf_counter() - start)
 """
 

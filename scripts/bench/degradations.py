@@ -20,11 +20,12 @@ from functools import partial
 import skimage.data
 import torch
 
-from restore.config import Recipe, load_train_config
 from restore.contracts import Condition
 from restore.degradations import Mixture, Random
 from restore.degradations.names import FIXED, named
+from restore.models.recipe import Recipe
 from restore.tasks import Colorization, Compression, Inpainting, SuperResolution, Uncropping
+from restore.training.config import load_train_config
 
 REGIONS, REGION, PATCHES, PATCH = 8, 256, 32, 64
 MORE = ("bicubic-x2", "bicubic-x4", "bicubic-x8", "blind-x4")

@@ -18,8 +18,8 @@ from quality import WEATHER, opened, pairs, photographs, weather_options
 from torch import Tensor
 
 from restore.errors import MissingResource
-from restore.metrics import lpips, psnr, ssim
-from restore.sampling import DDIM
+from restore.evaluation.metrics import lpips, psnr, ssim
+from restore.samplers import DDIM
 
 WAYS = [(1, 1, 1), (1, 1, 2), (1, 1, 4), (1, 1, 8), *((steps, samples, 1) for steps in (2, 4, 8) for samples in (1, 4))]
 """Steps, samples, orientations; in one step the models that ship answer all seeds alike."""

@@ -22,9 +22,9 @@ from machine import describe, matrix_product, table, turns
 from torch.profiler import ProfilerActivity, profile
 
 from restore.contracts import Condition
-from restore.devices import fast_dtype
-from restore.plan import cost
-from restore.restorer import Restorer
+from restore.restoration.plan import cost
+from restore.restoration.restorer import Restorer
+from restore.system.devices import fast_dtype
 
 KINDS = {
     "convolution": ("conv", "cudnn", "gemm", "cutlass", "xmma", "sm80", "sm90"),

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from machine import describe, forget_peak, status, table
 
-from restore.plan import calibrated, predict
-from restore.restorer import Restorer
+from restore.restoration.plan import calibrated, predict
+from restore.restoration.restorer import Restorer
 
 
 def measure(options: argparse.Namespace, megapixels: float) -> dict[str, float]:

@@ -22,7 +22,7 @@ from machine import describe, table
 from torch import Tensor
 
 from restore import images
-from restore.restorer import Restorer
+from restore.restoration.restorer import Restorer
 from restore.tasks import Request
 from restore.tasks.fill import flow_in
 

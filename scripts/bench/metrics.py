@@ -20,7 +20,7 @@ import skimage.data
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from restore.metrics import score
+from restore.evaluation.metrics import score
 
 WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255
 

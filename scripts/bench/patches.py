@@ -25,10 +25,10 @@ from machine import describe, forget_peak, status, table, timed
 from torch import Tensor
 
 from restore.contracts import Condition
-from restore.devices import fast_dtype
-from restore.patches import Patches, compiled, thumbnail
-from restore.restorer import Restorer
-from restore.sampling import DDIM
+from restore.denoisers.tiles import Patches, compiled, thumbnail
+from restore.restoration.restorer import Restorer
+from restore.samplers import DDIM
+from restore.system.devices import fast_dtype
 
 PATCH, CHUNK = 64, 64
 

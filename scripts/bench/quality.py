@@ -25,11 +25,11 @@ from torch import Tensor
 
 from restore import images
 from restore.degradations import Mixture, Random
-from restore.metrics import color_shift, delta_e, psnr
-from restore.patches import Patches, grid
-from restore.plan import Speed, predict
-from restore.restorer import Restorer
-from restore.sampling import DDIM, DPMSolver, SamplerSpec
+from restore.denoisers.tiles import Patches, grid
+from restore.evaluation.metrics import color_shift, delta_e, psnr
+from restore.restoration.plan import Speed, predict
+from restore.restoration.restorer import Restorer
+from restore.samplers import DDIM, DPMSolver, SamplerSpec
 
 WEATHER = ("rain", "snow", "haze", "rain+haze", "raindrop")
 NO_SPEED = Speed({(1, 64, 64): (1.0, 1.0)})

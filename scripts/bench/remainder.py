@@ -17,7 +17,7 @@ from machine import describe, table
 from quality import WEATHER, opened, pairs, photographs, weather_options
 from torch import Tensor
 
-from restore.metrics import psnr
+from restore.evaluation.metrics import psnr
 
 
 def shifted(x: Tensor, truth: Tensor) -> Tensor:

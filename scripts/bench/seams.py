@@ -19,9 +19,9 @@ from machine import describe, table
 from torch import Tensor
 
 from restore import images
-from restore.patches import Patches
-from restore.plan.choice import whole
-from restore.restorer import Restorer
+from restore.denoisers.tiles import Patches
+from restore.restoration.plan.choice import whole
+from restore.restoration.restorer import Restorer
 
 REACH, LINES = 64, 512
 

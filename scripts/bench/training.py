@@ -18,9 +18,9 @@ from statistics import median
 import torch
 from machine import describe, table
 
-from restore.config import TrainConfig, load_train_config
-from restore.examples import Sampler
-from restore.train import Trainer
+from restore.training.batches import Sampler
+from restore.training.config import TrainConfig, load_train_config
+from restore.training.trainer import Trainer
 
 
 def loading(config: TrainConfig, count: int) -> list[list[str]]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from restore import images
 from restore.degradations import BlindResolution, Random
 from restore.degradations.names import named
-from restore.restorer import Restorer
+from restore.restoration.restorer import Restorer
 
 ROOT = Path(__file__).resolve().parents[2]
 HEIGHT = 220

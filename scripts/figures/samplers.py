@@ -25,12 +25,12 @@ import torch
 from torch import Tensor
 
 from restore import images
-from restore.data.loading import list_pictures
+from restore.data.files import list_pictures
 from restore.degradations import Mixture, Random
 from restore.errors import MissingResource
-from restore.metrics import lpips, psnr
-from restore.restorer import Restorer
-from restore.sampling import DDIM, Ancestral, Consistency, DPMSolver, Langevin, Sampler
+from restore.evaluation.metrics import lpips, psnr
+from restore.restoration.restorer import Restorer
+from restore.samplers import DDIM, Ancestral, Consistency, DPMSolver, Langevin, Sampler
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 PANELS = (("psnr", "PSNR in dB"), ("lpips", "LPIPS"), ("seconds", "seconds a picture"))

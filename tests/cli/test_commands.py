@@ -97,7 +97,7 @@ def test_interpolation_makes_a_strip_or_a_folder(cli, photographs: Path, tiny_mo
 def test_frames_are_written_as_they_are_made(
     cli, photographs: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from restore import interpolate as module
+    from restore.restoration import interpolate as module
 
     folder, seen, real = tmp_path / "f", [], module.interpolate
 

@@ -18,8 +18,8 @@ from PIL import Image
 
 from restore.cli.choosing import model_and_tasks, severity_of
 from restore.cli.console import model_for, table
+from restore.data.synthesize import degradations_named, synthesize
 from restore.errors import ConfigError
-from restore.synthesize import degradations_named, synthesize
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from restore import checkpoints, images, models, resources
+from restore import images
 from restore.cli.console import model_for
-from restore.config import ModelCard, Recipe
 from restore.degradations.resolution import shrink_by
+from restore.denoisers.tiles import Patches
 from restore.errors import ConfigError
+from restore.models import find, native
+from restore.models.card import ModelCard
+from restore.models.recipe import Recipe
 from restore.networks import EfficientUNetSpec
-from restore.patches import Patches
+from restore.system import resources
 from restore.tasks import Colorization, Compression, Inpainting, SuperResolution, Task, Uncropping
 
 
@@ -38,7 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], Path]:
         with torch.no_grad():
             for parameter in built.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.05)
-        checkpoints.save(path, built.state_dict(), recipe.model_dump(mode="json"))
+        native.save(path, built.state_dict(), recipe.model_dump(mode="json"))
         return path
 
     return write
@@ -231,7 +234,7 @@ def test_the_model_for_a_task_is_the_one_that_was_made_for_it(
 
     monkeypatch.setattr(resources, "list_configs", lambda kind: sorted(cards))
     monkeypatch.setattr(resources, "list_weights", lambda: sorted(set(cards) - {"absent"}))
-    monkeypatch.setattr(models, "model_card", card)
+    monkeypatch.setattr(find, "model_card", card)
     assert model_for(None) == "weather"
     assert model_for("inpaint") == "filling"
     assert model_for("uncrop") == "wider"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from restore.data.card import DatasetCard, RegexNames, SuffixNames, load_card, load_cards
 from restore.errors import ConfigError
-from restore.resources import list_cards
 from restore.schema import parse
+from restore.system.resources import list_cards
 
 # fmt: off
 WANTED = [

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from restore import images
-from restore.data.joined import Half, path_of, read_file, size_of
-from restore.data.loading import PairStore, decode
+from restore.data.joined import Half, decode, path_of, read_file, size_of
 from restore.data.pairs import folder_pairs, joined_pairs
 from restore.data.preview import preview
 from restore.data.unjoin import unjoin
 from restore.errors import ConfigError, DataError, ImageError
+from restore.training.loading import PairStore
 
 
 @pytest.fixture

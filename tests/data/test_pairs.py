@@ -19,10 +19,10 @@ from restore.data.card import (
     load_cards,
 )
 from restore.data.files import list_pictures, read_list
-from restore.data.loading import PairStore, PictureStore
 from restore.data.pairs import drop_leaks, find_pairs, folder_pairs
 from restore.errors import DataError
 from restore.images.listing import natural_key
+from restore.training.loading import PairStore, PictureStore
 
 CARDS = load_cards()
 

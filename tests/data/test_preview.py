@@ -15,7 +15,7 @@ def test_sheet_shows_input_beside_target(good: Path) -> None:
     pairs = find_pairs(load_card("folder"), good)
     sheet = np.asarray(preview(pairs, count=2, size=64, columns=1))
     for row, pair in enumerate((pairs[0], pairs[4])):
-        from restore.data.loading import decode
+        from restore.data.joined import decode
 
         top = 8 + row * (64 + 16 + 8) + (64 - 48) // 2
         for left, path in ((8, pair.input), (8 + 64 + 2, pair.target)):

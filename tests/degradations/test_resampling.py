@@ -18,7 +18,7 @@ from restore.degradations.blur import gaussian_blur
 from restore.degradations.resampling import resize
 from restore.degradations.resolution import enlarge_by, shrink_by
 from restore.errors import ArrayError
-from restore.metrics import score
+from restore.evaluation.metrics import score
 
 
 def keys(x: float) -> float:

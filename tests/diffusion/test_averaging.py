@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from restore.contracts import Condition, Estimate, Level
-from restore.diffusion.denoiser import Clipped
+from restore.denoisers.network import Clipped
+from restore.denoisers.tiles import Patches, in_patches
 from restore.diffusion.parameterization import to_eps, to_x0
 from restore.diffusion.schedule import Linear
-from restore.patches import Patches, in_patches
 
 SCHEDULE = Linear(steps=100).build()
 PATCHES = Patches(size=8, overlap=5, multiple=2, fixed=True, window="uniform", context=0)

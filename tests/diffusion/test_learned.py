@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from restore.contracts import Condition
-from restore.diffusion.objective import ContinuousBound, Problem
+from restore.denoisers.parameterization import Problem
 from restore.diffusion.schedule import Cosine, Learned, LearnedSchedule, LogSNR, Schedule, ScheduleSpec
 from restore.errors import ConfigError
 from restore.schema import parse
+from restore.training.objective import ContinuousBound
 
 
 @given(seed=st.integers(0, 9999), spread=st.floats(0, 4))

@@ -12,18 +12,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from restore import checkpoints
-from restore.config import Recipe
 from restore.contracts import Condition
-from restore.diffusion.denoiser import Clipped, NetworkDenoiser
+from restore.denoisers.network import Clipped, NetworkDenoiser
+from restore.denoisers.parameterization import Problem
 from restore.diffusion.likelihood import bits_per_dim, variational_bits
-from restore.diffusion.objective import Problem
-from restore.diffusion.objective.hybrid import bound_bits
-from restore.diffusion.objective.simple import distance
 from restore.diffusion.parameterization import noised
 from restore.diffusion.schedule import Cosine, Linear, Schedule
 from restore.diffusion.variance import log_variance
+from restore.models import native, published
+from restore.models.recipe import Recipe
 from restore.schema import parse
+from restore.training.objective.hybrid import bound_bits
+from restore.training.objective.simple import distance
 
 pytestmark = pytest.mark.golden
 
@@ -50,9 +50,9 @@ def network(folder: Path, facts: dict[str, Any]) -> Callable[[str], torch.nn.Mod
         told = [
             f"{key}={json.dumps(value)}" for key, value in model["kwargs"].items() if key.startswith(("num_h", "use_n"))
         ]
-        opened = checkpoints.open_checkpoint(folder / model["file"], overrides=told)
+        opened = published.open_checkpoint(folder / model["file"], overrides=told)
         recipe = parse(Recipe, opened.recipe, name)
-        return checkpoints.assemble(recipe.network.build, opened.tensors, name).eval()
+        return native.assemble(recipe.network.build, opened.tensors, name).eval()
 
     return build
 

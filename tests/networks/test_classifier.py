@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from restore.contracts import Condition, Level
-from restore.diffusion.guidance import ClassifierGradient
+from restore.denoisers.guidance import ClassifierGradient
 from restore.networks.classifier import ClassifierSpec
 
 

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from restore.contracts import Condition
-from restore.diffusion.objective import Hybrid, Objective, Problem, Simple, Variational
+from restore.denoisers.parameterization import Problem
 from restore.diffusion.schedule import Cosine
 from restore.tasks.holed import Holed
+from restore.training.objective import Hybrid, Objective, Simple, Variational
 
 PREDICTIONS = ["eps", "x0", "v", "residual"]
 

@@ -10,20 +10,19 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from restore import checkpoints
-from restore.config import Recipe, TrainConfig, load_train_config
 from restore.contracts import Condition
 from restore.degradations import LABELS, Mixture, Random
 from restore.degradations.names import named
-from restore.diffusion.objective import FewStep, Simple
+from restore.denoisers.tiles import Patches
 from restore.diffusion.schedule import Cosine
 from restore.errors import ConfigError
 from restore.images import Metadata, Picture
+from restore.models import native
+from restore.models.recipe import Recipe
 from restore.networks import EfficientUNetSpec, UNetSpec
-from restore.patches import Patches
-from restore.resources import list_cards
-from restore.restorer import Restorer
-from restore.sampling import DDIM
+from restore.restoration.restorer import Restorer
+from restore.samplers import DDIM
+from restore.system.resources import list_cards
 from restore.tasks import (
     Colorization,
     Compression,
@@ -36,7 +35,9 @@ from restore.tasks import (
     Uncropping,
     Weather,
 )
-from restore.train import Trainer
+from restore.training.config import TrainConfig, load_train_config
+from restore.training.objective import FewStep, Simple
+from restore.training.trainer import Trainer
 
 TASKS: dict[str, Task] = {
     task.kind: task
@@ -321,7 +322,7 @@ def test_every_task_trains_by_its_configuration(kind: str, photographs, tmp_path
         config.model.task.views(Mixture(weights=config.data.degradation.weights))
     )
     assert (tmp_path / "validation" / "0000002.png").is_file()
-    metadata = checkpoints.read_metadata(tmp_path / "model.safetensors")
+    metadata = native.read_metadata(tmp_path / "model.safetensors")
     assert metadata["recipe"]["task"]["kind"] == kind
     model = Restorer.from_pretrained(tmp_path / "model.safetensors", device="cpu")
     request = REQUESTS.get(kind, Request())

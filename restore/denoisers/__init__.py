@@ -1,0 +1,1 @@
+"""Denoisers: the network as one, and everything that can be put around one."""

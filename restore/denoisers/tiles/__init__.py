@@ -1,0 +1,36 @@
+"""Patches: a denoiser for small squares becomes one for pictures of any size.
+
+Estimates of overlapping tiles are averaged with weights that sum to one at every pixel. Averaging x_0 equals
+averaging noise estimates as WeatherDiffusion does (algorithm 2), since the two are affine in each other at each
+pixel, as long as clipping comes after the merge. So every sampler becomes patch-based without knowing it.
+"""
+
+from __future__ import annotations
+
+from restore.denoisers.tiles.compiled import FixedBatch, compiled
+from restore.denoisers.tiles.engine import Capacity, Patched
+from restore.denoisers.tiles.grid import Span, Tile, batches, grid
+from restore.denoisers.tiles.guard import Guarded
+from restore.denoisers.tiles.spec import Grid, Patches
+from restore.denoisers.tiles.stack import in_patches
+from restore.denoisers.tiles.thumbnail import thumbnail
+from restore.denoisers.tiles.windows import Window, axis_weights, window
+
+__all__ = [
+    "Capacity",
+    "FixedBatch",
+    "Grid",
+    "Guarded",
+    "Patched",
+    "Patches",
+    "Span",
+    "Tile",
+    "Window",
+    "axis_weights",
+    "batches",
+    "compiled",
+    "grid",
+    "in_patches",
+    "thumbnail",
+    "window",
+]

@@ -1,0 +1,33 @@
+"""What an evaluation found, for people and programs: tables, JSON, CSV, figures and a self-contained page."""
+
+from __future__ import annotations
+
+from restore.evaluation.report.curves import training_figure
+from restore.evaluation.report.files import csv_text, json_text, markdown_text
+from restore.evaluation.report.gallery import count_pictures
+from restore.evaluation.report.result import Result
+from restore.evaluation.report.tables import (
+    calibration_table,
+    comparison_table,
+    likelihood_table,
+    markdown,
+    reported_table,
+    summary_table,
+)
+from restore.evaluation.report.writing import write_report
+
+__all__ = [
+    "Result",
+    "calibration_table",
+    "comparison_table",
+    "count_pictures",
+    "csv_text",
+    "json_text",
+    "likelihood_table",
+    "markdown",
+    "markdown_text",
+    "reported_table",
+    "summary_table",
+    "training_figure",
+    "write_report",
+]

@@ -1,0 +1,69 @@
+"""The parts of a report that other programs read: JSON, CSV, Markdown. Every file is written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from restore.evaluation.metrics import METRICS
+from restore.evaluation.report.result import Result
+from restore.evaluation.report.tables import (
+    calibration_table,
+    comparison_table,
+    likelihood_table,
+    markdown,
+    reported_table,
+    summary_table,
+)
+
+__all__ = ["csv_text", "json_text", "markdown_text"]
+
+
+def json_text(result: Result) -> str:
+    """Return the whole result as JSON, one picture a line."""
+    document = result.to_json()
+    # one picture a line: readable, and many times faster than indenting the scores of thousands of them
+    pictures = ",\n".join("    " + json.dumps(picture) for picture in document.pop("pictures"))
+    head = json.dumps(document, indent=2, default=str, allow_nan=False).removesuffix("\n}")
+    return f'{head},\n  "pictures": [\n{pictures}\n  ]\n}}\n'
+
+
+def csv_text(result: Result) -> str:
+    """Return one line for each picture, method, seed and protocol, with every score before and after."""
+    metrics = [name for name in result.metrics if METRICS[name].per == "picture"]
+    facts = ["data", "name", "model", "task", "seed", "protocol", "height", "width", "seconds", "tiles", "bits_per_dim"]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*facts, *(f"{metric}_{side}" for metric in metrics for side in ("before", "after")), "failure"])
+    for record in result.records:
+        start = [record.data, record.name, record.model, record.task, record.seed]
+        if record.failed:
+            writer.writerow([*start, *[""] * (len(facts) - len(start) + 2 * len(metrics)), record.failure])
+        for protocol, scores in record.after.items():
+            inputs = record.before.get(protocol, {})
+            values = [side.get(metric, "") for metric in metrics for side in (inputs, scores)]
+            seconds = "" if record.seconds is None else round(record.seconds, 4)
+            facts_of_run = [record.height, record.width, seconds, record.tiles, record.bits_per_dim.get("total", "")]
+            writer.writerow([*start, protocol, *facts_of_run, *values, ""])
+    return buffer.getvalue()
+
+
+def markdown_text(result: Result) -> str:
+    """Return the tables as Markdown, with a line that says so where the run is not complete."""
+    parts = [f"# {result.title}"]
+    if not result.complete:
+        parts.append(f"**Partial:** {len(result.records)} of {result.expected} restorations were done.")
+    parts.append(markdown(*summary_table(result)))
+    if result.comparisons:
+        parts += ["## Paired comparison", markdown(*comparison_table(result))]
+    if (calibration := calibration_table(result))[1]:
+        parts += ["## Calibration of the samples", markdown(*calibration)]
+    if (likelihood := likelihood_table(result))[1]:
+        parts += ["## Likelihood of the ground truths", markdown(*likelihood)]
+    if result.reported:
+        parts += ["## As reported", markdown(*reported_table(result))]
+    parts += [f"Note: {note}" for note in result.remarks]
+    parts += [f"Failed: {record.data}/{record.name} ({record.model}): {record.failure}" for record in result.failures]
+    parts.append(f"`{result.provenance.command}`")
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,332 @@
+"""Ways to come by a restored picture: a model that is asked for a task, or a folder of finished outputs."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from restore import images
+from restore.data.files import walk
+from restore.data.joined import size_of
+from restore.errors import ConfigError, DataError, ImageError
+from restore.evaluation.scoring.cases import Case, Loaded, enlarged_to
+from restore.evaluation.scoring.likelihood import bits_per_dim, check_likelihood
+from restore.restoration.detector import AUTO
+from restore.restoration.restorer import Posterior, Restorer
+from restore.samplers import SamplerSpec
+from restore.tasks import Prepared
+
+__all__ = ["TOLD", "Method", "ModelMethod", "Output", "OutputFolder", "Unrestored", "tasks_for", "told_apart"]
+
+TOLD = "told"
+"""Stands for the task of the degradation that was made."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A restored picture, (3, H, W) in [-1, 1], and what it took.
+
+    Attributes:
+        pixels: the picture, the mean where there are several samples.
+        seconds: None for finished outputs.
+        tiles: that the network has seen.
+        deviation: (3, H, W), the standard deviation of the samples; None for one.
+        hole: (1, H, W), 1 where pixels were asked for; None asks for all.
+    """
+
+    pixels: Tensor
+    seconds: float | None = None
+    tiles: int = 0
+    deviation: Tensor | None = None
+    hole: Tensor | None = None
+
+
+class Method(Protocol):
+    """Something that restores, or has restored, a picture."""
+
+    @property
+    def model(self) -> str:
+        """How a table calls it."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """What it was asked for; empty for finished outputs."""
+        ...
+
+    def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
+        """Return the restored pictures of some cases.
+
+        Args:
+            cases: which pictures.
+            degraded: (3, H, W) each, in [-1, 1].
+            seed: of the sampler, the same for each picture, so that no result depends on the other pictures.
+
+        Raises:
+            RestoreError: there is none for one of them.
+        """
+        ...
+
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
+        """Return the bound on the ground truth's likelihood in bits per dimension, empty where it was not asked for."""
+        ...
+
+    def identity(self, case: Case) -> dict[str, Any]:
+        """Return, as plain JSON values, all that the output depends on beside the degraded picture and the seed."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return, as plain JSON values, what a reader wants to know of the method."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelMethod:
+    """A model, asked for one task.
+
+    Attributes:
+        model: how the table calls it.
+        task: one of its tasks, or `auto`.
+        restorer: the model.
+        sha256: of its file of weights.
+        steps: of the sampler; the recipe's by default.
+        samples: how many restorations the output is the mean of.
+        likelihood: whether the bits per dimension of the ground truth are computed too.
+    """
+
+    model: str
+    task: str
+    restorer: Restorer
+    sha256: str
+    steps: int | None = None
+    samples: int = 1
+    likelihood: bool = False
+
+    def __post_init__(self) -> None:
+        self.restorer.task(self.task)
+        _ = self.sampler
+        if self.likelihood:
+            if self.task == AUTO:
+                raise ConfigError("bits per dimension are those of one label: name a task in place of auto")
+            check_likelihood(self.restorer.recipe)
+
+    @property
+    def sampler(self) -> SamplerSpec:
+        """The sampler with the number of steps that was asked for."""
+        return self.restorer.sampler(self.steps, self.samples)
+
+    @property
+    def label(self) -> str:
+        """The degradation that the network is told; `unknown` makes it find out by itself, `auto` asks the detector."""
+        return AUTO if self.task == AUTO else self.restorer.recipe.tasks[self.task]
+
+    def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
+        """Return the mean of the samples, the time of each, and the tiles that the network has seen.
+
+        Pictures of one size are restored together.
+        """
+        groups: dict[torch.Size, list[int]] = defaultdict(list)
+        for index, (case, picture) in enumerate(zip(cases, degraded, strict=True)):
+            if picture is None:
+                raise DataError(f"{case.name} has no input picture that a model could restore")
+            groups[picture.shape].append(index)
+        outputs: dict[int, Output] = {}
+        for members in groups.values():
+            start = time.perf_counter()
+            shown = [(cases[i], picture) for i in members if (picture := degraded[i]) is not None]
+            restored = self._together(shown, seed)
+            seconds = (time.perf_counter() - start) / len(members)
+            tiles = self.restorer.evaluations(*restored[0].mean.shape[-2:], self.steps, self.samples)
+            for i, x in zip(members, restored, strict=True):
+                seen = 0 if x.decision is not None and x.decision.clean else tiles
+                outputs[i] = Output(x.mean, seconds, seen, x.deviation, x.hole)
+        return [outputs[index] for index in range(len(cases))]
+
+    def _together(self, shown: list[tuple[Case, Tensor]], seed: int) -> list[Posterior]:
+        """Return the samples' mean and spread for each of some pictures of one size, as `Restorer.posterior` would."""
+        task = self.restorer.task(self.task)
+        requests = [case.request(task, seed, *picture.shape[-2:]) for case, picture in shown]
+        if len(shown) == 1 or self.task == AUTO:  # with a decision each, pictures have little to share
+            options = {"task": self.task, "steps": self.steps, "samples": self.samples, "seed": seed}
+            return [
+                self.restorer.posterior(picture, request=request, **options)
+                for (_, picture), request in zip(shown, requests, strict=True)
+            ]
+        label = self.restorer.recipe.label(self.task)
+        prepared = [task.prepare(picture[None], said) for (_, picture), said in zip(shown, requests, strict=True)]
+        holes = [one.hole for one in prepared if one.hole is not None]
+        hole = torch.cat(holes) if holes else None
+        both = Prepared(torch.cat([one.image for one in prepared]), hole)
+        seeds = [seed] * len(shown)
+        moments = self.restorer.moments(task, both, label, seeds, samples=self.samples, sampler=self.sampler)
+        spread = moments.deviation() if self.samples > 1 else [None] * len(shown)
+        asked = hole.cpu() if hole is not None else [None] * len(shown)
+        return [Posterior(*found) for found in zip(moments.mean, spread, asked, strict=True)]
+
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
+        """Return the likelihood bound and its terms where they were asked for."""
+        if not self.likelihood or loaded.degraded is None:
+            return {}
+        request = case.request(self.restorer.task(self.task), seed, *loaded.degraded.shape[-2:])
+        return bits_per_dim(self.restorer, self.task, loaded.degraded, loaded.target, request, self.steps, seed)
+
+    def identity(self, case: Case) -> dict[str, Any]:
+        """Return all that the output depends on, the machine's own rounding left aside."""
+        return {key: value for key, value in self.describe().items() if key not in {"model", "device"}}
+
+    def describe(self) -> dict[str, Any]:
+        """Return model, weights, task and sampler."""
+        return {
+            "model": self.model,
+            "sha256": self.sha256,
+            "task": self.task,
+            "told": self.label,
+            **({"detector": self.restorer.detector.sha256} if self.task == AUTO else {}),
+            "sampler": self.sampler.model_dump(mode="json"),
+            "threshold": self.restorer.recipe.threshold.model_dump(mode="json"),
+            "samples": self.samples,
+            "self_ensemble": self.restorer.self_ensemble,
+            "levels_of_likelihood": (self.steps or self.restorer.schedule.T) if self.likelihood else 0,
+            "patches": self.restorer.patches.model_dump(mode="json") if self.restorer.patches else None,
+            "dtype": str(self.restorer.dtype).removeprefix("torch."),
+            "device": str(self.restorer.device),
+        }
+
+
+class Unrestored:
+    """No method at all: the degraded picture as it is, for the first line of a table."""
+
+    model, task = "none", ""
+
+    def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
+        """Return the degraded pictures; those of a low resolution are enlarged bicubically.
+
+        Raises:
+            DataError: a case has none.
+        """
+        outputs = []
+        for case, picture in zip(cases, degraded, strict=True):
+            if picture is None:
+                raise DataError(f"{case.name} has no input picture")
+            size = size_of(case.target)
+            outputs.append(Output(picture if size is None else enlarged_to(picture, *size)))
+        return outputs
+
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
+        """Return nothing: without a model there is no likelihood."""
+        return {}
+
+    def identity(self, case: Case) -> dict[str, Any]:
+        """Return that nothing was done."""
+        return {"output": "none"}
+
+    def describe(self) -> dict[str, Any]:
+        """Return that nothing was done."""
+        return {"model": self.model}
+
+
+class OutputFolder:
+    """A folder of pictures that somebody restored, found by the names of the inputs.
+
+    Args:
+        folder: where they are.
+        digest: returns the SHA-256 of a file.
+        name: what tables call it; the folder's own name by default.
+
+    Raises:
+        DataError: it is no folder, is empty, or two files have one name.
+    """
+
+    task = ""
+
+    def __init__(self, folder: Path, digest: Callable[[Path], str], name: str = "") -> None:
+        if not folder.is_dir():
+            raise DataError(f"{folder} is not a folder")
+        self.folder, self.model, self._digest = folder, name or folder.resolve().name, digest
+        self.files: dict[str, Path] = {}
+        for path in walk(folder):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in self.files:
+                both = f"{self.files[name].name} beside {path.name}"
+                raise DataError(f"ambiguous names in {folder}: {both}; keep one of each")
+            self.files[name] = path
+        if not self.files:
+            raise DataError(f"{folder} holds no pictures")
+
+    def path(self, case: Case) -> Path:
+        """Return the output that belongs to a case.
+
+        Raises:
+            ImageError: there is none of that name.
+        """
+        if case.name not in self.files:
+            raise ImageError(f"{self.folder} holds no picture named {case.name}")
+        return self.files[case.name]
+
+    def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
+        """Return the pictures as they are."""
+        return [Output(images.read(self.path(case)).pixels) for case in cases]
+
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
+        """Return nothing: without a model there is no likelihood."""
+        return {}
+
+    def identity(self, case: Case) -> dict[str, Any]:
+        """Return the digest of the picture."""
+        return {"output": self._digest(self.path(case))}
+
+    def describe(self) -> dict[str, Any]:
+        """Return the folder."""
+        return {"model": self.model, "folder": str(self.folder)}
+
+
+def told_apart(paths: Sequence[Path], taken: Collection[str] = ()) -> list[str]:
+    """Return the shortest end of each path that is neither taken nor the end of another path.
+
+    >>> told_apart([Path("/a/run/model"), Path("/b/run/model"), Path("/c/mine")])
+    ['a/run/model', 'b/run/model', 'mine']
+    """
+
+    def end(path: Path, parts: int) -> str:
+        return "/".join(path.parts[-parts:]).replace("//", "/")
+
+    names = []
+    for path in paths:
+        others = [other for other in paths if other != path]
+        for parts in range(1, len(path.parts) + 1):
+            name = end(path, parts)
+            if name not in taken and all(name != end(other, parts) for other in others):
+                break
+        names.append(name)
+    return names
+
+
+def tasks_for(restorer: Restorer, label: str | None, asked: Sequence[str] = ()) -> list[str]:
+    """Return the tasks to evaluate for a degradation: what was asked for, else the told task and the blind one.
+
+    Args:
+        restorer: the model.
+        label: of the degradation; None where it is not known, which gives the model's first task.
+        asked: tasks that the user named; `told` is replaced by that of the degradation, or the blind one without any.
+
+    Raises:
+        ConfigError: the model does not know a task that was asked for.
+    """
+    tasks = restorer.recipe.tasks
+    first = next(iter(tasks))
+    told = [task for task, name in tasks.items() if name == label][:1]
+    blind = [task for task, name in tasks.items() if name == "unknown"][:1]
+    if asked:
+        for task in asked:
+            if task != TOLD:
+                restorer.task(task)
+        replaced = (told or blind or [first] if task == TOLD else [task] for task in asked)
+        return list(dict.fromkeys(task for several in replaced for task in several))
+    return [first] if label is None else told + blind or [first]

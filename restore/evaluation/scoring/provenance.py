@@ -1,0 +1,119 @@
+"""Where numbers come from: command, versions, commit, machine, models, data; enough to make them again."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from restore.data.manifest import Manifest
+from restore.evaluation.scoring.cases import Case, Digests
+from restore.evaluation.scoring.engine import Plan
+from restore.evaluation.scoring.origin import device_name, find_commit, origins_of, processor, version_of
+from restore.evaluation.scoring.records import Record
+from restore.system.memory import peak_resident
+
+__all__ = ["Provenance", "data_digest", "peak_memory"]
+
+PACKAGES = ("restore", "torch", "torchvision", "numpy", "Pillow", "opencv-python", "lpips", "torchmetrics")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The circumstances of a run, as plain JSON values.
+
+    Attributes:
+        command: of the last process, as are the next four.
+        finished: when.
+        versions: of the packages.
+        commit: of the checkout; None where there is none.
+        machine: what it ran on.
+        origins: what made the records, those of an earlier process too; see `origins_of`.
+        methods: what restored.
+        protocols: name to settings of those that were scored under.
+        data: what was restored.
+        seeds: that it was restored with.
+        peak_memory_mib: of the last process.
+    """
+
+    command: str
+    finished: str
+    versions: Mapping[str, str]
+    commit: str | None
+    machine: Mapping[str, Any]
+    origins: Sequence[Mapping[str, Any]]
+    methods: Sequence[Mapping[str, Any]]
+    protocols: Mapping[str, Mapping[str, Any]]
+    data: Mapping[str, Any]
+    seeds: Sequence[int]
+    peak_memory_mib: Mapping[str, float]
+
+    @classmethod
+    def gather(cls, plan: Plan, records: Sequence[Record], data: Mapping[str, Any], device: torch.device) -> Provenance:
+        """Return the circumstances of this process, after its work.
+
+        Args:
+            plan: what was done.
+            records: what came of it.
+            data: what is known of the pictures: root, card, split, ...
+            device: where the models ran.
+        """
+        pictures = len({record.name for record in records if not record.failed})
+        facts = dict(data) | {"scale": plan.scoring.scale, "pictures": pictures}
+        return cls(
+            command=shlex.join(["restore", *sys.argv[1:]]),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions=_versions(),
+            commit=find_commit(),
+            machine=_machine(device),
+            origins=origins_of(records),
+            methods=[method.describe() for method in plan.methods],
+            protocols={known.name: known.model_dump(mode="json") for known in plan.scoring.protocols},
+            data=facts | {"manifest_sha256": data_digest([case for case, _ in plan.jobs], records, plan.digests)},
+            seeds=list(plan.seeds),
+            peak_memory_mib=peak_memory(device),
+        )
+
+
+def data_digest(cases: Sequence[Case], records: Sequence[Record], digests: Digests) -> str | None:
+    """Return one SHA-256 for all files that were scored, whatever folder they lie in; None where there are none.
+
+    It is the digest of the manifest (`restore.data.manifest`) with each file under `input/NAME` or `target/NAME`.
+    """
+    scored = {(record.data, record.name) for record in records if not record.failed}
+    files: dict[str, Path] = {}
+    for case in cases:
+        if (case.data, case.name) in scored:
+            files |= case.files
+    return Manifest({name: digests(path) for name, path in files.items()}).digest if files else None
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """Return the most memory in MiB that this process has held so far, and on the device where it is another."""
+    most = peak_resident()
+    peaks = {"process": round(most / 2**20, 1)} if most else {}
+    if device.type == "cuda":
+        peaks["device"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    return peaks
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {package: version_of(package) for package in PACKAGES}
+
+
+def _machine(device: torch.device) -> dict[str, Any]:
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": device_name(device) if device.type == "cuda" else "cpu",
+    }

@@ -1,0 +1,1 @@
+"""Models: recipes, cards, weights, and the files that hold them."""

@@ -1,0 +1,194 @@
+"""From a file of a published codebase to a recipe and tensors of ours; one call, no question asked of the pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from restore.errors import CheckpointError, ConfigError
+from restore.models import native
+from restore.models.published.family import Family, Found, TensorLike
+from restore.models.published.guided_diffusion import GuidedDiffusion
+from restore.models.published.layout import Rule, Shapes, check, gather, rules, scatter
+from restore.models.published.palette import Palette
+from restore.models.published.settings import Settings, read_config
+from restore.models.published.sr3 import SR3
+from restore.models.published.unwrap import averaged, read, unwrap
+from restore.models.published.weather_diffusion import WeatherDiffusion
+
+__all__ = ["FAMILIES", "Conversion", "Opened", "convert", "identify", "open_checkpoint", "source_of", "to_original"]
+
+# Palette before SR3: a file of Palette's second U-Net differs from SR3's only by its tables
+FAMILIES: tuple[Family, ...] = (WeatherDiffusion(), Palette(), SR3(), GuidedDiffusion())
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was recognised in a file.
+
+    Attributes:
+        source: the file that the weights come from.
+        family: which codebase made it.
+        recipe: everything about the model but its weights, as plain values.
+        parameters: how many numbers the weights are.
+        resolution: side of the pictures that it was trained on.
+        weights: which of the file's weights were taken.
+        given: settings that a source knew, with the source.
+        assumed: settings that nothing told, with the published default that was taken.
+        notes: remarks.
+    """
+
+    source: Path
+    family: str
+    recipe: dict[str, Any]
+    parameters: int
+    resolution: int
+    weights: str
+    given: dict[str, str] = field(default_factory=dict)
+    assumed: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """Return what was recognised, one fact a line."""
+        network, schedule = self.recipe["network"], self.recipe.get("sampling_schedule") or self.recipe["schedule"]
+        lines = [
+            f"family:      {self.family.replace('_', '-')} ({self.recipe['name']})",
+            f"weights:     {self.weights}",
+            f"parameters:  {self.parameters:,} ({self.parameters / 1e6:.2f}M)",
+            f"resolution:  {self.resolution}",
+            f"schedule:    {', '.join(f'{key} {value}' for key, value in schedule.items())}",
+            f"inferred:    levels {list(network['channels'])}, {network['blocks']} blocks each, "
+            f"attention at level {list(network['attention'])}, {network['outputs']} outputs",
+            *(f"given:       {name} = {value}" for name, value in self.given.items()),
+            *(f"assumed:     {name} = {value}" for name, value in self.assumed.items()),
+            *(f"note:        {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+
+class Opened(NamedTuple):
+    """A checkpoint of any family, or of ours.
+
+    Attributes:
+        recipe: the model's recipe as plain values.
+        tensors: our network's state, memory-mapped where possible.
+        conversion: what was recognised; None for a file of ours.
+    """
+
+    recipe: dict[str, Any]
+    tensors: dict[str, Tensor]
+    conversion: Conversion | None
+
+
+def open_checkpoint(path: Path, config: Path | None = None, overrides: Sequence[str] = ()) -> Opened:
+    """Return recipe and tensors of a checkpoint: ours, or one of the published codebases'.
+
+    Args:
+        path: the file.
+        config: the original's config (YAML or JSON), for what shapes cannot tell; not for a file of ours.
+        overrides: `key=value` in the words of that config; `weights=raw` and `family=NAME` besides.
+
+    Raises:
+        UnsafeCheckpoint: the pickle in the file wants to run code.
+        TensorMismatch: tensors are missing, left over, or of another shape than the rest describes.
+        CheckpointError: the file is damaged or of no known family.
+        ConfigError: the config or an override is wrong.
+    """
+    if native.is_safetensors(path) and native.has_recipe(path):
+        if config is not None or overrides:
+            raise ConfigError(f"{path} carries its recipe; a config or overrides are for files of other codebases")
+        return Opened(native.read_metadata(path)["recipe"], native.load(path), None)
+    settings = Settings(overrides, read_config(config) if config else None, f"config file {config}")
+    asked = settings.find(str, "weights")
+    wanted = None if asked is None else asked[0]
+    path, content = read(path, wanted)
+    state, weights, inside = unwrap(path, content, wanted)
+    if inside:
+        settings.add("config in the file", inside)
+    settings.file = path.name
+    found = identify(state, settings, path)
+    settings.refuse_unused()
+    check(_mapping(found)[1], {name: state[name] for name in state if name not in found.tables}, str(path))
+    tensors = gather(*_mapping(found), state)
+    return Opened(_recipe(found), tensors, _report(path, found, weights, tensors, settings))
+
+
+def source_of(path: Path) -> Path:
+    """Return the file that `open_checkpoint` takes the weights of a file from where nothing else is said.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    return path if native.is_safetensors(path) and native.has_recipe(path) else averaged(path)
+
+
+def _recipe(found: Found) -> dict[str, Any]:
+    return {**found.recipe, "network": found.network.model_dump(mode="json")}
+
+
+def _report(path: Path, found: Found, weights: str, tensors: Mapping[str, Tensor], settings: Settings) -> Conversion:
+    count = sum(value.numel() for value in tensors.values())
+    told = settings.given, settings.assumed
+    return Conversion(path, found.family, _recipe(found), count, found.resolution, weights, *told, found.notes)
+
+
+def convert(path: Path, out: Path, config: Path | None = None, overrides: Sequence[str] = ()) -> Conversion:
+    """Write a published checkpoint as one of ours, and return what was recognised.
+
+    Args:
+        path: see `open_checkpoint`.
+        out: the file to write, `*.safetensors`.
+        config: see `open_checkpoint`.
+        overrides: see `open_checkpoint`.
+
+    Raises:
+        ConfigError: `out` has another suffix.
+        CheckpointError: see `open_checkpoint`; or the file is one of ours, or weights are NaN or infinite.
+    """
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"the converted file must be called *.safetensors, not {out.name}")
+    recipe, tensors, report = open_checkpoint(path, config, overrides)
+    if report is None:
+        raise CheckpointError(f"{path} is a file of this package already")
+    bad = [name for name, value in tensors.items() if not native.finite(value)]
+    if bad:
+        raise CheckpointError(f"{path} holds NaN or infinity in {', '.join(bad[:5])}")
+    origin = {"family": report.family, "file": report.source.name, "weights": report.weights}
+    origin |= {"given": report.given, "assumed": report.assumed}
+    native.save(out, tensors, recipe, {"converted_from": origin})
+    return report
+
+
+def identify(state: Mapping[str, TensorLike], settings: Settings, source: Path | str = "the file") -> Found:
+    """Return what a state is, by the first family that knows its names.
+
+    Raises:
+        CheckpointError: no family does.
+        ConfigError: `family=` names none.
+    """
+    shapes = Shapes(state)
+    wanted = settings.find(str, "family")
+    for family in FAMILIES:
+        if family.name == wanted[0].replace("-", "_") if wanted else family.detect(shapes, settings):
+            return family.read(state, settings)
+    known = ", ".join(family.name for family in FAMILIES)
+    if wanted:
+        raise ConfigError(f"unknown family {wanted[0]!r}; the families are {known}")
+    first = ", ".join(list(state)[:3]) or "none"
+    raise CheckpointError(f"{source} is of no known family ({known}); its first tensors are {first}")
+
+
+def to_original(found: Found, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a network's state under the names and in the shapes of its original."""
+    return scatter(_mapping(found)[1], tensors)
+
+
+def _mapping(found: Found) -> tuple[Any, list[Rule]]:
+    with torch.device("meta"):
+        network = found.network.build()
+    return network, rules(network, found.layout)

@@ -1,0 +1,262 @@
+"""What every family of published checkpoints answers: is it yours, and what is it?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol, TypeVar
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from restore.diffusion.schedule import ScheduleSpec
+from restore.errors import ConfigError, TensorMismatch
+from restore.models.published.layout import Layout, Shapes
+from restore.models.published.settings import Settings
+from restore.networks.encoder import EncoderSpec
+from restore.networks.unet import UNetSpec
+from restore.schema import describe, parse, read_yaml
+from restore.system import resources
+
+__all__ = [
+    "Family",
+    "Found",
+    "TensorLike",
+    "confirms",
+    "divisor",
+    "faster",
+    "generating",
+    "is_real",
+    "make",
+    "published",
+    "schedule",
+    "settle",
+    "tables",
+    "word",
+]
+
+TensorLike = Any  # a tensor, a tensor on the meta device, or a `pickles.Header`: it has a shape
+Spec = UNetSpec | EncoderSpec
+S = TypeVar("S", UNetSpec, EncoderSpec)
+UNKNOWABLE = ("groups", "heads", "head_channels", "heads_up", "dropout", "size", "pool_head_channels")
+IDENTITY = ("dataset", "task")  # of settings, those that tell published models of the same shapes apart
+KINDS = {"linear": "linear", "quad": "quadratic", "sigmoid": "sigmoid"}
+WORDS = {**{ours: theirs for theirs, ours in KINDS.items()}, "constant": "const", "jsd": "jsd", "cosine": "cosine"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a family made of a file.
+
+    Attributes:
+        family: its name.
+        network: what the tensors are the weights of.
+        layout: how they lie in the file.
+        recipe: the model's recipe as plain values, but for its network.
+        resolution: side of the pictures that it was trained on.
+        tables: names in the file that are no weights but tables which follow from the schedule.
+        notes: remarks for whoever converts.
+    """
+
+    family: str
+    network: Spec
+    layout: Layout
+    recipe: dict[str, Any]
+    resolution: int
+    tables: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+class Family(Protocol):
+    """One published codebase."""
+
+    name: str
+
+    def detect(self, shapes: Shapes, settings: Settings) -> bool:
+        """Return whether the tensors are of this family, by their names."""
+        ...
+
+    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
+        """Return what the tensors are; see `Found`."""
+        ...
+
+
+def published(family: str, network: Spec) -> dict[str, dict[str, Any]]:
+    """Return the published models with these shapes: their original settings by their names.
+
+    What shapes cannot tell (heads, groups, dropout) is left out of the comparison.
+    """
+    mine = network.model_dump(mode="json", exclude=set(UNKNOWABLE))
+    return {
+        name: original["settings"]
+        for name, original, theirs in originals()
+        if (original["family"], theirs) == (family, mine)
+    }
+
+
+@cache
+def originals() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Return name, original and network of every published model; of the network, what shapes can tell."""
+    found = []
+    for name in resources.list_configs("models"):
+        card = read_yaml(resources.config_path("models", name))
+        original = card.get("original")
+        if not original:
+            continue
+        document = card["recipe"]["network"]
+        kind = EncoderSpec if document.get("kind") == "encoder" else UNetSpec
+        network = parse(kind, document, f"the card of model {name}")
+        found.append((name, {"settings": {}, **original}, network.model_dump(mode="json", exclude=set(UNKNOWABLE))))
+    return found
+
+
+def settle(family: str, network: Spec, settings: Settings) -> str | None:
+    """Add the settings of the published models with the same shapes as a source, and return the model's name.
+
+    Several models can have the same shapes: what they have in common is added, and there is a name only where what
+    they were trained for or on tells one of them apart.
+    """
+    known = published(family, network)
+    agree = {name: theirs for name, theirs in known.items() if not _contradicted(theirs, settings)}
+    if not known:
+        return None
+    first, *others = (agree or known).values()
+    common = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
+    settings.add(f"as published: {', '.join(agree or known)}", common)
+    return next(iter(agree)) if len(agree) == 1 else None
+
+
+def _contradicted(theirs: Mapping[str, Any], settings: Settings) -> bool:
+    """Return whether a source says that a published model was made for something else."""
+    told = {key: settings.find(str, key) for key in IDENTITY if key in theirs}
+    return any(found is not None and found[0] != theirs[key] for key, found in told.items())
+
+
+def divisor(width_of: set[int], default: int, what: str, settings: Settings, *names: str) -> int:
+    """Return a setting that must divide some widths; the default is lowered until it does.
+
+    Raises:
+        ConfigError: a given value does not divide them.
+    """
+    usable = [n for n in range(1, default + 1) if all(width % n == 0 for width in width_of)]
+    value = settings.get(int, usable[-1], *names)
+    if value < 1 or any(width % value for width in width_of):
+        raise ConfigError(f"{what} cannot be {value}: it must divide each of {sorted(width_of)}")
+    return value
+
+
+def schedule(settings: Settings, kind: str, steps: int, start: float, end: float, *paths: str) -> dict[str, Any]:
+    """Return a schedule as plain values, from the settings under any of `paths` (such as `beta_schedule.val`).
+
+    Raises:
+        ConfigError: the original's name of the schedule is unknown.
+    """
+    known: list[str] = []
+
+    def ask(type_: Any, default: Any, *leaves: str) -> Any:
+        found = settings.find(type_, *(f"{path}.{leaf}" for path in paths for leaf in leaves))
+        known.extend([] if found is None else [found[1]])
+        return default if found is None else found[0]
+
+    kind = ask(str, kind, "schedule", "beta_schedule")
+    document: dict[str, Any] = {"steps": ask(int, steps, "n_timestep", "num_diffusion_timesteps")}
+    first, last = ask(float, start, "linear_start", "beta_start"), ask(float, end, "linear_end", "beta_end")
+    if kind == "cosine":
+        document |= {"kind": "cosine", "s": ask(float, 0.008, "cosine_s")}
+    elif kind == "const":
+        document |= {"kind": "constant", "beta": last}
+    elif kind == "jsd":
+        document |= {"kind": "jsd"}
+    elif (percent := re.fullmatch(r"warmup(100|[1-9]?[0-9])", kind)) is not None:
+        document |= {"kind": "warmup", "beta_start": first, "beta_end": last, "share": int(percent[1]) / 100}
+    elif kind in KINDS:
+        document |= {"kind": KINDS[kind], "beta_start": first, "beta_end": last}
+    else:
+        raise ConfigError(
+            f"unknown schedule {kind!r}; the originals have {', '.join(KINDS)}, const, jsd, cosine, warmup10, warmup50"
+        )
+    said = ", ".join(f"{key} {value}" for key, value in sorted(document.items()))
+    if known:
+        settings.given[paths[0]] = f"{said} ({known[0]})"
+    else:
+        settings.assumed[paths[0]] = said
+    return document
+
+
+def word(document: Mapping[str, Any]) -> str:
+    """Return the originals' name of a schedule's kind."""
+    kind = document["kind"]
+    return f"warmup{round(document['share'] * 100)}" if kind == "warmup" else WORDS[kind]
+
+
+def tables(
+    known: frozenset[str], tensors: Mapping[str, TensorLike], beside: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """Return which names in a file are tables that the original writes beside its weights: all of them, or none.
+
+    Args:
+        known: the names of the tables.
+        tensors: of the file.
+        beside: names that may be there without the others.
+
+    Raises:
+        TensorMismatch: only some are there, or one is no list of numbers; names them.
+    """
+    found = known & set(tensors)
+    if found - beside and found != known:
+        raise TensorMismatch(
+            f"missing {', '.join(sorted(known - found))}, while other tables of the schedule are there"
+        )
+    for name in sorted(found):
+        if len(tensors[name].shape) != 1 or not tensors[name].shape[0]:
+            raise TensorMismatch(f"{name} is {tuple(tensors[name].shape)}, expected a list of numbers")
+    return frozenset(found)
+
+
+def faster(spec: UNetSpec, visited: int, steps: int) -> dict[str, Any]:
+    """Return our sampler for a published network, as plain values: DDIM over a few of its levels.
+
+    A network that is shown no condition would make up a picture of its own. It starts from the given picture under
+    noise instead, at a third of the levels, and so cleans it.
+    """
+    sampler = {"kind": "ddim", "steps": min(visited, steps), "eta": 0.0, "spacing": "trailing"}
+    if spec.condition_channels:
+        return sampler
+    start = max(1, steps // 3)
+    return {**sampler, "steps": min(visited, start), "start": start}
+
+
+def generating(spec: UNetSpec) -> dict[str, str]:
+    """Return the tasks of a network that is shown no condition, as plain values.
+
+    One that is told a class fills no holes: every picture would have to be of the first class.
+    """
+    return {"generate": "unknown"} | ({} if spec.classes else {"inpaint": "unknown", "uncrop": "unknown"})
+
+
+def confirms(document: Mapping[str, Any], table: TensorLike) -> bool:
+    """Return whether a schedule gives the table of alpha_bar that lies in a file; True where it cannot be read."""
+    if not is_real(table):
+        return True
+    alpha_bar = parse(ScheduleSpec, document, "the schedule").build().alpha_bar[1:]
+    return alpha_bar.shape == table.shape and torch.allclose(alpha_bar.float(), table.float(), rtol=1e-3, atol=1e-6)
+
+
+def is_real(value: TensorLike) -> bool:
+    """Return whether a tensor's numbers can be read."""
+    return isinstance(value, Tensor) and not value.is_meta
+
+
+def make(kind: type[S], /, **values: Any) -> S:
+    """Return a network's hyper-parameters.
+
+    Raises:
+        TensorMismatch: no such network can be built.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise TensorMismatch(f"the shapes describe a network that cannot be: {describe(error)}") from None

@@ -1,0 +1,267 @@
+"""SR3 by Janspiry, and the DDPM variant in its repository: `I{iteration}_E{epoch}_gen.pth`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from restore.diffusion.schedule import ScheduleSpec
+from restore.errors import CheckpointError, ConfigError
+from restore.models.published.family import (
+    Found,
+    TensorLike,
+    divisor,
+    faster,
+    generating,
+    is_real,
+    make,
+    schedule,
+    settle,
+    tables,
+    word,
+)
+from restore.models.published.layout import Layout, Shapes, stages_down, stages_up
+from restore.models.published.settings import Settings
+from restore.networks.unet import UNetSpec
+from restore.schema import parse
+
+__all__ = ["SR3", "layout", "network"]
+
+PREFIX = "denoise_fn."
+BLOCK = {
+    "norm1": "res_block.block1.block.0",
+    "conv1": "res_block.block1.block.3",
+    "norm2": "res_block.block2.block.0",
+    "conv2": "res_block.block2.block.3",
+    "shortcut": "res_block.res_conv",
+}
+MODULATION = {"noise_level_mlp": "res_block.noise_func.noise_func.0", "time_mlp": "res_block.mlp.1"}
+ATTENTION = {"norm": "norm", "qkv": "qkv", "out": "out"}
+NORM = "block2.block.0.weight"
+FREQUENCIES = "denoise_fn.time_mlp.0.inv_freq"
+TABLES = frozenset(
+    {
+        "betas",
+        "alphas_cumprod",
+        "alphas_cumprod_prev",
+        "sqrt_alphas_cumprod",
+        "sqrt_one_minus_alphas_cumprod",
+        "log_one_minus_alphas_cumprod",
+        "sqrt_recip_alphas_cumprod",
+        "sqrt_recipm1_alphas_cumprod",
+        "posterior_variance",
+        "posterior_log_variance_clipped",
+        "posterior_mean_coef1",
+        "posterior_mean_coef2",
+        FREQUENCIES,
+    }
+)
+
+
+class SR3:
+    """The family; see `restore.models.published.family.Family`."""
+
+    name = "sr3"
+
+    def detect(self, shapes: Shapes, settings: Settings) -> bool:
+        """Return whether the tensors are SR3's or its DDPM variant's."""
+        parts = ("downs.0", "mid.0", "ups.0", "final_conv.block", *MODULATION)
+        return sum(shapes.has(PREFIX + part) for part in parts) > 1
+
+    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
+        """Return the network and recipe of a state."""
+        spec = network(Shapes(tensors), settings, "channel_multiplier")
+        name = settle(self.name, spec, settings)
+        spec = finish(spec, settings)
+        usual = 16 * 2 ** min(spec.attention) if spec.attention else 128
+        size = settings.get(int, usual, "diffusion.image_size", "image_size")
+        continuous = not spec.activate
+        found = tables(TABLES - {FREQUENCIES} if continuous else TABLES, tensors, frozenset({FREQUENCIES}))
+        ends = (1e-6, 1e-2) if continuous else (1e-4, 2e-2)
+        trained, notes = self.trained(tensors, settings, *ends)
+        sampled = schedule(
+            settings,
+            word(trained),
+            trained["steps"],
+            trained.get("beta_start", ends[0]),
+            trained.get("beta_end", trained.get("beta", ends[1])),
+            "beta_schedule.val",
+        )
+        conditional = bool(spec.condition_channels)
+        recipe = {
+            "name": name or f"{'sr3' if continuous else 'sr3-ddpm'}-{size}",
+            "tasks": {"upscale": "unknown"} if conditional else generating(spec),
+            "schedule": trained,
+            "sampling_schedule": sampled,
+            "prediction": "eps",
+            "level_input": "sqrt_alpha_bar" if continuous else "t",
+            "task": {"kind": "upscale", "scale": self.scale(settings)} if conditional else {"kind": "generate"},
+            **sampling(size, spec, sampled["steps"]),
+        }
+        names = layout(spec, continuous)
+        return Found(self.name, spec, names, recipe, size, found, notes)
+
+    def trained(
+        self, tensors: Mapping[str, TensorLike], settings: Settings, start: float, end: float
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return the schedule of training: by the table in the file where its kind is known, else by settings.
+
+        Raises:
+            CheckpointError: the table is of no known kind, and no setting says what it is.
+        """
+        betas = tensors.get("betas")
+        steps = betas.shape[0] if betas is not None else 2000
+        if betas is None or not is_real(betas):
+            return schedule(settings, "linear", steps, start, end, "beta_schedule.train"), ()
+        document = recognised(betas)
+        if document is not None:
+            settings.given["training schedule"] = f"{word(document)}, {steps} steps (the table in the file)"
+            return document, ()
+        if settings.find(str, "beta_schedule.train.schedule") is None:
+            raise CheckpointError(
+                "the betas in the file are of no schedule that is known; give the original's config, "
+                "or beta_schedule.train.schedule=NAME"
+            )
+        document = schedule(settings, "linear", steps, start, end, "beta_schedule.train")
+        return document, (f"the betas in the file are not those of {word(document)}, which the settings say",)
+
+    def scale(self, settings: Settings) -> int:
+        """Return how many times larger the result is than the low-resolution picture."""
+        low = settings.find(int, "datasets.train.l_resolution", "l_resolution")
+        high = settings.find(int, "datasets.train.r_resolution", "r_resolution")
+        return high[0] // low[0] if low and high else settings.get(int, 8, "scale")
+
+
+def recognised(betas: torch.Tensor) -> dict[str, Any] | None:
+    """Return the schedule that a table of betas belongs to, or None."""
+    first, last = (min(max(float(f"{float(beta):.6g}"), 1e-12), 1.0) for beta in (betas[0], betas[-1]))
+    ends, steps = {"beta_start": first, "beta_end": last}, betas.shape[0]
+    kinds: tuple[dict[str, Any], ...] = (
+        {"kind": "linear", **ends},
+        {"kind": "quadratic", **ends},
+        {"kind": "warmup", **ends, "share": 0.1},
+        {"kind": "warmup", **ends, "share": 0.5},
+        {"kind": "constant", "beta": last},
+        {"kind": "cosine"},
+        {"kind": "jsd"},
+    )
+    for kind in kinds:
+        document = {**kind, "steps": steps}
+        try:
+            table = parse(ScheduleSpec, document, "the betas in the file").build().beta
+        except ConfigError:  # no such schedule can be
+            continue
+        if table.shape == betas.shape and torch.allclose(table.float(), betas.float(), rtol=1e-4, atol=0):
+            return document
+    return None
+
+
+def network(shapes: Shapes, settings: Settings, multiplier: str) -> UNetSpec:
+    """Return the hyper-parameters of an SR3 or DDPM U-Net, from the shapes alone, with one group per normalisation."""
+    mlp = max(MODULATION, key=lambda name: shapes.count(PREFIX + name))
+    stem, inputs = shapes.take(PREFIX + "downs.0.weight", 4)[:2]
+    channels, counts, attention = levels(shapes)
+    outputs = shapes.take(PREFIX + "final_conv.block.3.weight", 4)[0]
+    hidden, width = shapes.take(PREFIX + f"{mlp}.1.weight", 2)
+    settings.check(int, stem, "unet.inner_channel")
+    settings.check(tuple[float, ...], tuple(c / stem for c in channels), f"unet.{multiplier}")
+    settings.check(int, counts[0], "unet.res_blocks")
+    settings.check(int, inputs, "unet.in_channel")
+    return make(
+        UNetSpec,
+        stem=stem,
+        channels=channels,
+        blocks=counts[0],
+        attention=attention,
+        level={
+            "width": width,
+            "hidden": hidden,
+            "out": shapes.take(PREFIX + f"{mlp}.3.weight", 2)[0],
+            "first": "sin",
+        },
+        modulation="add",
+        activate=mlp == "time_mlp",
+        shrink="conv",
+        groups=1,
+        qkv_bias=False,
+        condition_channels=inputs - 3,
+        outputs=outputs,
+    )
+
+
+def levels(shapes: Shapes) -> tuple[list[int], list[int], list[int]]:
+    """Return width and number of blocks of each level, and the levels with attention, by walking down."""
+    widths, counts, attention = [0], [0], []
+    for n in shapes.run(PREFIX + "downs")[1:]:
+        path = f"{PREFIX}downs.{n}"
+        if shapes.has(f"{path}.conv") and shapes.count(f"{path}.res_block") < 2:
+            widths.append(0)
+            counts.append(0)
+            continue
+        names = [f"{path}.res_block.{name}" for name in ("block1.block.3.weight", "block2.block.3.weight", NORM)]
+        widths[-1] = shapes.most(0, *names) or shapes.take(names[0], 4)[0]
+        counts[-1] += 1
+        if shapes.count(f"{path}.attn") > 1 and len(widths) - 1 not in attention:
+            attention.append(len(widths) - 1)
+    return widths, counts, attention
+
+
+def finish(spec: UNetSpec, settings: Settings) -> UNetSpec:
+    """Return the network with what its shapes cannot tell: groups and dropout."""
+    groups = divisor(spec.norm_widths(), 32, "norm_groups", settings, "unet.norm_groups", "norm_groups")
+    dropout = settings.get(float, 0.2, "unet.dropout", "dropout")
+    return spec.model_copy(update={"groups": groups, "dropout": dropout})
+
+
+def layout(spec: UNetSpec, continuous: bool) -> Layout:
+    """Return the original's names, which count through all modules of a way."""
+    mlp = "noise_level_mlp" if continuous else "time_mlp"
+    names = {
+        "stem": "downs.0",
+        "level.layer1": f"{mlp}.1",
+        "level.layer2": f"{mlp}.3",
+        "middle.0": "mid.0",
+        "middle.1": "mid.0.attn",
+        "middle.2": "mid.1",
+        "head_norm": "final_conv.block.0",
+        "head": "final_conv.block.3",
+        **dict(numbered(stages_down(spec), "downs", 1)),
+        **dict(numbered(stages_up(spec), "ups", 0)),
+    }
+    block = {**BLOCK, "modulation": MODULATION[mlp]}
+    return Layout({ours: PREFIX + theirs for ours, theirs in names.items()}, block, ATTENTION, ones=2)
+
+
+def numbered(stages: Iterator[tuple[str, str | None]], way: str, first: int) -> Iterator[tuple[str, str]]:
+    """Yield our and their paths of a way's modules."""
+    for n, (path, attention) in enumerate(stages, first):
+        if attention is None:
+            yield f"{path}.conv", f"{way}.{n}.conv"
+            continue
+        yield f"{path}.block", f"{way}.{n}"
+        if attention:
+            yield attention, f"{way}.{n}.attn"
+
+
+def sampling(size: int, spec: UNetSpec, steps: int) -> dict[str, Any]:
+    """Return how pictures are made: our faster way, and the published one (every step, ancestral) as a preset."""
+    patches = {
+        "size": size,
+        "multiple": spec.multiple,
+        "fixed": True,
+        "overlap": size // 4,
+        "window": "hann",
+        "batch": 4,
+    }
+    return {
+        "sampler": faster(spec, 50, steps),
+        "patches": patches,
+        "presets": {
+            "published": {
+                "sampler": {"kind": "ancestral", "steps": steps, "variance": "beta_tilde"},
+                "patches": patches,
+            }
+        },
+    }

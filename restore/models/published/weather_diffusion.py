@@ -1,0 +1,137 @@
+"""WeatherDiffusion (Ozdenizci and Legenstein 2023): `*_ddpm.pth.tar`, with its config and its average inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from restore.models.published.family import Found, TensorLike, faster, make, schedule, settle
+from restore.models.published.layout import Layout, Shapes, stages_down, stages_up
+from restore.models.published.settings import Settings
+from restore.networks.unet import UNetSpec
+
+__all__ = ["WeatherDiffusion"]
+
+BLOCK = {
+    "norm1": "norm1",
+    "conv1": "conv1",
+    "modulation": "temb_proj",
+    "norm2": "norm2",
+    "conv2": "conv2",
+    "shortcut": "nin_shortcut",
+}
+ATTENTION = {"norm": "norm", "qkv": ("q", "k", "v"), "out": "proj_out"}
+STRIDE = 16  # of the published patch grid, in pixels
+
+
+class WeatherDiffusion:
+    """The family; see `restore.models.published.family.Family`."""
+
+    name = "weather_diffusion"
+
+    def detect(self, shapes: Shapes, settings: Settings) -> bool:
+        """Return whether the tensors are WeatherDiffusion's."""
+        return sum(map(shapes.has, ("temb.dense", "conv_in", "down.0.block", "mid.block_1", "norm_out"))) > 1
+
+    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
+        """Return the network and recipe of a state."""
+        network = self.network(Shapes(tensors), settings)
+        name = settle(self.name, network, settings)
+        dropout = settings.get(float, 0.0, "model.dropout", "dropout")
+        network = network.model_copy(update={"dropout": dropout})
+        usual = 16 * 2 ** min(network.attention) if network.attention else 64
+        size = settings.get(int, usual, "data.image_size", "image_size")
+        dataset = settings.find(str, "data.dataset", "dataset")
+        trained = schedule(settings, "linear", 1000, 1e-4, 0.02, "diffusion")
+        recipe = {
+            "name": name or f"weather-diffusion-{size}",
+            "tasks": {"weather": "unknown"},
+            "schedule": trained,
+            "prediction": "eps",
+            "level_input": "t",
+            **self.sampling(size, network, trained["steps"]),
+        }
+        notes = (f"trained on {dataset[0]}",) if dataset else ()
+        return Found(self.name, network, self.layout(network), recipe, size, notes=notes)
+
+    def network(self, shapes: Shapes, settings: Settings) -> UNetSpec:
+        """Return the network's hyper-parameters, from the shapes alone; settings are compared with them."""
+        stem, inputs = shapes.take("conv_in.weight", 4)[:2]
+        channels = tuple(self.width(shapes, f"down.{i}.block.0") for i in shapes.run("down"))
+        blocks = len(shapes.run("down.0.block"))
+        outputs = shapes.take("conv_out.weight", 4)[0]
+        hidden, width = shapes.take("temb.dense.0.weight", 2)
+        settings.check(int, stem, "model.ch")
+        settings.check(tuple[float, ...], tuple(c / stem for c in channels), "model.ch_mult")
+        settings.check(int, blocks, "model.num_res_blocks")
+        settings.check(bool, inputs > 3, "data.conditional")
+        return make(
+            UNetSpec,
+            stem=stem,
+            channels=channels,
+            blocks=blocks,
+            attention=tuple(i for i in range(len(channels)) if shapes.count(f"down.{i}.attn") > 1),
+            level={
+                "width": width,
+                "hidden": hidden,
+                "out": shapes.take("temb.dense.1.weight", 2)[0],
+                "first": "sin",
+                "endpoint": True,
+            },
+            modulation="add",
+            shrink="conv_asymmetric" if len(channels) == 1 or shapes.has("down.0.downsample.conv") else "pool",
+            eps=1e-6,
+            condition_channels=inputs - 3,
+            outputs=outputs,
+        )
+
+    def width(self, shapes: Shapes, block: str) -> int:
+        """Return the channels that a block makes."""
+        names = ("conv1.weight", "conv2.weight", "norm2.weight")
+        return shapes.most(0, *(f"{block}.{name}" for name in names)) or shapes.take(f"{block}.conv1.weight", 4)[0]
+
+    def layout(self, spec: UNetSpec) -> Layout:
+        """Return the original's names; levels and blocks are numbered as ours."""
+        names = {
+            "stem": "conv_in",
+            "level.layer1": "temb.dense.0",
+            "level.layer2": "temb.dense.1",
+            "middle.0": "mid.block_1",
+            "middle.1": "mid.attn_1",
+            "middle.2": "mid.block_2",
+            "head_norm": "norm_out",
+            "head": "conv_out",
+        }
+        for path, attention in [*stages_down(spec), *stages_up(spec)]:
+            way, i, *j = path.split(".")
+            if attention is None:
+                shrink = way == "shrink"
+                level = int(i) if shrink else int(i) + 1
+                names[f"{path}.conv"] = f"down.{level}.downsample.conv" if shrink else f"up.{level}.upsample.conv"
+                continue
+            names[f"{path}.block"] = f"{way}.{i}.block.{j[0]}"
+            if attention:
+                names[attention] = f"{way}.{i}.attn.{j[0]}"
+        return Layout(names, BLOCK, ATTENTION, ones=2)
+
+    def sampling(self, size: int, network: UNetSpec, steps: int) -> dict[str, Any]:
+        """Return how pictures are made: our faster way, and the published one as a preset."""
+        patches = {"size": size, "multiple": network.multiple, "fixed": True, "batch": 16}
+        stride = min(STRIDE, size)
+        return {
+            "sampler": faster(network, 10, steps),
+            "patches": {**patches, "overlap": size // 4, "window": "hann"},
+            "presets": {
+                "published": {
+                    "sampler": {"kind": "ddim", "steps": 25, "eta": 0.0, "spacing": "weatherdiffusion"},
+                    "patches": {
+                        **patches,
+                        "grid": "weatherdiffusion",
+                        "stride": stride,
+                        "overlap": 0,
+                        "window": "uniform",
+                    },
+                    "threshold": {"kind": "none"},
+                }
+            },
+        }

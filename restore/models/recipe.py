@@ -1,0 +1,145 @@
+"""A model's recipe: everything about it but its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from restore.degradations import LABELS
+from restore.denoisers.guidance import Droppable
+from restore.denoisers.network import LevelInput
+from restore.denoisers.parameterization import Problem
+from restore.denoisers.threshold import Static, ThresholdSpec
+from restore.denoisers.tiles import Patches
+from restore.diffusion.parameterization import Prediction
+from restore.diffusion.schedule import Cosine, ScheduleSpec
+from restore.errors import ConfigError, did_you_mean
+from restore.networks import EfficientUNetSpec, NetworkSpec
+from restore.samplers import DDIM, SamplerSpec
+from restore.schema import Spec
+from restore.tasks import TaskSpec, Weather
+
+__all__ = ["Preset", "Recipe"]
+
+
+class Preset(Spec):
+    """Another way to make pictures with the same weights, under a name: `published` is how the authors do.
+
+    Attributes:
+        sampler: and its steps.
+        patches: how pictures are cut.
+        threshold: what keeps estimates in the range of pictures.
+    """
+
+    sampler: SamplerSpec
+    patches: Patches
+    threshold: ThresholdSpec = Static()
+
+
+class Recipe(Spec):
+    """Everything about a model but its weights: enough to restore a picture with them.
+
+    Attributes:
+        name: how the model is called.
+        task: what is given and what is asked.
+        tasks: what it can be asked for, each with the degradation label that it is told; the task's kind by default.
+        level_scale: a factor on the number that tells the network the noise level.
+        threshold: what keeps estimates in the range of pictures.
+        dropped: what training left out at times; guidance without it is impossible.
+        sampling_schedule: the schedule that pictures are made with, where it is not that of training (Palette).
+        presets: other ways to make pictures.
+    """
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    task: TaskSpec = Weather()
+    tasks: dict[str, str] = Field({"weather": "unknown"}, min_length=1)
+    network: NetworkSpec = EfficientUNetSpec()
+    schedule: ScheduleSpec = Cosine()
+    prediction: Prediction = "residual"
+    level_input: LevelInput = "sqrt_alpha_bar"
+    level_scale: float = Field(1.0, gt=0)
+    threshold: ThresholdSpec = Static()
+    dropped: tuple[Droppable, ...] = ()
+    sampling_schedule: ScheduleSpec | None = None
+    sampler: SamplerSpec = DDIM()
+    patches: Patches = Patches()
+    presets: dict[str, Preset] = Field(default_factory=dict)
+    labels: tuple[str, ...] = LABELS
+
+    @model_validator(mode="before")
+    @classmethod
+    def _call_by_kind(cls, document: Any) -> Any:
+        if not isinstance(document, dict):
+            return document
+        if "upscale" in document and document["upscale"] is None:
+            # files written before there was `task` carry this key, always empty
+            document = {key: value for key, value in document.items() if key != "upscale"}
+        if "task" in document and "tasks" not in document:
+            task = document["task"]
+            kind = task.get("kind") if isinstance(task, dict) else getattr(task, "kind", None)
+            return {**document, "tasks": {str(kind): "unknown"}}
+        return document
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        if self.network.condition_channels not in (0, self.task.channels):
+            kind, needed = self.task.kind, self.task.channels
+            given = self.network.condition_channels
+            raise ValueError(f"task {kind} needs network.condition_channels={needed}, not {given}")
+        for task, label in self.tasks.items():
+            if label not in self.labels:
+                raise ValueError(f"task {task!r} asks for label {label!r}; the labels are {', '.join(self.labels)}")
+        if (known := getattr(self.network, "labels", None)) is not None and known < len(self.labels):
+            raise ValueError(f"network.labels={known} is too few for the {len(self.labels)} labels of the model")
+        given = {"patches": self.patches, **{f"presets.{name}.patches": x.patches for name, x in self.presets.items()}}
+        for name, patches in given.items():
+            self._check_tiles(name, patches)
+        told = self.level_input in {"alpha_bar", "sqrt_alpha_bar"} and self.level_scale == 1
+        if getattr(self.network, "gated", False) and not told:
+            raise ValueError(
+                "network.gated needs level_input=sqrt_alpha_bar or alpha_bar and level_scale=1, "
+                f"not {self.level_input} and {self.level_scale}; or set network.gated=false"
+            )
+        if self.prediction == "posterior_mean" and self.sampling_schedule is not None:
+            raise ValueError("a posterior_mean belongs to the schedule of training: leave sampling_schedule out")
+        return self
+
+    def _check_tiles(self, name: str, patches: Patches) -> None:
+        """Return nothing if all tiles that a picture can be cut into have sides that the network takes."""
+        needed, one_size = self.network.multiple, patches.fixed or patches.grid == "weatherdiffusion"
+        for key, value in (("size", patches.size), *(() if one_size else (("multiple", patches.multiple),))):
+            if value % needed:
+                raise ValueError(f"{name}.{key} must be a multiple of {needed}, as the network needs it, not {value}")
+
+    @property
+    def tellable(self) -> bool:
+        """Whether the network sees which degradation it is told."""
+        known = getattr(self.network, "labels", getattr(self.network, "classes", 0))
+        return known > 1 and len(self.labels) > 1
+
+    def problem(self) -> Problem:
+        """Return what the network is asked."""
+        return Problem(self.schedule.build(), self.prediction, self.level_input, self.level_scale)
+
+    def preset(self, name: str) -> Recipe:
+        """Return the recipe with sampler, patches and threshold of a preset.
+
+        Raises:
+            ConfigError: it has none of that name.
+        """
+        if name not in self.presets:
+            known = f"it has {', '.join(self.presets)}" if self.presets else "it has none"
+            raise ConfigError(f"model {self.name!r} has no preset {name!r}; {known}")
+        return self.model_copy(update=dict(self.presets[name]))
+
+    def label(self, task: str) -> int:
+        """Return the degradation label of a task.
+
+        Raises:
+            ConfigError: the model does not know the task.
+        """
+        if task not in self.tasks:
+            hint, known = did_you_mean(task, self.tasks), ", ".join(self.tasks)
+            raise ConfigError(f"model {self.name!r} does not know task {task!r}; {hint}it knows {known}")
+        return self.labels.index(self.tasks[task])

@@ -1,0 +1,284 @@
+"""Plans: what a way to restore a picture costs, and the best one that a budget allows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import product
+
+import torch
+
+from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles.grid import evaluations
+from restore.errors import ConfigError
+from restore.restoration.plan.cost import cost
+from restore.restoration.plan.speed import Shape, Speed, calibrate
+from restore.restoration.plan.units import show_bytes
+from restore.restoration.restorer import Restorer
+from restore.samplers import DDIM, DPMSolver, SamplerSpec
+from restore.system.devices import HELD
+from restore.system.memory import in_use
+
+__all__ = ["Plan", "calibrated", "choose", "predict", "survey"]
+
+STEPS = (50, 25, 10, 4, 2, 1)  # to how many a budget may cut the steps, most wanted first
+SIZES = (512, 256, 128, 64)  # of tiles, where memory does not suffice for the model's own
+LEAST_OVERLAP = 8
+PUBLISHED = Patches(grid="weatherdiffusion", size=64, stride=16, overlap=0, batch=64, window="uniform", fixed=True)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A way to restore pictures of one size, and what it costs here.
+
+    Attributes:
+        sampler: with its steps.
+        patches: how pictures are cut.
+        evaluations: how many tiles the network sees.
+        tflop: its operations, in 10^12.
+        seconds: of restoring one picture, with all its samples, without reading and writing it.
+        memory: the most bytes that are needed at once, with what this process, or the GPU, holds already.
+        fits: whether time and memory stay within what was allowed.
+    """
+
+    sampler: SamplerSpec
+    patches: Patches
+    evaluations: int
+    tflop: float
+    seconds: float
+    memory: int
+    fits: bool = True
+
+    def apply(self, restorer: Restorer) -> Restorer:
+        """Return a restorer that does it this way; the network is shared."""
+        recipe = restorer.recipe.model_copy(update={"sampler": self.sampler, "patches": self.patches})
+        return replace(restorer, recipe=recipe, patches=self.patches)
+
+
+def predict(
+    restorer: Restorer,
+    patches: Patches,
+    sampler: SamplerSpec,
+    height: int,
+    width: int,
+    speed: Speed,
+    *,
+    samples: int = 1,
+    beside: int = 0,
+) -> Plan:
+    """Return what it costs to restore a picture in some way.
+
+    Args:
+        restorer: the model.
+        patches: how to cut.
+        sampler: with its steps.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        speed: of this machine with this model, see `calibrate`.
+        samples: restorations of the picture, whose mean is taken.
+        beside: other pictures of this size that are held meanwhile.
+    """
+    steps = sampler.evaluations(restorer.schedule)
+    looks = 1 if restorer.guidance_scale == 1 else 2  # guidance asks with and without the condition
+    tiles, flop, seconds, held = 0, 0, 0.0, 0
+    for shape, count in shapes(restorer, patches, height, width).items():
+        call = cost(restorer.recipe, *shape, restorer.dtype)
+        tiles += count * shape[0]
+        flop += count * call.flop * looks
+        seconds += count * speed.seconds(call.flop, shape)
+        held = max(held, call.bytes)
+    earlier = min(steps - 1, sampler.order - 1) if isinstance(sampler, DPMSolver) else 0
+    moments = 2 if samples > 1 else 0
+    turned = 3 if restorer.self_ensemble > 1 else 0
+    times = steps * samples * restorer.self_ensemble
+    buffers = (HELD + earlier + moments + turned + beside) * 3 * height * width * 4
+    return Plan(
+        sampler,
+        patches,
+        evaluations=tiles * times,
+        tflop=flop * times / 1e12,
+        seconds=(seconds + speed.pixel * height * width) * times,
+        memory=in_use(torch.device(restorer.device)) + buffers + held,
+    )
+
+
+def shapes(restorer: Restorer, patches: Patches, height: int, width: int) -> Counter[Shape]:
+    """Return how often the network is evaluated in one step, for each number and size of tiles."""
+    return Counter(evaluations(patches, height, width, restorer.halo))
+
+
+def survey(
+    restorer: Restorer,
+    height: int,
+    width: int,
+    *,
+    steps: int | None = None,
+    samples: int = 1,
+    memory: int | None = None,
+    speed: Speed | None = None,
+) -> dict[str, Plan]:
+    """Return the choices at hand for a picture, by name: the model's own, and others worth to compare with.
+
+    Args:
+        restorer: the model.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        steps: of the sampler; the model's own by default.
+        samples: restorations of the picture, whose mean is taken.
+        memory: the most bytes that may be needed; choices that need more are told by `fits`.
+        speed: of this machine; measured now where it is not given.
+    """
+    own = restorer.patches or restorer.recipe.patches
+    sampler = restorer.sampler(steps, samples)
+    ways: dict[str, tuple[Patches, SamplerSpec]] = {"the model's own": (own, sampler)}
+    for n in sorted(STEPS) if steps is None else ():
+        # a schedule has so many levels, and a spacing of sections as many steps as they say
+        with suppress(ConfigError):
+            if n > (sampler.steps or 1):
+                ways[f"{n} steps"] = own, _sampler(restorer, n)
+    if not own.fixed:
+        ways["shifted grid"] = shifted(own), sampler
+        if restorer.halo is not None:
+            ways["whole picture"] = whole(own), sampler
+        if 64 % restorer.recipe.network.multiple == 0 and restorer.schedule.T >= 25:
+            published = PUBLISHED.model_copy(update={"multiple": own.multiple, "context": own.context})
+            ways["published, r = 16"] = published, DDIM(steps=25)
+    speed = speed or calibrated(restorer, height, width, memory)
+    plans = {name: predict(restorer, *way, height, width, speed, samples=samples) for name, way in ways.items()}
+    return {name: replace(plan, fits=memory is None or plan.memory <= memory) for name, plan in plans.items()}
+
+
+def choose(
+    restorer: Restorer,
+    height: int,
+    width: int,
+    budget: float | None = None,
+    memory: int | None = None,
+    *,
+    steps: int | None = None,
+    samples: int = 1,
+    beside: int = 0,
+    speed: Speed | None = None,
+) -> Plan:
+    """Return the plan nearest to the model's own that a budget allows.
+
+    A budget only takes away: where the model's own steps and tiles keep within it, they are the plan, however much
+    time is left, for more steps are not closer to the truth. Else the tiles overlap less, and then there are fewer
+    steps; memory makes the tiles smaller.
+
+    Args:
+        restorer: the model.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        budget: seconds for all samples; None for however long they take.
+        memory: bytes; None for no limit.
+        steps: of the sampler, where they are not to be chosen.
+        samples: restorations of the picture, whose mean is taken.
+        beside: other pictures of this size that are held meanwhile.
+        speed: of this machine; measured now where it is not given.
+
+    Raises:
+        ConfigError: the memory does not suffice, however the picture is cut.
+    """
+    ways = list(cuts(restorer.patches or restorer.recipe.patches))
+    speed = speed or calibrated(restorer, height, width, memory)
+    samplers = [restorer.sampler(steps, samples)]
+    if budget is not None and steps is None:
+        samplers += fewer(restorer, samples)
+    small: list[Plan] = []
+    least: int | None = None
+    refused: ConfigError | None = None
+    for sampler, patches in product(samplers, ways):
+        try:
+            plan = predict(restorer, patches, sampler, height, width, speed, samples=samples, beside=beside)
+        except ConfigError as error:  # parts of a picture, for a network that must see the whole
+            refused = refused or error
+            continue
+        least = plan.memory if least is None else min(least, plan.memory)
+        if memory is not None and plan.memory > memory:
+            continue
+        if budget is None or plan.seconds <= budget:
+            return plan
+        small.append(plan)
+    if small:
+        return replace(min(small, key=lambda plan: plan.seconds), fits=False)
+    if refused is not None and least is None:
+        raise refused
+    raise ConfigError(
+        f"a picture of {width}x{height} needs at least {show_bytes(least or 0)} of memory here, "
+        f"not {show_bytes(memory or 0)}"
+    )
+
+
+def fewer(restorer: Restorer, samples: int = 1) -> list[SamplerSpec]:
+    """Return the model's own sampler with fewer and fewer steps."""
+    own = restorer.sampler(None, samples).evaluations(restorer.schedule)
+    found = []
+    for n in STEPS:
+        # in one step all samples may be alike, and a spacing of sections has as many steps as they say
+        with suppress(ConfigError):
+            sampler = restorer.sampler(n, samples)
+            if sampler.evaluations(restorer.schedule) < own:
+                found.append(sampler)
+    return found
+
+
+def cuts(own: Patches) -> Iterator[Patches]:
+    """Yield the ways to cut that are worth to consider: the model's own, then with less and less of everything."""
+    sizes = [own.size] if own.fixed else [own.size, *(size for size in SIZES if size < own.size)]
+    for size in sizes:
+        if size % own.multiple == 0:
+            for change in _sparser(own, size):
+                for batch in dict.fromkeys((own.batch, 1)):
+                    yield own.model_copy(update={"size": size, "batch": batch, **change})
+
+
+def _sparser(own: Patches, size: int) -> Iterator[dict[str, int | None]]:
+    """Yield how far apart tiles of a size may lie, closest first."""
+    overlap = own.overlap_of(size)
+    if own.stride is None:
+        for least in dict.fromkeys((overlap, min(LEAST_OVERLAP, overlap))):
+            yield {"overlap": least}
+        return
+    stride = own.stride
+    while stride < size:
+        yield {"overlap": overlap, "stride": stride}
+        stride *= 2
+    yield {"overlap": overlap, "stride": size}
+
+
+def shifted(own: Patches) -> Patches:
+    """Return the model's tiles on a grid that moves with each step and hardly overlaps."""
+    return own.model_copy(update={"grid": "shifted", "overlap": min(own.overlap, LEAST_OVERLAP)})
+
+
+def whole(own: Patches) -> Patches:
+    """Return what restores the whole picture at once, in parts where it is large."""
+    return own.model_copy(update={"grid": "whole", "size": 1024, "overlap": 0, "batch": 1, "stride": None})
+
+
+def _sampler(restorer: Restorer, steps: int) -> SamplerSpec:
+    """Return the sampler for more steps: the second-order one where it may replace the model's own.
+
+    Raises:
+        ConfigError: the schedule, or the spacing, has no so many steps.
+    """
+    own = restorer.sampler(steps)
+    if isinstance(own, DDIM) and own.eta == 0 and steps > 1 and own.start is None:
+        return DPMSolver(steps=steps, spacing=own.spacing)
+    return own
+
+
+def calibrated(restorer: Restorer, height: int, width: int, memory: int | None = None) -> Speed:
+    """Return how fast this machine is, with the evaluations timed that a picture of this size is likely to take.
+
+    Args:
+        restorer: the model.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        memory: the most bytes that may be needed, while it is timed, too; None for no limit.
+    """
+    own = restorer.patches or restorer.recipe.patches
+    return calibrate(restorer, list(shapes(restorer, own, height, width))[:2], memory=memory)

@@ -1,0 +1,1 @@
+"""The machine: files that are written whole, devices, memory, and where what ships lies."""

@@ -1,0 +1,1 @@
+"""Training: configs, batches, objectives, and the run."""

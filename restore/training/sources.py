@@ -1,0 +1,282 @@
+"""Where the pictures of a training run come from: folders, or data sets by their cards.
+
+A source is a document; `find` looks at the disk and returns which files there are, so that a run depends on nothing but
+its config and its files. Pairs are taken as they are; clean pictures are degraded while the run goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from restore.data.card import DatasetCard, load_card
+from restore.data.files import list_pictures
+from restore.data.joined import File
+from restore.data.pairs import Pairs, drop_leaks, find_pairs, folder_pairs
+from restore.degradations import Mixture
+from restore.degradations.random import Range
+from restore.degradations.retouch import Retouch
+from restore.errors import ConfigError, DataError
+from restore.schema import Spec
+
+__all__ = ["CardFolder", "CardSource", "CardsSource", "CleanFolders", "Found", "PairedFolders", "Source"]
+
+Label = Literal["unknown", "rain", "snow", "haze", "rain+haze", "raindrop", "clean"]
+
+
+def _zoom(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] < 0.25 or bounds[1] > 4:
+        raise ValueError(f"the bounds {bounds[0]} and {bounds[1]} must lie between 0.25 and 4")
+    return bounds
+
+
+Zoom = Annotated[Range, AfterValidator(_zoom)]
+"""Lowest and highest factor by which regions of clean photographs are enlarged."""
+
+LABELLED: dict[frozenset[str], Label] = {
+    frozenset({"rain"}): "rain",
+    frozenset({"snow"}): "snow",
+    frozenset({"haze"}): "haze",
+    frozenset({"rain", "haze"}): "rain+haze",
+    frozenset({"raindrop"}): "raindrop",
+}
+"""What a network is told of the pairs of a card that shows these degradations; of any others it is told nothing."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of a source.
+
+    Attributes:
+        groups: (clean,) each, or (input, target) each.
+        labels: the degradation that each group shows, by name; None where it is made, or not known.
+        asked: labels that the config named, and did not leave to a card.
+        mixture: what degrades clean pictures.
+        notes: a line about each set.
+        retouch: how clean pictures are developed before they are degraded, or None for as they are.
+        zoom: by what regions of clean pictures are enlarged before that.
+    """
+
+    groups: Sequence[tuple[File, ...]]
+    labels: Sequence[str | None]
+    asked: tuple[str, ...] = ()
+    mixture: Mixture = field(default_factory=Mixture)
+    notes: tuple[str, ...] = ()
+    retouch: Retouch | None = None
+    zoom: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def paired(self) -> bool:
+        """Whether the degraded pictures are there, too."""
+        return len(self.groups[0]) == 2
+
+    def numbers(self, names: Sequence[str]) -> list[int]:
+        """Return the label of each group as its place in `names`, those of the model; 0, unknown, where it has none.
+
+        Raises:
+            ConfigError: the model does not know a label that the config names.
+        """
+        for label in self.asked:
+            if label not in names:
+                raise ConfigError(f"label {label!r} is not one of the model's: {', '.join(names)}")
+        return [names.index(label) if label in names else 0 for label in self.labels]
+
+    def part(self, index: Sequence[int]) -> Found:
+        """Return some of the groups."""
+        return replace(self, groups=[self.groups[i] for i in index], labels=[self.labels[i] for i in index])
+
+    def hold_out(self, count: int) -> tuple[Found, Found | None]:
+        """Return what to train on, and `count` groups with ground truths of their own, spread over the whole.
+
+        Of several degraded pictures of one scene the first is held out and the others are left aside, so that nothing
+        is validated that was trained on. Nothing is held out where there are no more scenes than that.
+        """
+        truths = list(dict.fromkeys(group[-1] for group in self.groups))
+        held = set(truths[:: max(1, len(truths) // max(count, 1))][:count]) if len(truths) > count else set()
+        first = {group[-1]: index for index, group in reversed(list(enumerate(self.groups)))}
+        kept = [index for index, group in enumerate(self.groups) if group[-1] not in held]
+        out = [first[truth] for truth in truths if truth in held]
+        return self.part(kept), self.part(out) if out else None
+
+
+class Kept(Spec):
+    """What all sources of training pictures have.
+
+    Attributes:
+        workers: threads that read ahead where the pictures do not fit into memory.
+        memory_mb: how much decoded data may be held; a set that fits is decoded once.
+        corrupt_limit: share of damaged files past which the run stops.
+    """
+
+    memory_mb: float = Field(2048, gt=0)
+    workers: int = Field(2, ge=0)
+    corrupt_limit: float = Field(0.1, ge=0, le=1)
+
+
+class CleanFolders(Kept):
+    """Clean photographs, degraded on the fly.
+
+    Attributes:
+        folders: where they are.
+        degradation: what they suffer.
+        retouch: how they are developed anew each time, before that. Of few photographs a network learns by heart how
+            bright each one is, and so what hides behind haze in these alone.
+        zoom: lowest and highest factor by which their regions are enlarged before that, drawn for each; below 1 a
+            region is a larger part made smaller, and continued by reflection where the photograph ends. It makes more
+            of few photographs, but what is enlarged has no fine detail: nothing for super-resolution. Held-out pictures
+            are validated as they are.
+    """
+
+    kind: Literal["clean"] = "clean"
+    folders: tuple[Path, ...] = Field(min_length=1)
+    degradation: Mixture = Mixture()
+    retouch: Retouch | None = None
+    zoom: Zoom = (1.0, 1.0)
+
+    def find(self) -> Found:
+        """Return the files.
+
+        Raises:
+            DataError: a folder is missing or holds no pictures.
+        """
+        paths = [path for folder in self.folders for path in list_pictures(folder)]
+        made = {"mixture": self.degradation, "retouch": self.retouch, "zoom": self.zoom}
+        return Found([(path,) for path in paths], [None] * len(paths), **made)
+
+
+class PairedFolders(Kept):
+    """Pairs with equal names in two folders; `label` says which degradation they show."""
+
+    kind: Literal["pairs"] = "pairs"
+    input: Path
+    target: Path
+    label: Label = "unknown"
+
+    def find(self) -> Found:
+        """Return the files.
+
+        Raises:
+            DataError: a folder is missing or empty, names are ambiguous, or ground truth is missing.
+        """
+        pairs = folder_pairs(self.input, self.target)
+        return Found(_groups(pairs), [_known(self.label)] * len(pairs), (self.label,))
+
+
+class CardFolder(Spec):
+    """A data set by its card, in any of the card's layouts.
+
+    Attributes:
+        card: its name, or the path of a card of your own.
+        root: the folder that holds it.
+        split: which part; `train` where nothing is said.
+        label: the degradation that the network is told of; that of the card where nothing is said.
+        leaks: pictures that the card knows to be in a test set, too, are left out, or kept.
+    """
+
+    card: str
+    root: Path
+    split: str | None = None
+    label: Label | None = None
+    leaks: Literal["drop", "keep"] = "drop"
+
+    def pairs(self) -> tuple[Pairs, str | None, str]:
+        """Return the pairs, the label of all of them, and a line about them.
+
+        Raises:
+            ConfigError: there is no such card, or it has no part for training and none was named.
+            DataError: the folder does not hold what the card says.
+        """
+        card = load_card(self.card)
+        pairs = find_pairs(card, self.root, self._split(card))
+        pairs, leaked = drop_leaks(card, pairs) if self.leaks == "drop" else (pairs, [])
+        if not pairs:
+            raise DataError(
+                f"{card.name} ({pairs.split}): all {len(leaked)} pairs are in a test set, too; none is left"
+            )
+        what = "pictures" if pairs[0].input is None else "pairs"
+        note = f"{len(pairs)} {what} of {card.name} (split {pairs.split}, layout {pairs.layout})"
+        if leaked:
+            note += f"; {len(leaked)} that are in a test set, too, were left out"
+        return pairs, _known(self.label) if self.label else LABELLED.get(frozenset(card.degradations)), note
+
+    def _split(self, card: DatasetCard) -> str:
+        """Return the split to train on; a test set is taken only by name."""
+        if self.split is not None:
+            return self.split
+        if "train" in card.splits:
+            return "train"
+        if set(card.splits) == {"all"}:
+            return "all"
+        raise ConfigError(f"{card.name} has no train split: name one of {', '.join(card.splits)} by data.split")
+
+
+def _join(
+    sets: Sequence[CardFolder],
+    degradation: Mixture | None,
+    retouch: Retouch | None,
+    zoom: tuple[float, float] | None,
+) -> Found:
+    """Return the files of several data sets, one after the other.
+
+    Raises:
+        ConfigError: pairs and clean pictures are mixed, or a degradation, a retouch or a zoom is asked of pairs.
+        DataError: a folder does not hold what its card says.
+    """
+    groups: list[tuple[File, ...]] = []
+    labels: list[str | None] = []
+    notes = []
+    for one in sets:
+        pairs, label, note = one.pairs()
+        own = _groups(pairs)
+        if groups and len(groups[0]) != len(own[0]):
+            raise ConfigError(f"data sets of pairs and of clean pictures cannot be joined: {notes[0]}; {note}")
+        groups += own
+        labels += [label if len(own[0]) == 2 else None] * len(own)
+        notes.append(note)
+    for name, given in (("degradation", degradation), ("retouch", retouch), ("zoom", zoom)):
+        if given is not None and len(groups[0]) == 2:
+            raise ConfigError(f"data.{name} is for clean pictures, but these are degraded already: {notes[0]}")
+    asked = tuple(one.label for one in sets if one.label is not None)
+    return Found(groups, labels, asked, degradation or Mixture(), tuple(notes), retouch, zoom or (1.0, 1.0))
+
+
+def _known(label: str) -> str | None:
+    return None if label == "unknown" else label
+
+
+def _groups(pairs: Pairs) -> list[tuple[File, ...]]:
+    return [(pair.target,) if pair.input is None else (pair.input, pair.target) for pair in pairs]
+
+
+class CardSource(CardFolder, Kept):
+    """One data set by its card: its pairs, or its clean pictures, degraded on the fly as those of `CleanFolders`."""
+
+    kind: Literal["card"] = "card"
+    degradation: Mixture | None = None
+    retouch: Retouch | None = None
+    zoom: Zoom | None = None
+
+    def find(self) -> Found:
+        """Return the files; see `CardFolder`."""
+        return _join([self], self.degradation, self.retouch, self.zoom)
+
+
+class CardsSource(Kept):
+    """Several data sets by their cards; every picture is as likely as any other."""
+
+    kind: Literal["cards"] = "cards"
+    cards: tuple[CardFolder, ...] = Field(min_length=1)
+    degradation: Mixture | None = None
+    retouch: Retouch | None = None
+    zoom: Zoom | None = None
+
+    def find(self) -> Found:
+        """Return the files; all sets hold pairs, or all hold clean pictures. See `CardFolder`."""
+        return _join(self.cards, self.degradation, self.retouch, self.zoom)
+
+
+Source = Annotated[CleanFolders | PairedFolders | CardSource | CardsSource, Field(discriminator="kind")]

@@ -1,0 +1,120 @@
+"""Self-ensemble: the mean over orientations, at the price of as many looks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from restore import Restorer
+from restore.contracts import Condition, Estimate, Level
+from restore.denoisers.ensemble import ORIENTATIONS, SelfEnsemble, turn, turn_back
+from restore.errors import ConfigError
+from restore.restoration.plan import calibrated, survey
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def restorer(tiny_model: Path) -> Restorer:
+    return Restorer.from_pretrained(tiny_model, device="cpu", dtype=torch.float32)
+
+
+def picture(height: int = 70, width: int = 93, seed: int = 0) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_the_eight_orientations_are_those_of_a_square() -> None:
+    x = torch.arange(16.0).view(1, 4, 4)
+    turned = [turn(x, k) for k in range(8)]
+    assert len({tuple(t.flatten().tolist()) for t in turned}) == 8
+    quarter = torch.rot90(x, 1, (-2, -1))
+    assert any(torch.equal(quarter, t) for t in turned)
+    for k in range(8):
+        assert torch.equal(turn_back(turn(x, k), k), x)
+        assert turn(torch.zeros(2, 3, 5, 7), k).shape == ((2, 3, 7, 5) if k >= 4 else (2, 3, 5, 7))
+
+
+@pytest.mark.parametrize("orientations", ORIENTATIONS)
+def test_in_one_step_it_is_the_mean_of_whole_restorations(restorer: Restorer, orientations: int) -> None:
+    degraded = picture()
+    start = restorer.denoiser(clipped=False)
+
+    def estimate(denoiser, x_t: Tensor, shown: Tensor) -> Tensor:
+        level = restorer.schedule.level(restorer.schedule.T, 1)
+        return denoiser(x_t, level, restorer.condition(shown, 1)).x0
+
+    x_t = torch.randn(degraded.shape, generator=torch.Generator().manual_seed(1))
+    each = [turn_back(estimate(start, turn(x_t, k), turn(degraded, k)), k) for k in range(orientations)]
+    many = replace(restorer, self_ensemble=orientations)
+    with torch.no_grad():
+        got = estimate(many.denoiser(clipped=False), x_t, degraded)
+    torch.testing.assert_close(got, torch.stack(each).mean(0), rtol=0, atol=1e-5)
+    assert many.restore(degraded, label=1).shape == degraded.shape
+
+
+def test_with_all_eight_a_turned_picture_gives_the_turned_answer(restorer: Restorer) -> None:
+    degraded, x_t = picture(64, 64, 2), picture(64, 64, 3)
+    level = restorer.schedule.level(restorer.schedule.T // 2, 1)
+
+    def answer(model: Restorer, k: int) -> Tensor:
+        with torch.no_grad():
+            return model.denoiser()(turn(x_t, k), level, model.condition(turn(degraded, k), 1)).x0
+
+    eight = replace(restorer, self_ensemble=8)
+    for k in (1, 3, 6):
+        torch.testing.assert_close(answer(eight, k), turn(answer(eight, 0), k), rtol=0, atol=1e-5)
+        assert (answer(restorer, k) - turn(answer(restorer, 0), k)).abs().max() > 1e-3  # so it is not trivial
+
+
+def test_contexts_are_made_once_a_picture() -> None:
+    made = []
+
+    def context(image: Tensor) -> Tensor:
+        made.append(image)
+        return image.mean((2, 3))
+
+    def denoiser(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+        return Estimate(condition.image, fraction=x_t)
+
+    ensemble = SelfEnsemble(denoiser, 4, context)
+    degraded, x_t = picture(8, 9), picture(8, 9, 1)
+    level = Level(torch.tensor([1]), torch.tensor([0.5]))
+    for _ in range(3):
+        estimate = ensemble(x_t, level, Condition(degraded, context=degraded.mean((2, 3))))
+    assert len(made) == 3
+    torch.testing.assert_close(estimate.x0, degraded)
+    assert estimate.fraction is not None
+    torch.testing.assert_close(estimate.fraction, x_t)
+    assert estimate.gradient is None
+    ensemble(x_t, level, Condition(degraded.clone()))
+    assert len(made) == 6
+
+
+def test_what_it_costs_is_said(restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restore.restoration.plan.choice.in_use", lambda device: 0)
+    four = replace(restorer, self_ensemble=4)
+    assert four.evaluations(100, 200) == 4 * restorer.evaluations(100, 200)
+    seen: list[int] = []
+    four.restore(picture(100, 200), on_batch=seen.append)
+    assert sum(seen) == four.evaluations(100, 200)
+    speed = calibrated(four, 100, 200)
+    plan = survey(four, 100, 200, speed=speed)["the model's own"]
+    once = survey(restorer, 100, 200, speed=speed)["the model's own"]
+    assert plan.evaluations == 4 * once.evaluations
+    assert plan.seconds == pytest.approx(4 * once.seconds)
+    assert plan.memory - once.memory == 3 * 3 * 100 * 200 * 4  # the turned condition, the turned x_t and the mean
+
+
+def test_a_guide_has_one_orientation(restorer: Restorer) -> None:
+    guided = replace(restorer, self_ensemble=2, guide=lambda denoiser: denoiser)
+    with pytest.raises(ConfigError, match="one orientation"):
+        guided.denoiser()
+
+
+def test_other_numbers_are_refused(restorer: Restorer) -> None:
+    with pytest.raises(ConfigError, match="1, 2, 4, 8 orientations, not 3"):
+        replace(restorer, self_ensemble=3).denoiser()

@@ -1,0 +1,63 @@
+"""Training runs as documents: what is refused, and how it is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from restore.errors import ConfigError
+from restore.training.config import load_train_config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.raet=1", "optimizer.raet"),
+        ("stages=[{until: 5}, {until: 3}]", "must increase"),
+        ("stages=[{until: 5, patch: 20}]", "multiple of 16"),
+        ("model.tasks={derain: rian}", "rian"),
+        ("model.network.labels=3", "too few for the 7 labels"),
+        ("ema=2", "ema"),
+        ("model.network.blocks=[1, 2]", "one number for each level, not 4 and 2"),
+        ("model.network.context=3", "at least 4"),
+        ("model.patches={size: 64, multiple: 8, overlap: 8}", "patches.multiple must be a multiple of 16"),
+        ("data.folders", "key.sub=value"),
+        ("optimizer.final_rate=1", r"final_rate=1\.0 is above optimizer\.rate=0\.0"),
+        ("align=129", "a patch of 192 one place in a region of 320: set align to 128"),
+        ("data.degradation.haze.transmission=[0.5, 3]", r"haze\.transmission: the bounds 0\.5 and 3\.0 must lie"),
+    ],
+)
+def test_bad_values_are_named_with_their_path(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_train_config("weather", [override])
+
+
+def test_a_region_that_is_one_patch_has_one_place_anyway() -> None:
+    assert load_train_config("weather", ["region=192"]).align == 16
+
+
+@pytest.mark.parametrize("name", ["inpaint", "uncrop"])
+def test_a_hole_cannot_be_dropped_with_its_picture(name: str) -> None:
+    with pytest.raises(ConfigError, match="image_drop takes the mask"):
+        load_train_config(name, ["image_drop=0.1"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.foldrs=[x]", r"there is no key data\.foldrs in kind clean; did you mean folders\?$"),
+        ("data.kind=cards", r"there is no key data\.folders in kind cards(; (?!did you mean)|$)"),
+        ("validation.evry=3", r"there is no key validation\.evry; did you mean every"),
+        ("stages=[{until: 5, ptch: 64}]", r"there is no key stages\.0\.ptch; did you mean patch"),
+        ("model.network.blocks=[1, 2]", r"given: model\.network: channels and blocks need"),
+        ("model.tasks={derain: rian}", r"given: model: task 'derain' asks for label 'rian'"),
+        ("data={kind: clean}", r"given: data\.folders: Field required"),
+    ],
+)
+def test_a_mistyped_key_is_told_as_it_was_written_and_what_was_meant(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_train_config("weather", [override])
+
+
+def test_known_pixels_have_no_bound_in_continuous_time() -> None:
+    with pytest.raises(ConfigError, match="no meaning for known pixels"):
+        load_train_config("inpaint", ["objective={kind: continuous_bound}", "model.schedule={kind: learned}"])
