@@ -15,7 +15,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,10 @@ from restore.denoisers.tiles import Patches
 from restore.models.auxiliary import DetectorRecipe
 from restore.models.recipe import Recipe
 from restore.networks import EfficientUNetSpec, TwoViewsSpec
+from restore.restoration.pipeline import Pipeline, State
 from restore.restoration.restorer import Restorer
-from restore.tasks import Request
+from restore.restoration.settings import Settings
+from restore.tasks import Prepared, Request
 from restore.training.config import TrainConfig
 from restore.training.trainer import Trainer
 
@@ -51,10 +52,7 @@ def photographs() -> dict[str, Tensor]:
 
 def restored(restorer: Restorer, image: Tensor, **how: Any) -> Tensor:
     """Return what a model makes of a (1, 3, H, W) image in [0, 1]: (3, H, W), mean and, if any, deviation."""
-    tiles, ensemble, guidance = (how.pop(name, None) for name in ("patches", "self_ensemble", "guidance"))
-    changes = {"patches": tiles, "self_ensemble": ensemble, "guidance_scale": guidance}
-    restorer = replace(restorer, **{name: value for name, value in changes.items() if value is not None})
-    found = restorer.posterior(image[0] * 2 - 1, **how)
+    found = restorer.posterior(image[0] * 2 - 1, Settings(**how))
     return torch.cat([found.mean, found.deviation]) if found.deviation is not None else found.mean
 
 
@@ -78,9 +76,9 @@ def shipped(name: str, clean: Tensor) -> Outputs:
     yield "one step", restored(restorer, given, **how)
     yield "four steps", restored(restorer, given, steps=4, seed=5, **how)
     yield "two samples", restored(restorer, given, steps=2, samples=2, seed=3, **how)
-    yield "tiles", restored(restorer, given, patches=small, **how)
+    yield "tiles", restored(restorer, given, tiles=small, **how)
     shifted = small.model_copy(update={"grid": "shifted", "guard": 0.5})
-    yield "shifted tiles", restored(restorer, given, steps=2, patches=shifted, **how)
+    yield "shifted tiles", restored(restorer, given, steps=2, tiles=shifted, **how)
     yield "self-ensemble", restored(restorer, given, self_ensemble=4, **how)
     if restorer.recipe.dropped:
         yield "guidance", restored(restorer, given, guidance=1.5, **how)
@@ -88,11 +86,12 @@ def shipped(name: str, clean: Tensor) -> Outputs:
         yield "uncrop", restored(restorer, given, task="uncrop", request=Request(pad=(8, 0, 5, 13)))
     if name == "weather":
         yield "blind", restored(restorer, given, task="weather")
-        found = restorer.posterior(given[0] * 2 - 1, task="auto")
-        yield "auto", found.mean
+        auto = Pipeline.of(restorer, "auto")
+        found = auto.run(State(given[0] * 2 - 1))
+        yield "auto", found.result().mean
         assert found.decision is not None
         yield "probabilities", torch.tensor(list(found.decision.probabilities.values()))
-        yield "clean left alone", restored(restorer, clean, task="auto")
+        yield "clean left alone", auto.run(State(clean[0] * 2 - 1)).result().mean
 
 
 def published() -> Outputs:
@@ -119,8 +118,8 @@ def published() -> Outputs:
                 path.write_text(json.dumps(config))
             restorer = Restorer.from_pretrained(GOLDEN / family / file, "cpu", torch.float32, config=path)
         image = torch.rand(1, restorer.recipe.task.channels, 48, 40, generator=torch.Generator().manual_seed(2)) * 2 - 1
-        sampler = restorer.sampler(3)
-        yield f"published {family} {file}", restorer.restore(image, seeds=[4], sampler=sampler)[0]
+        *_, last = restorer.stream(Prepared(image), Settings(steps=3), seeds=[4])
+        yield f"published {family} {file}", last.x_t[0]
 
 
 def trained(folder: Path) -> Outputs:

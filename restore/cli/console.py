@@ -15,6 +15,7 @@ from restore.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from restore.restoration.restorer import Restorer
+    from restore.restoration.settings import Settings
 
 __all__ = ["MOST_SEED", "bar", "model_for", "open_model", "print_json", "table"]
 
@@ -114,9 +115,9 @@ def open_model(
     self_ensemble: int = 1,
     preset: str | None = None,
     config: Path | None = None,
-    settings: Sequence[str] = (),
-) -> Restorer:
-    """Return the model of the common options.
+    overrides: Sequence[str] = (),
+) -> tuple[Restorer, Settings]:
+    """Return the model of the common options, and the settings that they make.
 
     Args:
         model: a name or a file.
@@ -128,28 +129,27 @@ def open_model(
         self_ensemble: in how many orientations each picture is looked at.
         preset: a named way to make pictures.
         config: config file of a published codebase.
-        settings: `key=value` in the words of that config.
+        overrides: `key=value` in the words of that config.
 
     Raises:
         ConfigError: a value is unknown or out of range.
     """
     import torch
 
-    from restore.denoisers.ensemble import check_orientations
     from restore.denoisers.tiles import Patches
     from restore.diffusion.schedule.spacing import section_count
     from restore.restoration.restorer import Restorer
+    from restore.restoration.settings import Settings
     from restore.samplers import SamplerSpec
     from restore.schema import apply_overrides, parse
 
     types = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
     if dtype not in types:
         raise ConfigError(f"unknown --dtype {dtype!r}; choose {', '.join(types)}")
-    check_orientations(self_ensemble)
     restorer = Restorer.from_pretrained(
-        model, device=device, dtype=types[dtype], preset=preset, config=config, overrides=settings
+        model, device=device, dtype=types[dtype], preset=preset, config=config, overrides=overrides
     )
-    restorer.guidance_scale, restorer.self_ensemble = guidance, self_ensemble
+    settings = Settings(guidance=guidance, self_ensemble=self_ensemble)
     if sampler is not None:
         kind, *changes = (part.strip() for part in sampler.split(","))
         own = restorer.recipe.sampler
@@ -157,7 +157,9 @@ def open_model(
         if any(change.startswith("spacing=") and section_count(change[8:]) for change in changes):
             kept.pop("steps")  # sections say themselves how many
         chosen = parse(SamplerSpec, apply_overrides({**kept, "kind": kind}, changes), "--sampler")
-        restorer.recipe = restorer.recipe.model_copy(update={"sampler": chosen})
+        # "steps=" was asked for, so that no other number is taken
+        named = chosen.steps if any(change.startswith("steps=") for change in changes) else None
+        settings = settings.changed(sampler=chosen, steps=named)
     changes = {key: value for key, value in (patches or {}).items() if value is not None}
     if changes:
         document = {**restorer.recipe.patches.model_dump(), **changes}
@@ -167,5 +169,5 @@ def open_model(
             document["stride"] = None  # else it would say alone how far tiles are apart
         elif "size" in changes:
             document["overlap"] = restorer.recipe.patches.overlap_of(changes["size"])
-        restorer.patches = parse(Patches, document, "--patch, --overlap, --grid")
-    return restorer
+        settings = settings.changed(tiles=parse(Patches, document, "--patch, --overlap, --grid"))
+    return restorer, settings

@@ -255,27 +255,29 @@ def _jobs(
     from restore.system.devices import pick_device
 
     methods: dict[tuple[str, str], Method] = {}
+    steps, samples, likelihood = sampling
     paths = {model: find_weights(model).resolve() for model in models if model != NONE}
     ends = dict(zip(paths, told_apart([path.with_suffix("") for path in paths.values()]), strict=True))
     opened = {given: open_model(given, device, dtype, **ways) for given in paths}
-    known = Counter(restorer.recipe.name for restorer in opened.values())
+    known = Counter(restorer.recipe.name for restorer, _ in opened.values())
     restorers = {}
-    for given, restorer in opened.items():
+    for given, (restorer, own_settings) in opened.items():
         own = restorer.recipe.name
         # runs of one config have one name, and one name of their file
         name = own if known[own] == 1 or own in (given, ends[given]) else f"{own} ({ends[given]})"
-        restorers[name] = (restorer, digests(published.source_of(paths[given])))
+        settings = own_settings.changed(steps=own_settings.steps if steps is None else steps, samples=samples)
+        restorers[name] = (restorer, settings, digests(published.source_of(paths[given])))
     names = told_apart([folder.resolve() for folder in folders], {NONE, *restorers})
     outputs: list[Method] = [OutputFolder(folder, digests, name) for folder, name in zip(folders, names, strict=True)]
     outputs = [Unrestored(), *outputs] if NONE in models else outputs
 
     def method(name: str, task: str) -> Method:
-        restorer, sha256 = restorers[name]
-        return methods.setdefault((name, task), ModelMethod(name, task, restorer, sha256, *sampling))
+        restorer, settings, sha256 = restorers[name]
+        return methods.setdefault((name, task), ModelMethod(name, task, restorer, sha256, settings, likelihood))
 
     def asked_of(label: str | None) -> list[Method]:
         asked = [
-            (name, task) for name, (restorer, _) in restorers.items() for task in tasks_for(restorer, label, tasks)
+            (name, task) for name, (restorer, _, _) in restorers.items() for task in tasks_for(restorer, label, tasks)
         ]
         return [*(method(name, task) for name, task in asked), *outputs]
 

@@ -57,7 +57,7 @@ def interpolate(
     targets = [output] if strip else [output / f"{i:04d}.png" for i in range(frames)]
     images.refuse_inputs(targets, [a, b])
     first, last = images.read(a), images.read(b)
-    restorer = open_model(model, device, dtype)
+    restorer, _ = open_model(model, device, dtype)
     kind = _kind_of(first, last)
     made = []
     with bar(frames, "interpolating", "frame") as progress:

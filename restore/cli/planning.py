@@ -56,20 +56,22 @@ def plan(
     import torch
 
     from restore import images
+    from restore.restoration.detector import AUTO
     from restore.restoration.plan import calibrated, choose, parse_bytes, parse_seconds, survey
     from restore.tasks import Request
 
     seconds = None if budget is None else parse_seconds(budget)
     most = None if memory is None else parse_bytes(memory)
     given = images.read(picture)
-    restorer = open_model(model or model_for(task, scale), device, dtype, self_ensemble=self_ensemble)
-    asked, request = restorer.task(task), Request(scale=scale, pad=parse_pad(pad))
+    restorer, own = open_model(model or model_for(task, scale), device, dtype, self_ensemble=self_ensemble)
+    settings = own.changed(steps=steps, samples=samples)
+    asked, request = restorer.task(None if task == AUTO else task), Request(scale=scale, pad=parse_pad(pad))
     # where pixels are lost changes nothing in what it costs
     asked.check(replace(request, mask=torch.ones(1, 1, 1)) if "mask" in asked.needs else request)
     height, width = asked.size(given.height, given.width, request)
     speed = calibrated(restorer, height, width, most)
-    plans = survey(restorer, height, width, steps=steps, samples=samples, memory=most, speed=speed)
-    chosen = choose(restorer, height, width, seconds, most, steps=steps, samples=samples, speed=speed)
+    plans = survey(restorer, height, width, settings=settings, memory=most, speed=speed)
+    chosen = choose(restorer, height, width, seconds, most, settings=settings, speed=speed)
     if as_json:
         choices = [{"name": name, **_document(choice)} for name, choice in plans.items()]
         print_json({"width": width, "height": height, "chosen": _document(chosen), "choices": choices})

@@ -16,6 +16,7 @@ from restore.errors import ConfigError
 if TYPE_CHECKING:
     from restore.restoration.bulk import Outcome
     from restore.restoration.jobs import Job, Options
+    from restore.restoration.pipeline import Pipeline
     from restore.restoration.restorer import Restorer
 
 __all__ = ["demo", "parse_pad", "run"]
@@ -172,6 +173,9 @@ def run(
 
     from restore.restoration.detector import AUTO
     from restore.restoration.jobs import OnExists, Options, plan_jobs, refuse_collisions
+    from restore.restoration.pipeline import Pipeline
+    from restore.restoration.settings import Settings
+    from restore.tasks import Request
 
     if on_exists not in get_args(OnExists):
         raise ConfigError(f"unknown --on-exists {on_exists!r}; choose {', '.join(get_args(OnExists))}")
@@ -182,21 +186,10 @@ def run(
     if task is None and model is None:
         task = AUTO
     jobs = plan_jobs(inputs, output, recursive)
-    options = Options(
-        task,
-        steps,
-        samples,
-        seed,
-        cast(OnExists, on_exists),
-        compare,
-        uncertainty,
-        mask,
-        invert_mask,
-        scale,
-        parse_pad(pad),
-    )
+    options = Options(Settings(), cast(OnExists, on_exists), compare, uncertainty, mask, invert_mask)
+    request = Request(scale=scale, pad=parse_pad(pad))
     refuse_collisions(jobs, options)
-    restorer = open_model(
+    restorer, own = open_model(
         model or model_for(task, scale),
         device,
         dtype,
@@ -206,20 +199,26 @@ def run(
         self_ensemble=self_ensemble,
         preset=preset,
         config=model_config,
-        settings=settings or (),
+        overrides=settings or (),
     )
-    if sampler is not None and "steps=" in sampler and steps is None:
-        options = replace(options, steps=restorer.recipe.sampler.steps)  # asked for, so that no other number is taken
-    # an unknown task, impossible steps, guidance without its kind of model: told before any work, not once a picture
-    restorer.task(task).check(options.request())
-    restorer.sampler(options.steps, samples)
-    restorer.denoiser()
+    chosen = own.changed(
+        task=None if task == AUTO else task,
+        request=request,
+        steps=own.steps if steps is None else steps,
+        samples=samples,
+        seed=seed,
+    )
+    options = replace(options, settings=chosen)
+    # an unknown task, impossible steps, guidance without its kind of model: said before any work, not once an image
+    pipeline = Pipeline.of(restorer, task)
+    restorer.check(options.of())
     if budget is not None or memory is not None:
-        restorer = _kept_within(restorer, jobs, options, budget, memory)
-    restorer = restorer.compiled() if compiled else restorer
+        options = _kept_within(restorer, jobs, options, budget, memory)
+    if compiled:
+        pipeline = pipeline.compiled(options.settings)
     outcomes: list[Outcome] = []
     try:
-        _restore(restorer, jobs, options, outcomes, quiet=as_json)
+        _restore(pipeline, jobs, options, outcomes, quiet=as_json)
     except (KeyboardInterrupt, SystemExit):
         typer.echo(f"stopped: {len(outcomes)} of {len(jobs)} pictures were done", err=True)
         if as_json:
@@ -232,8 +231,8 @@ def run(
 
 def _kept_within(
     restorer: Restorer, jobs: list[Job], options: Options, budget: str | None, memory: str | None
-) -> Restorer:
-    """Return the model with the steps and the tiles with which the largest picture keeps within time and memory."""
+) -> Options:
+    """Return the options with the steps and the tiles with which the largest picture keeps within time and memory."""
     from restore import images
     from restore.restoration.bulk import LARGE
     from restore.restoration.plan import calibrated, choose, parse_bytes, parse_seconds, show_bytes, show_seconds
@@ -242,8 +241,9 @@ def _kept_within(
     most_memory = None if memory is None else parse_bytes(memory)
     given = [size for job in jobs if (size := images.peek(job.source)) is not None]
     if not given:
-        return restorer
-    task, request = restorer.task(options.task), options.request()
+        return options
+    settings = options.of()
+    task, request = restorer.task(settings.task), settings.request
     height, width = max((task.size(*size, request) for size in given), key=lambda size: size[0] * size[1])
     plan = choose(
         restorer,
@@ -251,11 +251,10 @@ def _kept_within(
         width,
         most_time,
         most_memory,
-        steps=options.steps,
-        samples=options.samples,
+        settings=options.settings,
         # beside the picture that is restored, the next one and the result before are held
         beside=2 if len(jobs) > 1 and height * width <= LARGE else 0,
-        speed=calibrated(restorer, height, width, most_memory),
+        speed=calibrated(restorer, height, width, most_memory, options.settings.tiles),
     )
     short = "" if plan.fits else "; nothing faster is at hand, it will take longer than asked"
     typer.echo(
@@ -263,7 +262,7 @@ def _kept_within(
         f"about {show_seconds(plan.seconds)} and {show_bytes(plan.memory)}{short}",
         err=True,
     )
-    return plan.apply(restorer)
+    return replace(options, settings=plan.apply(options.settings))
 
 
 def parse_pad(text: str | None) -> tuple[int, int, int, int] | None:
@@ -281,7 +280,7 @@ def parse_pad(text: str | None) -> tuple[int, int, int, int] | None:
     return left, top, right, bottom
 
 
-def _restore(restorer: Restorer, jobs: list[Job], options: Options, outcomes: list[Outcome], quiet: bool) -> None:
+def _restore(pipeline: Pipeline, jobs: list[Job], options: Options, outcomes: list[Outcome], quiet: bool) -> None:
     """Append the outcomes as they come, with a bar over the tiles of all pictures, and a line for each picture."""
     from restore.restoration.bulk import restore_files
 
@@ -308,7 +307,7 @@ def _restore(restorer: Restorer, jobs: list[Job], options: Options, outcomes: li
                 progress.write(line, file=stream)
                 stream.flush()
 
-        with closing(restore_files(restorer, jobs, options, begin, step, done)) as work:
+        with closing(restore_files(pipeline, jobs, options, begin, step, done)) as work:
             for _ in work:
                 pass
 
@@ -368,7 +367,7 @@ def demo(
     """
     from restore.evaluation.demo import run_demo
 
-    restorer = open_model(model, device, dtype)
+    restorer, _ = open_model(model, device, dtype)
     with bar(None, "demo", "picture") as progress:
         result = run_demo(restorer, output, steps=steps, seed=seed, on_picture=progress.update)
     header = ["picture", "weather", "PSNR before", "after", "SSIM before", "after"]

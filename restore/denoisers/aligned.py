@@ -57,6 +57,11 @@ Margin = tuple[int, int, int, int]
 """Pixels that are added left, right, above and below."""
 
 
+def padded(condition: Condition, margin: Margin) -> Condition:
+    """Return a condition whose spatial fields are continued by their edges."""
+    return condition.map(lambda x: F.pad(x, margin, mode="replicate"), spatial=True)
+
+
 @dataclass
 class Aligned:
     """A denoiser that is shown each picture as its file had it: in whole blocks that begin at multiples of 8.
@@ -70,15 +75,15 @@ class Aligned:
     """
 
     denoiser: Denoiser
-    _seen: Tensor | None = field(default=None, init=False, repr=False)
-    _ways: list[tuple[Margin, Tensor]] = field(default_factory=list, init=False, repr=False)
+    _seen: Condition | None = field(default=None, init=False, repr=False)
+    _ways: list[tuple[Margin, Condition]] = field(default_factory=list, init=False, repr=False)
     _way: list[int] = field(default_factory=list, init=False, repr=False)
 
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         """Return the estimate; see `Denoiser`."""
-        if self._seen is not condition.image:  # a sampler shows the same picture at every step
-            self._look(condition.image)
-        found = [self._moved(x_t, level, condition, *way) for way in self._ways]
+        if self._seen is not condition:  # a sampler gives the same condition at every step
+            self._find(condition)
+        found = [self._moved(x_t, level, *way) for way in self._ways]
         if len(found) == 1:
             return found[0]
         return Estimate(
@@ -88,22 +93,22 @@ class Aligned:
             )
         )
 
-    def _look(self, image: Tensor) -> None:
-        """Find out what (B, C, H, W) pictures lack around them, and keep them with it."""
-        height, width = image.shape[-2:]
-        missing, way = (-block_phase(image) % BLOCK).unique(dim=0, return_inverse=True)
-        self._seen, self._ways, self._way = image, [], way.tolist()
+    def _find(self, condition: Condition) -> None:
+        """Find out what the images of a condition lack around them, and keep it with that."""
+        height, width = condition.image.shape[-2:]
+        missing, way = (-block_phase(condition.image) % BLOCK).unique(dim=0, return_inverse=True)
+        self._seen, self._ways, self._way = condition, [], way.tolist()
         for rows, columns in missing.tolist():
             margin = (columns, -(width + columns) % BLOCK, rows, -(height + rows) % BLOCK)
-            self._ways.append((margin, F.pad(image, margin, mode="replicate") if any(margin) else image))
+            self._ways.append((margin, padded(condition, margin) if any(margin) else condition))
 
-    def _moved(self, x_t: Tensor, level: Level, condition: Condition, margin: Margin, image: Tensor) -> Estimate:
-        """Return the estimate of pictures that are shown as `image`, with a margin."""
+    def _moved(self, x_t: Tensor, level: Level, margin: Margin, condition: Condition) -> Estimate:
+        """Return the estimate for a condition that has a margin."""
         if not any(margin):
             return self.denoiser(x_t, level, condition)
         left, _, top, _ = margin
         height, width = x_t.shape[-2:]
-        estimate = self.denoiser(F.pad(x_t, margin, mode="replicate"), level, condition.map(image=image))
+        estimate = self.denoiser(F.pad(x_t, margin, mode="replicate"), level, condition)
         return Estimate(
             *(None if part is None else part[..., top : top + height, left : left + width] for part in estimate)
         )

@@ -37,6 +37,11 @@ def turn_back(x: Tensor, k: int) -> Tensor:
     return x.transpose(-1, -2) if k & 4 else x
 
 
+def turned(condition: Condition, k: int) -> Condition:
+    """Return a condition whose spatial fields are in the k-th orientation."""
+    return condition.map(lambda x: turn(x, k), spatial=True)
+
+
 @dataclass
 class SelfEnsemble:
     """A denoiser whose estimate is the mean over the orientations of the picture.
@@ -48,26 +53,28 @@ class SelfEnsemble:
     Attributes:
         denoiser: of whole pictures, of any size.
         orientations: how many, one of `ORIENTATIONS`.
-        context: gives the context of a turned picture (B, C, H, W), for that of the upright one does not fit it.
+        overview: gives a turned condition the thumbnail, or the features, of its image, for those of the upright one
+            do not fit it.
     """
 
     denoiser: Denoiser
     orientations: int
-    context: Callable[[Tensor], Tensor | None]
+    overview: Callable[[Condition], Condition]
     _seen: Tensor | None = field(default=None, init=False, repr=False)
-    _contexts: list[Tensor | None] = field(default_factory=list, init=False, repr=False)
+    _overviews: list[tuple[Tensor | None, Tensor | None]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_orientations(self.orientations)
 
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         """Return the mean estimate; see `Denoiser`. The condition is one of whole pictures, without a box."""
-        if self._seen is not condition.image:  # a sampler shows the same picture at every step
-            turned = (turn(condition.image, k) for k in range(1, self.orientations))
-            self._seen, self._contexts = condition.image, [condition.context, *map(self.context, turned)]
+        if self._seen is not condition.image:  # a sampler shows the same image at every step
+            others = (self.overview(turned(condition, k)) for k in range(1, self.orientations))
+            self._overviews = [(shown.thumbnail, shown.features) for shown in (condition, *others)]
+            self._seen = condition.image
         totals: list[Tensor | None] = [None] * len(Estimate._fields)
-        for k, context in enumerate(self._contexts):
-            shown = condition.map(image=turn(condition.image, k), context=context)
+        for k, (thumbnail, features) in enumerate(self._overviews):
+            shown = turned(condition, k).replaced(thumbnail=thumbnail, features=features)
             estimate = self.denoiser(turn(x_t, k).contiguous(), level, shown)
             for place, part in enumerate(estimate):
                 if part is not None:

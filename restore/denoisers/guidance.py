@@ -49,9 +49,10 @@ def dropped(condition: Condition, what: tuple[Droppable, ...], rows: Tensor | No
         return field.masked_fill(rows.to(field.device).reshape(-1, *(1,) * (field.ndim - 1)), 0)
 
     if "label" in what:
-        condition = condition.map(label=cleared(condition.label))
+        condition = condition.replaced(label=cleared(condition.label))
     if "image" in what:
-        condition = condition.map(image=cleared(condition.image), context=cleared(condition.context))
+        names = ("image", "thumbnail", "features")
+        condition = condition.replaced(**{name: cleared(getattr(condition, name)) for name in names})
     return condition
 
 
@@ -74,13 +75,13 @@ class ClassifierFree:
         scale: 0 ignores the condition, 1 is the denoiser itself, above it the condition counts for more (1 + w in the
             paper).
         drop: what was dropped in training.
-        context: (1, ...), what stands for the thumbnail of a dropped picture; zeros by default.
+        features: (1, ...), what stands for the features of a dropped image's thumbnail; zeros by default.
     """
 
     denoiser: Denoiser
     scale: float
     drop: tuple[Droppable, ...] = ("label",)
-    context: Tensor | None = None
+    features: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not self.drop and self.scale != 1:
@@ -95,8 +96,8 @@ class ClassifierFree:
         if self.scale == 1:
             return estimate
         without = dropped(condition, self.drop)
-        if "image" in self.drop and self.context is not None and without.context is not None:
-            without = without.map(context=self.context.to(without.context).expand_as(without.context))
+        if "image" in self.drop and self.features is not None and without.features is not None:
+            without = without.replaced(features=self.features.to(without.features).expand_as(without.features))
         free = self.denoiser(x_t, level, without).x0
         return estimate._replace(x0=torch.lerp(free, estimate.x0, self.scale))
 
@@ -138,7 +139,7 @@ class ClassifierGradient:
             ConfigError: there is no label.
         """
         if self.label is not None:
-            condition = condition.map(label=torch.full_like(level.t, self.label))
+            condition = condition.replaced(label=torch.full_like(level.t, self.label))
         if condition.label is None:
             raise ConfigError("classifier guidance needs to be told the label that is asked for")
 
@@ -164,10 +165,10 @@ def gradient_of(
 def differentiable(level: Level, condition: Condition) -> tuple[Level, Condition]:
     """Return both in tensors that a gradient may pass by, which those made in inference mode are not."""
 
-    def copied(field: Tensor | None) -> Tensor | None:
-        return field.clone() if field is not None and field.is_inference() else field
+    def copied(tensor: Tensor) -> Tensor:
+        return tensor.clone() if tensor.is_inference() else tensor
 
-    return Level(*map(copied, level)), Condition(*map(copied, condition))  # type: ignore[arg-type]
+    return level.map(copied), condition.map(copied)
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,19 @@
-"""Denoisers: the network as a denoiser, and what can be put around one; guidance is in `guidance`."""
+"""A network as a denoiser: levels in the scale that it knows, its prediction turned into x0."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from restore.contracts import Condition, Denoiser, Estimate, Level, Network
+from restore.contracts import Condition, Estimate, Level, Network
 from restore.diffusion.parameterization import Prediction, to_x0
 from restore.diffusion.schedule import Schedule
 from restore.errors import ConfigError
 
-__all__ = ["Clipped", "LevelInput", "NetworkDenoiser", "Observed", "level_value", "split_variance"]
+__all__ = ["LevelInput", "NetworkDenoiser", "level_value", "split_variance"]
 
 LevelInput = Literal["t", "alpha_bar", "sqrt_alpha_bar", "log_snr"]
 
@@ -86,31 +85,3 @@ class NetworkDenoiser:
         if self.prediction == "posterior_mean" and self.schedule is not None:
             below = self.schedule.level(level.t - 1, device=x_t.device).alpha_bar
         return Estimate(to_x0(output, x_t, level.alpha_bar, self.prediction, condition.image, below), fraction)
-
-
-@dataclass(frozen=True)
-class Clipped:
-    """A denoiser whose x0 is clamped to the range of pictures; belongs outside of patches, after the merge."""
-
-    denoiser: Denoiser
-    low: float = -1.0
-    high: float = 1.0
-
-    def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
-        """Return the clamped estimate; see `Denoiser`."""
-        estimate = self.denoiser(x_t, level, condition)
-        return estimate._replace(x0=estimate.x0.clamp(self.low, self.high))
-
-
-@dataclass(frozen=True)
-class Observed:
-    """A denoiser that tells how many tiles it has seen, for progress bars and for cancelling."""
-
-    denoiser: Denoiser
-    on_batch: Callable[[int], None]
-
-    def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
-        """Return the estimate; see `Denoiser`."""
-        estimate = self.denoiser(x_t, level, condition)
-        self.on_batch(len(x_t))
-        return estimate

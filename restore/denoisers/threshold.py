@@ -11,10 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from restore.contracts import Condition, Denoiser, Estimate, Level
-from restore.denoisers.network import Clipped
 from restore.schema import Spec
 
-__all__ = ["Dynamic", "DynamicallyClipped", "NoThreshold", "Static", "ThresholdSpec", "magnitude"]
+__all__ = ["Clipped", "Dynamic", "DynamicallyClipped", "NoThreshold", "Static", "ThresholdSpec", "magnitude"]
 
 
 def magnitude(x: Tensor, percentile: float) -> Tensor:
@@ -27,6 +26,20 @@ def magnitude(x: Tensor, percentile: float) -> Tensor:
     low = torch.kthvalue(values, math.floor(place) + 1, dim=1).values
     high = torch.kthvalue(values, math.ceil(place) + 1, dim=1).values
     return torch.lerp(low, high, place - math.floor(place))
+
+
+@dataclass(frozen=True)
+class Clipped:
+    """A denoiser whose x0 is clamped to the range of pictures; belongs outside of patches, after the merge."""
+
+    denoiser: Denoiser
+    low: float = -1.0
+    high: float = 1.0
+
+    def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+        """Return the clamped estimate; see `Denoiser`."""
+        estimate = self.denoiser(x_t, level, condition)
+        return estimate._replace(x0=estimate.x0.clamp(self.low, self.high))
 
 
 @dataclass(frozen=True)

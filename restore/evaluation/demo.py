@@ -13,6 +13,7 @@ from restore import images
 from restore.degradations import Mixture, Random
 from restore.evaluation.metrics import psnr, ssim
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.system.seeds import seed_of
 
 __all__ = ["CASES", "Demo", "Row", "run_demo"]
@@ -74,7 +75,9 @@ def run_demo(
         # what is stored is what is restored: 8-bit values, as a camera would give
         degraded = degraded.mul(255).round_().div_(255)
         task = tasks.get(weather) or next(iter(restorer.recipe.tasks))
-        restored = restorer.posterior(degraded[0] * 2 - 1, task=task, steps=steps, seed=seed).mean[None].add(1).div_(2)
+        restored = (
+            restorer.posterior(degraded[0] * 2 - 1, Settings(task, steps=steps, seed=seed)).mean[None].add(1).div_(2)
+        )
         for kind, pixels in (("degraded", degraded), ("restored", restored)):
             images.write(picture.with_pixels(pixels[0] * 2 - 1), output / f"{name}.{kind}.png", overwrite=True)
         scores = [_scores(x, clean) for x in (degraded, restored)]

@@ -16,6 +16,7 @@ from restore.diffusion.parameterization import Prediction
 from restore.diffusion.schedule import Cosine, ScheduleSpec
 from restore.errors import ConfigError, did_you_mean
 from restore.networks import EfficientUNetSpec, NetworkSpec
+from restore.networks.codec import Identity
 from restore.samplers import DDIM, SamplerSpec
 from restore.schema import Spec
 from restore.tasks import TaskSpec, Weather
@@ -48,6 +49,7 @@ class Recipe(Spec):
         threshold: what keeps estimates in the range of pictures.
         dropped: what training left out at times; guidance without it is impossible.
         sampling_schedule: the schedule that pictures are made with, where it is not that of training (Palette).
+        codec: what leads from images to the states that are diffused, and back.
         presets: other ways to make pictures.
     """
 
@@ -64,6 +66,7 @@ class Recipe(Spec):
     sampling_schedule: ScheduleSpec | None = None
     sampler: SamplerSpec = DDIM()
     patches: Patches = Patches()
+    codec: Identity = Identity()
     presets: dict[str, Preset] = Field(default_factory=dict)
     labels: tuple[str, ...] = LABELS
 
@@ -113,8 +116,8 @@ class Recipe(Spec):
                 raise ValueError(f"{name}.{key} must be a multiple of {needed}, as the network needs it, not {value}")
 
     @property
-    def tellable(self) -> bool:
-        """Whether the network sees which degradation it is told."""
+    def label_conditioned(self) -> bool:
+        """Whether the network is conditioned on a degradation label."""
         known = getattr(self.network, "labels", getattr(self.network, "classes", 0))
         return known > 1 and len(self.labels) > 1
 

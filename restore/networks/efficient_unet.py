@@ -165,9 +165,8 @@ class Context(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, thumbnail: Tensor, box: Tensor | None) -> Tensor:
-        """Return (B, E) from the (B, 3, S, S) thumbnail, or its features, and the (B, 4) place of the patch in it."""
-        f = thumbnail if thumbnail.shape[1] == self.features[-2].out_channels else self.features(thumbnail)
+    def forward(self, f: Tensor, box: Tensor | None) -> Tensor:
+        """Return (B, E) from the features of the thumbnail, (B, C, s, s), and the (B, 4) place of the patch in it."""
         if box is None:
             here = f.mean((2, 3))
         else:
@@ -249,8 +248,12 @@ class EfficientUNet(nn.Module):
         features = torch.cat([angle.sin(), angle.cos()], dim=1).to(dtype)
         label = torch.zeros_like(value, dtype=torch.int64) if condition.label is None else condition.label
         embedding = self.level(features) + self.label(label)
-        if self.context is not None and condition.context is not None:
-            embedding = embedding + self.context(condition.context, condition.box)
+        if self.context is not None and (condition.features is not None or condition.thumbnail is not None):
+            seen = condition.features
+            if seen is None:
+                assert condition.thumbnail is not None
+                seen = self.context.features(condition.thumbnail)
+            embedding = embedding + self.context(seen, condition.box)
         return F.silu(embedding)
 
     def forward(self, x_t: Tensor, value: Tensor, condition: Condition) -> Tensor:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from types import TracebackType
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,13 +19,11 @@ from restore.images import Picture
 from restore.images.probe import reason as told
 from restore.restoration.detector import Decision
 from restore.restoration.jobs import Job, Options, refuse_collisions
-from restore.restoration.restorer import Restorer
+from restore.restoration.pipeline import Pipeline, State
+from restore.restoration.settings import Settings
 from restore.system.devices import is_out_of_memory
-from restore.tasks import Request
 
 __all__ = ["LARGE", "Outcome", "restore_files"]
-
-T = TypeVar("T")
 
 LARGE = 16_000_000
 """Pixels above which a picture is alone in memory: none is read or written beside it."""
@@ -58,69 +56,69 @@ class Outcome:
 
 
 def restore_files(
-    restorer: Restorer,
+    pipeline: Pipeline,
     jobs: Sequence[Job],
     options: Options,
     on_start: Callable[[Job, int], None] | None = None,
-    on_batch: Callable[[int], None] | None = None,
+    on_tiles: Callable[[int], None] | None = None,
     on_done: Callable[[Outcome], None] | None = None,
 ) -> Generator[Outcome, None, None]:
     """Return an iterator over the outcome of each job; one that fails does not stop the others.
 
-    While the network works on a picture, the next one is read and the one before is written, unless one of them is
+    While a network works on an image, the next one is read and the one before is written, unless one of them is
     large (`LARGE`). What was restored is written even if the iterator is closed, or interrupted, before it got there.
 
     Raises:
         ConfigError: a file would be written twice, or over an input; the iterator raises it where the options do not
-            fit the only picture that there is.
+            fit the only image that there is.
 
     Args:
-        restorer: the model.
+        pipeline: what restores.
         jobs: what to do.
         options: how.
-        on_start: called with each job and the number of tiles that its picture takes.
-        on_batch: called with the number of tiles done after each evaluation of the network.
+        on_start: called with each job and the number of tiles that its image takes.
+        on_tiles: called with the number of tiles done after each evaluation of a network.
         on_done: called with each outcome as soon as its files are written, in the thread that wrote them.
     """
     refuse_collisions(jobs, options)
-    return _restored(restorer, jobs, options, on_start, on_batch, on_done)
+    return _restored(pipeline, jobs, options, on_start, on_tiles, on_done)
 
 
 def _restored(
-    restorer: Restorer,
+    pipeline: Pipeline,
     jobs: Sequence[Job],
     options: Options,
     on_start: Callable[[Job, int], None] | None,
-    on_batch: Callable[[int], None] | None,
+    on_tiles: Callable[[int], None] | None,
     on_done: Callable[[Outcome], None] | None,
 ) -> Generator[Outcome, None, None]:
     alone = len(jobs) == 1
-
-    def opened(job: Job) -> _Opened | Outcome:
-        return _attempt(job, alone, partial(_open, restorer, job, options))
-
-    def restored(picture: _Opened) -> _Restored | Outcome:
-        work = partial(_restore, restorer, picture, options, on_start, on_batch)
-        return _attempt(picture.job, alone, work)
-
-    def finished(job: Job, done: _Restored | Outcome) -> Outcome:
-        outcome = _attempt(job, alone, partial(_finish, done, options))
-        if on_done:
-            on_done(outcome)
-        return outcome
-
-    # a picture's names are deleted once another thread has it, or it would stay for the time of the next one
+    # an image's names are deleted once another thread has it, or it would stay for the time of the next one
     ahead: Future[_Opened | Outcome] | None = None
     behind: Future[Outcome] | None = None
     with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:
         for index, job in enumerate(jobs):
-            picture = opened(job) if ahead is None else ahead.result()
+            opened = _opened(job, options, alone) if ahead is None else ahead.result()
             near = jobs[index : index + 2]
-            beside = len(near) == 2 and not any(_is_large(restorer, other, options) for other in near)
-            ahead = reader.submit(opened, near[1]) if beside else None
-            done = picture if isinstance(picture, Outcome) else restored(picture)
-            del picture
-            written = writer.submit(finished, job, done)
+            beside = len(near) == 2 and not any(_is_large(pipeline, other, options) for other in near)
+            ahead = reader.submit(_opened, near[1], options, alone) if beside else None
+            done: _Restored | Outcome
+            if isinstance(opened, Outcome):
+                done = opened
+            else:
+                done = _Restored(opened.image if options.compare else None, opened.seconds)
+                with Attempt(job, alone) as attempt:
+                    settings, size = opened.settings, (opened.image.height, opened.image.width)
+                    if on_start:
+                        on_start(job, pipeline.evaluations(*size, settings))
+                    state = pipeline.run(State(opened.image.pixels, settings, on_tiles=on_tiles))
+                    done.restored, done.decision = pipeline.finish(opened.image, state), state.decision
+                    done.deviation = state.result().deviation if options.uncertainty else None
+                    del state
+                done.seconds += attempt.seconds
+                done = attempt.failed or done
+            del opened
+            written = writer.submit(_written, job, done, options, alone, on_done)
             del done
             if behind is not None:
                 yield behind.result()
@@ -132,116 +130,116 @@ def _restored(
             yield behind.result()
 
 
-def _is_large(restorer: Restorer, job: Job, options: Options) -> bool:
-    """Return whether a picture, or its result, is large by what its header tells."""
+class Attempt:
+    """A context in which an image may fail without stopping the others.
+
+    Args:
+        job: of the image.
+        alone: there is no other: then options that do not fit it are the user's mistake, and are raised.
+
+    Attributes:
+        seconds: that it took, once it is left.
+        failed: what became of the job, if it failed.
+    """
+
+    def __init__(self, job: Job, alone: bool) -> None:
+        self.job, self.alone, self.start = job, alone, time.perf_counter()
+        self.seconds, self.failed = 0.0, None  # type: tuple[float, Outcome | None]
+
+    def __enter__(self) -> Attempt:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        self.seconds = time.perf_counter() - self.start
+        reason = None if error is None else self._reason(error)
+        if reason is None:
+            return False
+        self.failed = Outcome(self.job, "failed", reason=reason, seconds=self.seconds)
+        return True
+
+    def _reason(self, error: BaseException) -> str | None:
+        """Return why an image failed; None for what is no failure of one image."""
+        if isinstance(error, RestoreError):
+            if isinstance(error, ConfigError):
+                return None if self.alone else f"{self.job.source}: {error}"
+            return str(error)
+        if isinstance(error, OSError):
+            return f"{self.job.source}: {told(error)}"
+        if isinstance(error, MemoryError | RuntimeError) and is_out_of_memory(error):
+            return f"{self.job.source}: out of memory; try a smaller --patch"
+        return None
+
+
+def _is_large(pipeline: Pipeline, job: Job, options: Options) -> bool:
+    """Return whether an image, or its result, is large by what its header tells."""
     size = images.peek(job.source)
     if size is None:
         return False
-    height, width = restorer.task(options.task).size(*size, options.request())
+    height, width = pipeline.size(*size, options.of())
     return max(size[0] * size[1], height * width) > LARGE
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A picture that was read, and the seconds that it took."""
+    """An image that was read, and the seconds that it took."""
 
-    job: Job
-    picture: Picture
-    request: Request
-    size: tuple[int, int]
+    image: Picture
+    settings: Settings
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Restored:
-    """A picture that waits to be written, with what goes beside it, and the seconds that it took so far."""
+    """An image that waits to be written, with what goes beside it, and the seconds that it took so far."""
 
-    job: Job
-    restored: Picture
     before: Picture | None
-    deviation: Tensor | None
     seconds: float
+    restored: Picture | None = None
+    deviation: Tensor | None = None
     decision: Decision | None = None
 
 
-def _attempt(job: Job, alone: bool, work: Callable[[], T]) -> T | Outcome:
-    """Return what the work returns, or why it failed.
-
-    Raises:
-        ConfigError: the options do not fit the only picture that there is.
-    """
-    start = time.perf_counter()
-    try:
-        return work()
-    except RestoreError as error:
-        if alone and isinstance(error, ConfigError):
-            raise
-        reason = f"{job.source}: {error}" if isinstance(error, ConfigError) else str(error)
-    except OSError as error:
-        reason = f"{job.source}: {told(error)}"
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        reason = f"{job.source}: out of memory; try a smaller --patch"
-    return Outcome(job, "failed", reason=reason, seconds=time.perf_counter() - start)
+def _opened(job: Job, options: Options, alone: bool) -> _Opened | Outcome:
+    """Return the image of a job, or why it is skipped or failed."""
+    with Attempt(job, alone) as attempt:
+        if options.on_exists == "skip" and job.output.exists():
+            return Outcome(job, "skipped", reason=f"{job.output} is there already")
+        if options.on_exists == "error":
+            for path in job.targets(options):
+                if path.exists():
+                    raise ImageError(f"{path} is there already; pass --on-exists overwrite or skip")
+        image = images.read(job.source)
+        return _Opened(image, options.of(job), time.perf_counter() - attempt.start)
+    assert attempt.failed is not None
+    return attempt.failed
 
 
-def _open(restorer: Restorer, job: Job, options: Options) -> _Opened | Outcome:
-    start = time.perf_counter()
-    if options.on_exists == "skip" and job.output.exists():
-        return Outcome(job, "skipped", reason=f"{job.output} is there already")
-    if options.on_exists == "error":
-        for path in job.targets(options):
-            if path.exists():
-                raise ImageError(f"{path} is there already; pass --on-exists overwrite or skip")
-    picture = images.read(job.source)
-    request = options.request(job)
-    size = restorer.task(options.task).size(picture.height, picture.width, request)
-    return _Opened(job, picture, request, size, time.perf_counter() - start)
+def _written(
+    job: Job, done: _Restored | Outcome, options: Options, alone: bool, on_done: Callable[[Outcome], None] | None
+) -> Outcome:
+    """Return the outcome of a job whose files are written now."""
+    outcome = done if isinstance(done, Outcome) else None
+    if isinstance(done, _Restored):
+        with Attempt(job, alone) as attempt:
+            assert done.restored is not None
+            written, result = _write(job, done, options), done.restored
+            seconds = done.seconds + time.perf_counter() - attempt.start
+            outcome = Outcome(job, "restored", written, "", seconds, result.width, result.height, done.decision)
+        outcome = attempt.failed or outcome
+    assert outcome is not None
+    if on_done:
+        on_done(outcome)
+    return outcome
 
 
-def _restore(
-    restorer: Restorer,
-    opened: _Opened,
-    options: Options,
-    on_start: Callable[[Job, int], None] | None,
-    on_batch: Callable[[int], None] | None,
-) -> _Restored:
-    start = time.perf_counter()
-    if on_start:
-        on_start(opened.job, restorer.evaluations(*opened.size, options.steps, options.samples))
-    posterior = restorer.posterior(
-        opened.picture.pixels,
-        task=options.task,
-        request=opened.request,
-        steps=options.steps,
-        samples=options.samples,
-        seed=options.seed,
-        on_batch=on_batch,
-    )
-    restored = restorer.task(options.task).finish(opened.picture, posterior.mean, opened.request)
-    before = opened.picture if options.compare else None
-    deviation = posterior.deviation if options.uncertainty else None
-    seconds = opened.seconds + time.perf_counter() - start
-    return _Restored(opened.job, restored, before, deviation, seconds, posterior.decision)
-
-
-def _finish(done: _Restored | Outcome, options: Options) -> Outcome:
-    if isinstance(done, Outcome):
-        return done
-    start = time.perf_counter()
-    written, result = _write(done, options), done.restored
-    seconds = done.seconds + time.perf_counter() - start
-    return Outcome(done.job, "restored", written, "", seconds, result.width, result.height, done.decision)
-
-
-def _write(done: _Restored, options: Options) -> tuple[Path, ...]:
+def _write(job: Job, done: _Restored, options: Options) -> tuple[Path, ...]:
     overwrite = options.on_exists == "overwrite"
-    images.write(done.restored, done.job.output, overwrite=overwrite)
-    written = [done.job.output]
+    assert done.restored is not None
+    images.write(done.restored, job.output, overwrite=overwrite)
+    written = [job.output]
 
     def beside(name: str, make: Callable[[], Picture]) -> None:
-        path = done.job.beside(name)
+        path = job.beside(name)
         if options.on_exists != "skip" or not path.exists():
             images.write(make(), path, overwrite=overwrite)
             written.append(path)

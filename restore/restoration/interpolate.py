@@ -13,7 +13,6 @@ from restore.restoration.restorer import Restorer
 from restore.samplers import DDIM, SeededNoise
 from restore.samplers.interpolation import frames_by_diffusion, frames_by_inversion
 from restore.tasks import Request
-from restore.tasks.inpainting import Filling
 
 __all__ = ["Method", "interpolate"]
 
@@ -64,7 +63,7 @@ def interpolate(
     if not 1 <= steps <= most:
         raise ConfigError(f"steps must be between 1 and {most}, the levels that are visited at most, not {steps}")
     asked = restorer.task(task)
-    if isinstance(asked, Filling):
+    if not asked.whole:
         raise ConfigError(f"{restorer.recipe.name} fills in parts of a picture; only whole pictures are interpolated")
     sampler = DDIM(
         steps=steps,
@@ -72,10 +71,10 @@ def interpolate(
         start=level if method == "diffusion" else None,
     )
     label = restorer.recipe.label(task or next(iter(restorer.recipe.tasks)))
-    ends = []
+    ends, channels = [], restorer.codec.state_channels
     for picture in (a, b):
         condition = restorer.condition(asked.prepare(picture[None], Request()).image, label)
-        ends.append((condition.image, condition))
+        ends.append((condition.image[:, :channels], condition))
     make = frames_by_diffusion if method == "diffusion" else frames_by_inversion
     weights = [i / (frames - 1) for i in range(frames)]
     schedule, noise = restorer.schedule, SeededNoise([seed])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ import torch
 from restore import images
 from restore.degradations.masks import find_mask, read_mask
 from restore.errors import ConfigError
-from restore.tasks import Request
+from restore.restoration.settings import Settings
 
 __all__ = ["Job", "OnExists", "Options", "plan_jobs", "refuse_collisions"]
 
@@ -49,9 +49,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Options:
-    """How each picture is restored; see `restore.restoration.restorer.Restorer.posterior`.
+    """How the images of a run are restored, and what is written of each.
 
     Attributes:
+        settings: of each restoration; a mask comes to its request from below.
         on_exists: what happens where there is a file already. Where the result is there, `skip` leaves the picture
             out; where only a file beside it is, `skip` leaves that one as it is.
         compare: also write the picture before and after, side by side.
@@ -59,34 +60,29 @@ class Options:
         mask: a mask for every picture, or a folder of masks named as the pictures, and in folders named as theirs, if
             it has any; bright pixels are restored.
         invert_mask: dark pixels are restored instead.
-        scale: how many times larger the results shall be.
-        pad: pixels to add left, above, right and below.
     """
 
-    task: str | None = None
-    steps: int | None = None
-    samples: int = 1
-    seed: int = 0
+    settings: Settings = Settings()
     on_exists: OnExists = "error"
     compare: bool = False
     uncertainty: bool = False
     mask: Path | None = None
     invert_mask: bool = False
-    scale: int | None = None
-    pad: tuple[int, int, int, int] | None = None
 
-    def request(self, job: Job | None = None) -> Request:
-        """Return what is asked for besides the picture of a job; without one, an empty mask stands for its own.
+    def of(self, job: Job | None = None) -> Settings:
+        """Return the settings of a job, with its mask; without a job, an empty mask stands for any.
 
         Raises:
             ConfigError: there is no mask of its name.
             ImageError: the mask is no picture.
         """
-        mask = None if self.mask is None else torch.zeros(1, 1, 1)
-        if self.mask is not None and job is not None:
+        if self.mask is None:
+            return self.settings
+        mask = torch.zeros(1, 1, 1)
+        if job is not None:
             path = find_mask(self.mask, job.source, job.below)
             mask = read_mask(path, "keep" if self.invert_mask else "restore")
-        return Request(mask, self.scale, self.pad)
+        return self.settings.changed(request=replace(self.settings.request, mask=mask))
 
 
 def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = False) -> list[Job]:

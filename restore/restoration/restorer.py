@@ -1,10 +1,10 @@
-"""`Restorer`: a model that restores pictures. The one straight path from a picture to the network and back."""
+"""`Restorer`: a model that restores images. The one straight path from an image to the network and back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,60 +12,70 @@ import torch
 from torch import Tensor, nn
 
 from restore import images
-from restore.contracts import Condition, Denoiser
-from restore.denoisers.ensemble import SelfEnsemble
-from restore.denoisers.guidance import ClassifierFree
-from restore.denoisers.masked import Masked
-from restore.denoisers.network import Observed
+from restore.contracts import Codec, Condition, Denoiser
+from restore.denoisers.parameterization import Problem
+from restore.denoisers.stack import Guidance, Known, stacked
+from restore.denoisers.threshold import NoThreshold
 from restore.denoisers.tiles import Capacity, Patches, batches, compiled, in_patches, thumbnail
+from restore.diffusion.schedule import Schedule
 from restore.errors import ArrayError, ConfigError
-from restore.images import Picture
 from restore.models import native, published
 from restore.models.find import find_weights
 from restore.models.recipe import Recipe
-from restore.restoration.detector import AUTO, Decision, Detector
+from restore.restoration.settings import Settings
 from restore.samplers import Moments, SamplerSpec, SeededNoise, Step
 from restore.schema import parse
 from restore.system.devices import fast_dtype, home_of, pick_device, placed
 from restore.system.seeds import seed_of
-from restore.tasks import Filling, Prepared, Request, Task, Weather
+from restore.tasks import Prepared, Task
 
 __all__ = ["Posterior", "Restorer"]
 
+OnTiles = Callable[[int], None]
+"""Called with the number of tiles after each evaluation of the network."""
 
-@dataclass
+
+@dataclass(frozen=True)
+class Posterior:
+    """What several samples say, on the CPU, in the range [-1, 1] of pixels.
+
+    Attributes:
+        mean: (3, H, W), the restored image; (B, 3, H, W) of a batch.
+        deviation: like it, how far the samples scatter at each pixel; None for a single sample.
+        hole: (1, H, W), 1 where pixels were asked for, where others were kept; None asks for all.
+    """
+
+    mean: Tensor
+    deviation: Tensor | None = None
+    hole: Tensor | None = None
+
+    def __getitem__(self, index: int) -> Posterior:
+        """Return that of one image of a batch."""
+        return Posterior(*(None if x is None else x[index] for x in (self.mean, self.deviation, self.hole)))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
 class Restorer:
-    """A model, ready to restore.
+    """A model, ready to restore; it keeps nothing between calls, and threads may share it.
 
     Attributes:
         recipe: everything about the model but its weights.
         network: with its weights.
         device: where it runs.
         dtype: the type it runs in.
-        patches: how pictures are cut; the recipe's unless changed.
-        guidance_scale: how much the condition counts (`restore.denoisers.guidance.ClassifierFree`); 1 is no guidance.
-        guide: puts other guidance around the network, inside of the patches.
-        self_ensemble: in how many orientations each picture is looked at (`restore.denoisers.ensemble.SelfEnsemble`).
-        capacity: how many tiles have turned out to fit into the device's memory.
+        capacity: how many tiles have turned out to fit into the device's memory; it changes no result.
     """
 
     recipe: Recipe
     network: nn.Module
-    device: torch.device | str = "cpu"
+    device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
-    patches: Patches | None = None
-    guidance_scale: float = 1.0
-    guide: Callable[[Denoiser], Denoiser] | None = None
-    self_ensemble: int = 1
-    capacity: Capacity = field(default_factory=Capacity, init=False, compare=False, repr=False)
+    capacity: Capacity = field(default_factory=Capacity, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.device = placed(self.device)
-        self.patches = self.patches or self.recipe.patches
-        self.network = self.network.to(self.device, self.dtype, memory_format=torch.channels_last).eval()
-        self.problem = self.recipe.problem()
-        sampled = self.recipe.sampling_schedule
-        self.schedule = sampled.build() if sampled else self.problem.schedule
+        object.__setattr__(self, "device", placed(self.device))
+        network = self.network.to(self.device, self.dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        object.__setattr__(self, "network", network)
 
     @classmethod
     def from_pretrained(
@@ -86,7 +96,7 @@ class Restorer:
             dtype: the type to run in; None takes the one that is fastest there.
             config: the config of a published codebase, for what its checkpoint cannot tell.
             overrides: `key=value`, in the words of that config.
-            preset: another way to make pictures, `published` for instance, if the model has it.
+            preset: another way to make images, `published` for instance, if the model has it.
 
         Raises:
             ConfigError: no shipped model has that name, or the model has no such preset.
@@ -103,297 +113,286 @@ class Restorer:
         network = native.assemble(recipe.network.build, opened.tensors, str(path))
         return cls(recipe, network, place, dtype or fast_dtype(place))
 
-    def compiled(self) -> Restorer:
-        """Return the model with its network compiled, and all tiles of one size: each other is a minute or more.
+    @cached_property
+    def parameterization(self) -> Problem:
+        """What the network was trained to predict, and how it knows the noise level."""
+        return self.recipe.problem()
 
-        Raises:
-            ConfigError: there is no compiler here, or the grid has no tiles of one size.
-        """
-        own = self.patches or self.recipe.patches
-        if own.grid == "whole":
-            raise ConfigError("the parts of the whole grid have many sizes: compile the network for another --grid")
-        return replace(self, network=compiled(self.network, own.batch), patches=own.model_copy(update={"fixed": True}))
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The schedule that images are made with."""
+        sampled = self.recipe.sampling_schedule
+        return sampled.build() if sampled else self.parameterization.schedule
+
+    @cached_property
+    def codec(self) -> Codec:
+        """What leads from images to states and back."""
+        return self.recipe.codec.build()
 
     @property
     def halo(self) -> int | None:
         """How many pixels around a tile the network looks at; None where there is no bound."""
         return getattr(self.recipe.network, "halo", None)
 
-    def task(self, name: str | None = None) -> Task:
-        """Return the task of a name, the recipe's first by default; `auto` is weather of a kind that is found out.
+    def compiled(self, tiles: Patches | None = None) -> Restorer:
+        """Return the model with its network compiled, and all tiles of one size: each other is a minute or more.
+
+        Args:
+            tiles: how images will be cut; the recipe's by default.
 
         Raises:
-            ConfigError: the model does not know it, or cannot be told what `auto` finds.
-            MissingResource: `auto` has no detector.
+            ConfigError: there is no compiler here, or the grid has no tiles of one size.
         """
-        if name == AUTO and self.detector:
-            return self.recipe.task
+        own = tiles or self.recipe.patches
+        if own.grid == "whole":
+            raise ConfigError("the parts of the whole grid have many sizes: compile the network for another --grid")
+        recipe = self.recipe.model_copy(update={"patches": own.model_copy(update={"fixed": True})})
+        return replace(self, network=compiled(self.network, own.batch), recipe=recipe)
+
+    # what the settings mean for this model
+
+    def task(self, name: str | None = None) -> Task:
+        """Return the task of a name, the recipe's first by default.
+
+        Raises:
+            ConfigError: the model does not know it.
+        """
         name = name or next(iter(self.recipe.tasks))
         self.recipe.label(name)
         return self.recipe.task.asked(name)
 
-    @property
-    def tellable(self) -> bool:
-        """Whether the model restores weather and can be told its kind, so that there is something to find out."""
-        told = set(self.recipe.tasks.values()) - {"unknown", "clean"}
-        return isinstance(self.recipe.task, Weather) and bool(told)
+    def tiles(self, settings: Settings = Settings()) -> Patches:
+        """Return how images are cut."""
+        return settings.tiles or self.recipe.patches
 
-    @cached_property
-    def detector(self) -> Detector:
-        """What decides for `auto`.
+    def label(self, settings: Settings = Settings()) -> int:
+        """Return the number of the degradation label that the network is conditioned on.
 
         Raises:
-            ConfigError: the model cannot be told what it finds.
-            MissingResource: its weights are not there.
+            ConfigError: the model does not know the task, or the label.
         """
-        if not self.tellable:
-            raise ConfigError(
-                f"model {self.recipe.name!r} cannot be told which weather a picture shows, so that task {AUTO!r} has "
-                f"nothing to decide; it knows {', '.join(self.recipe.tasks)}"
-            )
-        return Detector.from_pretrained(device=str(self.device))
+        if settings.label is None:
+            return self.recipe.label(settings.task or next(iter(self.recipe.tasks)))
+        if settings.label not in self.recipe.labels:
+            known = ", ".join(self.recipe.labels)
+            raise ConfigError(f"model {self.recipe.name!r} has no label {settings.label!r}; it has {known}")
+        return self.recipe.labels.index(settings.label)
 
-    def told(self, decision: Decision) -> int:
-        """Return the label that the network is told after a decision; that of the unknown where it has no other."""
-        name = decision.label if decision.label in self.recipe.labels else "unknown"
-        return self.recipe.labels.index(name)
+    def sampler(self, settings: Settings = Settings()) -> SamplerSpec:
+        """Return the sampler, with the number of steps that is asked for.
 
-    def denoiser(
-        self, on_batch: Callable[[int], None] | None = None, seeds: Sequence[int] = (), clipped: bool = True
-    ) -> Denoiser:
-        """Return the whole stack: clipping around what the task knows around orientations around patches, network.
-
-        Args:
-            on_batch: called with the number of tiles after each evaluation of the network.
-            seeds: one per picture, for what the patches draw; 0 for all where it is empty.
-            clipped: off for what cannot work with clipped estimates: following a picture up to its noise.
-        """
-        core: Denoiser = self.problem.denoiser(self.network, self.dtype)
-        if self.guidance_scale != 1:
-            core = ClassifierFree(core, self.guidance_scale, self.recipe.dropped, self.blind_context())
-        if self.guide is not None:
-            core = self.guide(core)
-        if on_batch is not None:
-            core = Observed(core, on_batch)
-        assert self.patches is not None
-        options = {"halo": self.halo, "seeds": tuple(seeds), "device": self.device, "capacity": self.capacity}
-        tiled = in_patches(core, self.patches, **options)
-        if self.self_ensemble != 1 and self.guide is not None:
-            raise ConfigError("a guide knows one orientation of the picture: leave out the self-ensemble")
-        if self.self_ensemble != 1:
-            tiled = SelfEnsemble(tiled, self.self_ensemble, self.context)
-        tiled = self.recipe.task.around(tiled)
-        return self.recipe.threshold.around(tiled) if clipped else tiled
-
-    def blind_context(self) -> Tensor | None:
-        """Return the (1, ...) context of a picture that is nothing but mid-grey, as training shows it."""
-        assert self.patches is not None
-        side = max(self.patches.context, 1)
-        return self.context(torch.zeros(1, 3, side, side, device=self.device))
-
-    def context(self, degraded: Tensor) -> Tensor | None:
-        """Return what every tile is shown of its whole picture, or None; made once, not for each tile and step."""
-        assert self.patches is not None
-        if not self.patches.context:
-            return None
-        small = thumbnail(degraded[:, :3], self.patches.context).to(self.device)
-        shown = self.network.encode(small) if hasattr(self.network, "encode") else small
-        return shown.to(degraded.device)
-
-    def condition(self, degraded: Tensor, label: Tensor | int) -> Condition:
-        """Return what the network is shown of (B, C, H, W) degraded pictures, where they stay; one label, or (B,)."""
-        home = home_of(degraded, self.device)
-        degraded = degraded.to(home, torch.float32)
-        if not isinstance(label, Tensor):
-            label = torch.full((len(degraded),), label, dtype=torch.int64)
-        return Condition(degraded, label.to(home), self.context(degraded))
-
-    @torch.no_grad()
-    def stream(
-        self,
-        degraded: Tensor,
-        *,
-        label: Tensor | int = 0,
-        hole: Tensor | None = None,
-        seeds: Sequence[int] | None = None,
-        sampler: SamplerSpec | None = None,
-        on_batch: Callable[[int], None] | None = None,
-    ) -> Iterator[Step]:
-        """Yield each step of the sampler for a batch of degraded pictures of one size.
-
-        Args:
-            degraded: (B, C, H, W) in [-1, 1]; C is 3 but for tasks that also show a mask.
-            label: the degradation's label, one for all or (B,).
-            hole: (B, 1, H, W), 1 where pixels are asked for; the others come back as they are. None asks for all.
-            seeds: one per picture; 0, 1, 2, ... by default.
-            sampler: the recipe's by default.
-            on_batch: called with the number of tiles after each evaluation of the network.
-
-        Raises:
-            ArrayError: the batch has another shape.
-        """
-        channels = self.recipe.task.channels
-        if degraded.ndim != 4 or degraded.shape[1] != channels or 0 in degraded.shape:
-            raise ArrayError(f"expected pictures of shape (B, {channels}, H, W), not {tuple(degraded.shape)}")
-        condition = self.condition(degraded, label)
-        degraded = condition.image
-        seeds = range(len(degraded)) if seeds is None else seeds
-        denoiser = self.denoiser(on_batch, seeds)
-        if hole is not None:
-            # a network that was trained to fill holes saw what is known without noise; a generator did not
-            filling = isinstance(self.recipe.task, Filling)
-            denoiser = Masked(denoiser, degraded[:, :3], hole.to(degraded.device), clean_input=filling)
-        yield from (sampler or self.recipe.sampler)(denoiser, condition, self.schedule, SeededNoise(seeds))
-
-    def restore(self, degraded: Tensor, **options: Any) -> Tensor:
-        """Return the restored batch, (B, 3, H, W) in [-1, 1]; the options are those of `stream`."""
-        x = None
-        for step in self.stream(degraded, **options):
-            x = step.x_t
-            del step  # its x0 is a picture that nobody needs while the next one is made
-        assert x is not None
-        return x
-
-    @torch.no_grad()
-    def posterior(
-        self,
-        degraded: Tensor,
-        *,
-        task: str | None = None,
-        request: Request | None = None,
-        steps: int | None = None,
-        samples: int = 1,
-        seed: int = 0,
-        on_batch: Callable[[int], None] | None = None,
-    ) -> Posterior:
-        """Return the mean, and the spread where there are several, of `samples` restorations of one picture.
-
-        Args:
-            degraded: (3, H, W) in [-1, 1].
-            task: one of the recipe's; its first by default. `auto` asks a detector which one, and leaves a clean
-                picture as it is; the answer's `decision` says what it found.
-            request: what else is asked for: a mask, a scale, a border.
-            steps: of the sampler; the recipe's by default.
-            samples: how many; held as a running mean, so that memory does not grow with them.
-            seed: of the first sample; the others' follow from it.
-            on_batch: see `stream`.
-
-        Raises:
-            ConfigError: an unknown task, a request that does not fit it, or a number of steps or samples out of range.
-            MissingResource: task `auto` has no detector.
-        """
-        if samples < 1:
-            raise ConfigError(f"samples must be at least 1, not {samples}")
-        asked, sampler = self.task(task), self.sampler(steps, samples)
-        prepared = asked.prepare(degraded[None], request or Request())
-        decision = self.detector(degraded) if task == AUTO else None
-        if decision is not None and decision.clean:
-            return Posterior(degraded.cpu(), torch.zeros_like(degraded.cpu()) if samples > 1 else None, None, decision)
-        label = self.recipe.label(task or next(iter(self.recipe.tasks))) if decision is None else self.told(decision)
-        moments = self.moments(asked, prepared, label, [seed], samples=samples, sampler=sampler, on_batch=on_batch)
-        spread = moments.deviation()[0] if samples > 1 else None
-        return Posterior(moments.mean[0], spread, None if prepared.hole is None else prepared.hole[0].cpu(), decision)
-
-    def moments(
-        self,
-        task: Task,
-        prepared: Prepared,
-        label: Tensor | int,
-        seeds: Sequence[int],
-        *,
-        samples: int = 1,
-        sampler: SamplerSpec | None = None,
-        on_batch: Callable[[int], None] | None = None,
-    ) -> Moments:
-        """Return mean and spread, (B, 3, H, W) each on the CPU, of `samples` restorations of B prepared pictures.
-
-        Args:
-            task: that prepared them.
-            prepared: what the network is shown, and where pixels are asked for.
-            label: one, or (B,).
-            seeds: of each picture's first sample; those of the others follow from it.
-            samples: how many of each.
-            sampler: the recipe's by default.
-            on_batch: see `stream`.
-        """
-        (image, hole), moments = prepared, Moments()
-        for k in range(samples):
-            own = list(seeds) if k == 0 else [seed_of(seed, k) for seed in seeds]
-            x = self.restore(image, label=label, hole=hole, seeds=own, sampler=sampler, on_batch=on_batch)
-            moments.add(task.polish(image.to(x), x).cpu())
-        return moments
-
-    def sampler(self, steps: int | None = None, samples: int = 1) -> SamplerSpec:
-        """Return the recipe's sampler, with another number of steps where one is given.
-
-        A network that does not see the noise of the last level (`gated`) answers every seed alike in one step, so
-        several samples take two steps where nothing else is asked for.
+        A network that does not see the noise of the last level (`gated`) gives one and the same result for every seed
+        in one step, so several samples take two steps where nothing else is asked for.
 
         Raises:
             ConfigError: the schedule or the sampler's spacing has not so many levels, or all samples would be one and
                 the same.
         """
-        chosen = self.recipe.sampler
-        alike = samples > 1 and chosen.start is None and getattr(self.recipe.network, "gated", False)
+        chosen, steps = settings.sampler or self.recipe.sampler, settings.steps
+        alike = settings.samples > 1 and chosen.start is None and getattr(self.recipe.network, "gated", False)
         if steps is not None and not 1 <= steps <= self.schedule.T:
             raise ConfigError(f"steps must be between 1 and {self.schedule.T}, not {steps}")
         if steps is not None:
             chosen = parse(type(chosen), {**chosen.model_dump(), "steps": steps}, "the sampler")
-        elif alike and chosen.steps == 1:
+        elif alike and settings.sampler is None and chosen.steps == 1:
             chosen = chosen.model_copy(update={"steps": 2})
         if alike and chosen.steps == 1:
             raise ConfigError(
-                f"in one step this model answers every seed alike: {samples} samples need 2 steps or more"
+                f"in one step this model answers every seed alike: {settings.samples} samples need 2 steps or more"
             )
         chosen.levels(self.schedule)
         return chosen
 
-    def evaluations(self, height: int, width: int, steps: int | None = None, samples: int = 1) -> int:
-        """Return how many tiles the network will see for one picture of that size."""
-        assert self.patches is not None
-        return (
-            sum(batches(self.patches, height, width, self.halo))
-            * self.sampler(steps, samples).evaluations(self.schedule)
-            * samples
-            * self.self_ensemble
+    def check(self, settings: Settings) -> None:
+        """Raise ConfigError if these settings can never work with this model, whatever the image."""
+        self.task(settings.task).check(settings.request)
+        self.label(settings)
+        self.sampler(settings)
+        self.denoiser(settings)
+
+    def evaluations(self, height: int, width: int, settings: Settings = Settings()) -> int:
+        """Return how many tiles the network will see for one image of that size."""
+        tiles = sum(batches(self.tiles(settings), height, width, self.halo))
+        return tiles * self.sampler(settings).evaluations(self.schedule) * settings.samples * settings.self_ensemble
+
+    # from images to denoisers
+
+    def denoiser(
+        self,
+        settings: Settings = Settings(),
+        *,
+        seeds: Sequence[int] = (),
+        on_tiles: OnTiles | None = None,
+        clipped: bool = True,
+        known: Known | None = None,
+    ) -> Denoiser:
+        """Return the whole stack (`restore.denoisers.stack`) for some settings.
+
+        Args:
+            settings: see `Settings`.
+            seeds: one per image, for what the tiles draw; 0 for all where it is empty.
+            on_tiles: called with the number of tiles after each evaluation of the network.
+            clipped: off for what cannot work with clipped estimates: following an image up to its noise.
+            known: pixels that are kept.
+        """
+        tiles = partial(
+            in_patches,
+            patches=self.tiles(settings),
+            halo=self.halo,
+            seeds=tuple(seeds),
+            device=self.device,
+            capacity=self.capacity,
+            on_tiles=on_tiles,
+        )
+        overview = partial(self.overview, settings=settings)
+        guided = settings.guidance != 1
+        return stacked(
+            self.parameterization.denoiser(self.network, self.dtype),
+            tiles,
+            guidance=Guidance(
+                settings.guidance, self.recipe.dropped, self._gray_features(settings) if guided else None
+            ),
+            guide=settings.guide,
+            orientations=settings.self_ensemble,
+            overview=overview,
+            aligned=self.recipe.task.aligned,
+            threshold=self.recipe.threshold if clipped and self.codec.bounded else NoThreshold(),
+            known=known,
         )
 
-    def __call__(self, image: Any, *, task: str | None = None, request: Request | None = None, **options: Any) -> Any:
-        """Return the restored picture in the kind of what was given, and of its size unless another was asked for.
+    def overview(self, condition: Condition, settings: Settings = Settings()) -> Condition:
+        """Return a condition with what every tile is shown of its whole image: made once, not for each tile."""
+        side = self.tiles(settings).context
+        if not side:
+            return condition
+        small = thumbnail(condition.image, side).to(self.device)
+        if not hasattr(self.network, "encode"):
+            return condition.replaced(thumbnail=small.to(condition.image.device))
+        return condition.replaced(features=self.network.encode(small).to(condition.image.device))
+
+    def _gray_features(self, settings: Settings) -> Tensor | None:
+        """Return the (1, ...) features of an image that is nothing but mid-gray, as training shows a dropped one."""
+        side = max(self.tiles(settings).context, 1)
+        return self.overview(Condition(torch.zeros(1, 3, side, side, device=self.device)), settings).features
+
+    def condition(self, image: Tensor, label: Tensor | int, settings: Settings = Settings()) -> Condition:
+        """Return the condition of (B, C, H, W) degraded images, where they stay; one label, or (B,)."""
+        home = home_of(image, self.device)
+        image = image.to(home, torch.float32)
+        if not isinstance(label, Tensor):
+            label = torch.full((len(image),), label, dtype=torch.int64)
+        return self.overview(Condition(image, label.to(home)), settings)
+
+    # restoring
+
+    def stream(
+        self,
+        prepared: Prepared,
+        settings: Settings = Settings(),
+        *,
+        labels: Tensor | int | None = None,
+        seeds: Sequence[int] | None = None,
+        on_tiles: OnTiles | None = None,
+    ) -> Iterator[Step]:
+        """Return an iterator over the sampler's steps for a batch of prepared images of one size.
+
+        Args:
+            prepared: what the network is shown, and where pixels are asked for.
+            settings: see `Settings`.
+            labels: degradation labels, one for all or (B,); that of the settings by default.
+            seeds: one per image; 0, 1, 2, ... by default.
+            on_tiles: called with the number of tiles after each evaluation of the network.
+
+        Raises:
+            ArrayError: the batch has another shape.
+        """
+        channels, (image, hole) = self.recipe.task.channels, prepared
+        if image.ndim != 4 or image.shape[1] != channels or 0 in image.shape:
+            raise ArrayError(f"expected images of shape (B, {channels}, H, W), not {tuple(image.shape)}")
+        condition = self.condition(image, self.label(settings) if labels is None else labels, settings)
+        state = condition.image[:, : self.codec.state_channels]
+        seeds = range(len(image)) if seeds is None else seeds
+        known = None if hole is None else Known(state, hole.to(state.device), self.recipe.task.clean_known)
+        denoiser = self.denoiser(settings, seeds=seeds, on_tiles=on_tiles, known=known)
+        return self.sampler(settings)(denoiser, condition, self.schedule, SeededNoise(seeds), state)
+
+    def batch(
+        self,
+        prepared: Prepared,
+        settings: Settings = Settings(),
+        *,
+        labels: Tensor | int | None = None,
+        seeds: Sequence[int] | None = None,
+        on_tiles: OnTiles | None = None,
+    ) -> Posterior:
+        """Return the mean, and the spread where there are several samples, of a batch of prepared images of one size.
+
+        Args:
+            prepared: as `restore.tasks.Task.prepare` made it, or several of these together.
+            settings: see `Settings`.
+            labels: degradation labels, one for all or (B,); that of the settings by default.
+            seeds: of each image's first sample, those of the others follow from it; see `seeds_of`.
+            on_tiles: called with the number of tiles after each evaluation of the network.
+
+        Raises:
+            ArrayError: the batch has another shape.
+            ConfigError: the settings do not fit the model.
+        """
+        seeds = seeds_of(settings.seed, len(prepared.image)) if seeds is None else seeds
+        task, moments, x = self.task(settings.task), Moments(), None
+        with torch.set_grad_enabled(settings.gradients):
+            for k in range(settings.samples):
+                own = list(seeds) if k == 0 else [seed_of(seed, k) for seed in seeds]
+                for step in self.stream(prepared, settings, labels=labels, seeds=own, on_tiles=on_tiles):
+                    x = step.x_t
+                    del step  # its x0 is an image that nobody needs while the next one is made
+                assert x is not None
+                x = self.codec.decode(x)
+                moments.add(task.polish(prepared.image.to(x), x).cpu())
+        hole = None if prepared.hole is None else prepared.hole.cpu()
+        return Posterior(moments.mean, moments.deviation() if settings.samples > 1 else None, hole)
+
+    def posterior(
+        self, image: Tensor, settings: Settings = Settings(), *, on_tiles: OnTiles | None = None
+    ) -> Posterior:
+        """Return the mean, and the spread where there are several samples, of restorations of one image.
+
+        Args:
+            image: (3, H, W) in [-1, 1].
+            settings: see `Settings`.
+            on_tiles: called with the number of tiles after each evaluation of the network.
+
+        Raises:
+            ConfigError: an unknown task, a request that does not fit it, or a number of steps out of range.
+        """
+        prepared = self.task(settings.task).prepare(image[None], settings.request)
+        return self.batch(prepared, settings, seeds=[settings.seed], on_tiles=on_tiles)[0]
+
+    def __call__(self, image: Any, settings: Settings = Settings(), **changes: Any) -> Any:
+        """Return the restored image in the kind of what was given, and of its size unless another was asked for.
 
         Args:
             image: a path (gives a `Picture`, which has `save`), a `Picture`, a PIL image, a NumPy array (H, W),
-                (H, W, 3) or (H, W, 4), uint8, uint16 or float in [0, 1], or a tensor (3, H, W) or (B, 3, H, W).
-            task: one of the recipe's tasks, or `auto`; its first by default.
-            request: what else is asked for; see `restore.tasks.Request`.
-            options: `steps`, `samples` and `seed`, as in `posterior`.
+                (H, W, 3) or (H, W, 4), uint8, uint16 or float in [0, 1], or a tensor (3, H, W) or (B, 3, H, W), whose
+                images are restored together.
+            settings: see `Settings`.
+            changes: of the settings, by their names: `task="derain", steps=4`.
 
         Raises:
-            ImageError: the file is not a picture, or is damaged.
-            ArrayError: the array has a shape, type or range that cannot be a picture's.
+            ImageError: the file is not an image, or is damaged.
+            ArrayError: the array has a shape, type or range that cannot be an image's.
+            ConfigError: the settings do not fit the model, or one of them is unknown.
         """
-        pictures, form = images.from_any(image)
-        request = request or Request()
+        settings = settings.changed(**changes)
+        given, form = images.from_any(image)
+        task = self.task(settings.task)
+        task.check(settings.request)
+        together = task.prepare(torch.stack([one.pixels for one in given]), settings.request)
+        means = self.batch(together, settings).mean
+        finished = [task.finish(one, mean, settings.request) for one, mean in zip(given, means, strict=True)]
+        return form.to_same_kind(finished)
 
-        def restored(picture: Picture) -> Picture:
-            mean = self.posterior(picture.pixels, task=task, request=request, **options).mean
-            return self.task(task).finish(picture, mean, request)
 
-        return form.to_same_kind([restored(picture) for picture in pictures])
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """What several samples say: (3, H, W) mean and standard deviation in the range [-1, 1] of pixels, on the CPU.
-
-    Attributes:
-        mean: the restored picture.
-        deviation: how far the samples scatter at each pixel; None for a single sample.
-        hole: (1, H, W), 1 where pixels were asked for, where others were kept; None asks for all.
-        decision: which weather was found, for task `auto`.
-    """
-
-    mean: Tensor
-    deviation: Tensor | None
-    hole: Tensor | None = None
-    decision: Decision | None = None
+def seeds_of(seed: int, count: int) -> list[int]:
+    """Return the seeds of a batch's images, each its own: that of the first is the seed itself, as if it were alone."""
+    return [seed if k == 0 else seed_of(seed, 0, k) for k in range(count)]

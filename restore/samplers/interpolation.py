@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
@@ -38,13 +39,14 @@ def slerp(a: Tensor, b: Tensor, w: float) -> Tensor:
 
 def blended(a: Condition, b: Condition, w: float) -> Condition:
     """Return the condition a share w of the way from a to b; labels do not blend, the nearer one counts."""
-
-    def mix(x: Tensor | None, y: Tensor | None) -> Tensor | None:
+    mixed = {}
+    for name in (one.name for one in fields(a)):
+        x, y = getattr(a, name), getattr(b, name)
         if x is None or y is None:
-            return None
-        return torch.lerp(x, y, w) if x.is_floating_point() else (x if w < 0.5 else y)
-
-    return Condition(*(mix(x, y) for x, y in zip(a, b, strict=True)))  # type: ignore[arg-type]
+            mixed[name] = None
+        else:
+            mixed[name] = torch.lerp(x, y, w) if x.is_floating_point() else (x if w < 0.5 else y)
+    return replace(a, **mixed)
 
 
 @torch.no_grad()

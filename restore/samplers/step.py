@@ -24,8 +24,8 @@ class Step(NamedTuple):
 
     Attributes:
         t: the level that was reached; 0 after the last step.
-        x_t: (B, 3, H, W), the picture at that level; at t = 0 it is the result.
-        x0: (B, 3, H, W), the estimate of the clean picture that the step was made with.
+        x_t: (B, C, H, W), the state at that level; at t = 0 it is the result.
+        x0: (B, C, H, W), the estimate of the clean state that the step was made with.
     """
 
     t: int
@@ -72,18 +72,34 @@ class Sampler(Spec):
         """Return how often the denoiser is asked."""
         return len(self.levels(schedule)) - 1
 
-    def begin(self, condition: Condition, schedule: Schedule, noise: Noise) -> Tensor:
-        """Return x_t at the first visited level, (B, 3, H, W): noise, or the noised degraded picture."""
-        picture = condition.image[:, :3]
-        eps = noise.draw(picture)
+    def begin(self, state: Tensor, schedule: Schedule, noise: Noise) -> Tensor:
+        """Return x_t at the first visited level, in the shape of `state`: noise, or the noised degraded state."""
+        eps = noise.draw(state)
         if self.start is None:
             return eps
-        level = schedule.level(self.levels(schedule)[0], len(picture), picture.device)
-        return noised(picture, eps, level.alpha_bar)
+        level = schedule.level(self.levels(schedule)[0], len(state), state.device)
+        return noised(state, eps, level.alpha_bar)
 
-    def __call__(self, denoiser: Denoiser, condition: Condition, schedule: Schedule, noise: Noise) -> Iterator[Step]:
-        """Yield a `Step` after each step down to the clean picture; the picture has the size of `condition.image`."""
-        x_t, levels = self.begin(condition, schedule, noise), self.levels(schedule)
+    def __call__(
+        self,
+        denoiser: Denoiser,
+        condition: Condition,
+        schedule: Schedule,
+        noise: Noise,
+        state: Tensor | None = None,
+    ) -> Iterator[Step]:
+        """Return an iterator over a `Step` after each step down to the clean state.
+
+        Args:
+            denoiser: what estimates x0.
+            condition: for the denoiser.
+            schedule: whose levels are visited.
+            noise: of x_T and of the steps.
+            state: (B, C, H, W), the degraded image as a state: it gives x_T its shape, and is what a sampler that
+                starts below the first level starts from. The condition's image where it is nothing else.
+        """
+        state = condition.image if state is None else state
+        x_t, levels = self.begin(state, schedule, noise), self.levels(schedule)
         return self.solve(denoiser, condition, schedule, x_t, levels, noise)
 
     def solve(
@@ -101,7 +117,7 @@ class Sampler(Spec):
             denoiser: what estimates x0.
             condition: for the denoiser.
             schedule: to which the levels belong.
-            x_t: (B, 3, H, W), at the first level.
+            x_t: (B, C, H, W), at the first level.
             levels: strictly decreasing, the last 0.
             noise: of the steps.
         """

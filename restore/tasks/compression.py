@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from restore.contracts import Denoiser
 from restore.degradations import JPEG, Degradation
-from restore.denoisers.aligned import Aligned
 from restore.tasks.plain import PlainTask
 
 __all__ = ["Compression"]
@@ -20,13 +18,10 @@ class Compression(PlainTask):
     """
 
     card: ClassVar[str] = "live1"
+    aligned: ClassVar[bool] = True
 
     kind: Literal["jpeg"] = "jpeg"
     codec: JPEG = JPEG()
-
-    def around(self, denoiser: Denoiser) -> Denoiser:
-        """Return the denoiser, shown pictures that were cropped since with their blocks where a file has them."""
-        return Aligned(denoiser)
 
     def made_by(self) -> Degradation:
         """Return the degradation that is to be undone."""

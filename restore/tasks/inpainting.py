@@ -37,6 +37,9 @@ class Filling(Task):
             noise there and no fourth channel.
     """
 
+    whole: ClassVar[bool] = False
+    clean_known: ClassVar[bool] = True
+
     mask_channel: bool = True
     fill: Literal["smooth", "gray", "noise"] = "smooth"
 

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from restore.contracts import Condition, Denoiser
+from restore.contracts import Condition
 from restore.degradations import Degradation, Mixture, Random
 from restore.denoisers.parameterization import Problem
 from restore.errors import ConfigError
@@ -86,6 +86,18 @@ class Task(Spec):
     card: ClassVar[str] = "folder"
     """The dataset card that it is evaluated on by default."""
 
+    whole: ClassVar[bool] = True
+    """Whether every pixel is asked for; else a request marks those that are, and the others are known."""
+
+    clean_known: ClassVar[bool] = False
+    """Whether training shows the network known pixels without noise."""
+
+    labelled: ClassVar[bool] = False
+    """Whether training gives a label of what is to be removed, which a detector can find."""
+
+    aligned: ClassVar[bool] = False
+    """Whether the network knows the blocks of JPEG by their places (`restore.denoisers.aligned`)."""
+
     kind: str
 
     @property
@@ -122,10 +134,6 @@ class Task(Spec):
     def size(self, height: int, width: int, request: Request) -> tuple[int, int]:
         """Return the height and width of the result for a picture of that size."""
         return height, width
-
-    def around(self, denoiser: Denoiser) -> Denoiser:
-        """Return a denoiser of whole pictures that knows what this task knows of them: the patches are inside of it."""
-        return denoiser
 
     def polish(self, image: Tensor, restored: Tensor) -> Tensor:
         """Return restored pictures, (B, 3, H, W), with what `image`, the condition, says for certain."""

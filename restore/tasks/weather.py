@@ -19,6 +19,7 @@ class Weather(Task):
     """Rain, snow, haze or drops are to be removed; what they are is drawn by the training run's mixture."""
 
     card: ClassVar[str] = "raindrop"
+    labelled: ClassVar[bool] = True
 
     kind: Literal["weather"] = "weather"
 

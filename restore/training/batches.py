@@ -117,10 +117,10 @@ class Sampler:
                 image.append(degraded[i, :, y : y + p, x : x + p])
                 boxes.append((y / side, x / side, (y + p) / side, (x + p) / side))
         size = self.config.model.patches.context
-        context = thumbnail(degraded[:, :3], size).repeat_interleave(n, 0) if size else None
+        small = thumbnail(degraded, size).repeat_interleave(n, 0) if size else None
         told = label.repeat_interleave(n) * torch.tensor(np.array(keep), device=self.device)
         box = torch.tensor(np.array(boxes), dtype=torch.float32, device=self.device)
-        condition = Condition(torch.stack(image), told, context, box if size else None)
+        condition = Condition(torch.stack(image), told, small, box=box if size else None)
         if any(blind):
             condition = dropped(condition, ("image",), torch.tensor(np.array(blind)))
         return torch.stack(x0), condition

@@ -134,7 +134,7 @@ class TrainConfig(Spec):
         """The model's recipe, with what its training leaves out at times."""
         if not isinstance(self.model, Recipe):
             return self.model
-        drops = {"label": self.label_drop if self.model.tellable else 0.0, "image": self.image_drop}
+        drops = {"label": self.label_drop if self.model.label_conditioned else 0.0, "image": self.image_drop}
         return self.model.model_copy(update={"dropped": tuple(what for what, share in drops.items() if share > 0)})
 
     @property

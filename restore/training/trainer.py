@@ -31,7 +31,7 @@ from restore.restoration.restorer import Restorer
 from restore.system.atomic import replacing, write_atomically
 from restore.system.devices import fast_dtype, pick_device
 from restore.system.seeds import seed_of
-from restore.tasks import Example
+from restore.tasks import Example, Prepared
 from restore.training.batches import Sampler
 from restore.training.config import TrainConfig
 from restore.training.loading import PairStore
@@ -209,8 +209,8 @@ class Trainer:
         scores, rows = {}, []
         for name, (image, label, hole), clean in self._validation_pictures():
             # what does not fit beside a run on a GPU is restored from the CPU, and stays there
-            restored = restorer.restore(image, label=label, hole=hole, seeds=range(len(clean))).to(clean.device)
-            restored = self.config.model.task.polish(image, restored).add(1).div(2)
+            found = restorer.batch(Prepared(image, hole), labels=label, seeds=range(len(clean)))
+            restored = found.mean.to(clean.device).add(1).div(2)
             degraded = image[:, :3].add(1).div(2).clamp(0, 1)
             before, after = (_psnr(x, clean) for x in (degraded, restored))
             scores[name] = (before, after)

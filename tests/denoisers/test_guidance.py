@@ -15,7 +15,7 @@ from restore.denoisers.guidance import (
     data_consistency,
     dropped,
 )
-from restore.denoisers.network import Clipped
+from restore.denoisers.threshold import Clipped
 from restore.diffusion.schedule import Cosine, ZeroTerminal
 from restore.errors import ConfigError
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from restore.contracts import Condition, Estimate, Level
 from restore.denoisers.masked import Masked
-from restore.denoisers.network import Clipped, NetworkDenoiser
+from restore.denoisers.network import NetworkDenoiser
+from restore.denoisers.threshold import Clipped
 from restore.denoisers.tiles import Patches, in_patches
 from restore.diffusion.schedule import Linear
 from restore.errors import ArrayError

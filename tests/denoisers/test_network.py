@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from restore.contracts import Condition, Level
-from restore.denoisers.network import Clipped, NetworkDenoiser, level_value, split_variance
+from restore.denoisers.network import NetworkDenoiser, level_value, split_variance
+from restore.denoisers.threshold import Clipped
 from restore.diffusion.parameterization import noised, prediction_target
 from restore.diffusion.schedule import Linear
 from restore.errors import ConfigError

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from restore.contracts import Condition, Estimate, Level
-from restore.denoisers.network import Clipped
+from restore.denoisers.threshold import Clipped
 from restore.denoisers.tiles import Patches, in_patches
 from restore.diffusion.parameterization import to_eps, to_x0
 from restore.diffusion.schedule import Linear

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from restore.contracts import Condition
-from restore.denoisers.network import Clipped, NetworkDenoiser
+from restore.denoisers.network import NetworkDenoiser
 from restore.denoisers.parameterization import Problem
+from restore.denoisers.threshold import Clipped
 from restore.diffusion.likelihood import bits_per_dim, variational_bits
 from restore.diffusion.parameterization import noised
 from restore.diffusion.schedule import Cosine, Linear, Schedule

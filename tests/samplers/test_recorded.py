@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from restore.contracts import Condition, Denoiser
 from restore.denoisers.guidance import ClassifierGradient, ClassifierGuided
-from restore.denoisers.network import Clipped, NetworkDenoiser
+from restore.denoisers.network import NetworkDenoiser
+from restore.denoisers.threshold import Clipped
 from restore.diffusion.schedule import Cosine, Linear, Schedule
 from restore.models import native, published
 from restore.models.auxiliary import ClassifierRecipe

@@ -10,9 +10,8 @@ from __future__ import annotations
 from restore.denoisers.tiles.compiled import FixedBatch, compiled
 from restore.denoisers.tiles.engine import Capacity, Patched
 from restore.denoisers.tiles.grid import Span, Tile, batches, grid
-from restore.denoisers.tiles.guard import Guarded
+from restore.denoisers.tiles.guard import Guarded, in_patches
 from restore.denoisers.tiles.spec import Grid, Patches
-from restore.denoisers.tiles.stack import in_patches
 from restore.denoisers.tiles.thumbnail import thumbnail
 from restore.denoisers.tiles.windows import Window, axis_weights, window
 

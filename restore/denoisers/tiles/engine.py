@@ -6,7 +6,7 @@ batch. Tiles of all pictures of a batch share the evaluations of the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -24,8 +24,10 @@ from restore.system.devices import is_out_of_memory
 
 __all__ = ["Capacity", "Patched"]
 
-Job = tuple[int, Tile]
-Done = tuple[list[Job], Estimate]
+Cut = tuple[int, Tile]
+"""One tile of one image of the batch."""
+
+Done = tuple[list[Cut], Estimate]
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Patched:
         seeds: one per picture, for shifted grids; 0 for all where it is empty.
         device: where tiles are denoised, if not where the pictures are: pictures larger than a GPU's memory.
         capacity: shared between the steps, and between pictures, so that a batch that was too large is tried once.
+        on_tiles: called with the number of tiles after each evaluation, for progress bars and for cancelling.
     """
 
     denoiser: Denoiser
@@ -80,35 +83,17 @@ class Patched:
     seeds: tuple[int, ...] = ()
     device: torch.device | None = None
     capacity: Capacity = field(default_factory=Capacity, compare=False, repr=False)
+    on_tiles: Callable[[int], None] | None = None
 
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         """Return the merged estimate; see `Denoiser`."""
-        if condition.context is None and self.patches.context:
-            condition = condition.map(context=thumbnail(condition.image, self.patches.context))
-        totals: list[Tensor | None] = [None] * len(Estimate._fields)
-        for batch, estimate in self._estimates(self._jobs(x_t, level), x_t, level, condition):
-            for k, tiles in enumerate(estimate):
-                if tiles is not None:
-                    totals[k] = merge(batch, tiles, totals[k], x_t)
-        return Estimate(*totals)  # type: ignore[arg-type]
-
-    def _jobs(self, x_t: Tensor, level: Level) -> list[Job]:
-        """Return every tile of every picture; tiles of one shape stand together, so that they can share a batch."""
-        b, _, height, width = x_t.shape
-        seeds = self.seeds or (0,) * b
-        shapes: dict[tuple[int, int], list[Job]] = {}
-        for i, (seed, t) in enumerate(zip(seeds, level.t.tolist(), strict=True)):
-            offset = self.patches.offset(seed, t, height, width)
-            for tile in grid(self.patches, height, width, self.halo, offset, x_t.device):
-                shapes.setdefault(tile.shape, []).append((i, tile))
-        return list(chain.from_iterable(shapes.values()))
-
-    def _estimates(self, jobs: list[Job], x_t: Tensor, level: Level, condition: Condition) -> Iterator[Done]:
-        """Yield the jobs' estimates, batch by batch, in order; a batch that does not fit is halved."""
+        if condition.thumbnail is None and condition.features is None and self.patches.context:
+            condition = condition.replaced(thumbnail=thumbnail(condition.image, self.patches.context))
         transfer = Transfer(x_t.device, self.device or x_t.device)
-        position = 0
-        while position < len(jobs):
-            batch = take(jobs, position, self.capacity.batch(self.patches.batch, jobs[position][1].shape))
+        totals: list[Tensor | None] = [None] * len(Estimate._fields)
+        cuts, position = self._cuts(x_t, level), 0
+        while position < len(cuts):
+            batch = take(cuts, position, self.capacity.batch(self.patches.batch, cuts[position][1].shape))
             estimate = None
             try:
                 estimate = self.denoiser(*transfer.there(*crop(batch, x_t, level, condition)))
@@ -120,20 +105,34 @@ class Patched:
                 self.capacity.exceeded(len(batch), batch[0][1].shape)
                 continue
             position += len(batch)
-            yield from transfer.back(batch, estimate)
-        yield from transfer.rest()
+            if self.on_tiles is not None:
+                self.on_tiles(len(batch))
+            add(transfer.back(batch, estimate), totals, x_t)
+        add(transfer.rest(), totals, x_t)
+        return Estimate(*totals)  # type: ignore[arg-type]
+
+    def _cuts(self, x_t: Tensor, level: Level) -> list[Cut]:
+        """Return every tile of every picture; tiles of one shape stand together, so that they can share a batch."""
+        b, _, height, width = x_t.shape
+        seeds = self.seeds or (0,) * b
+        shapes: dict[tuple[int, int], list[Cut]] = {}
+        for i, (seed, t) in enumerate(zip(seeds, level.numbers(), strict=True)):
+            offset = self.patches.offset(seed, t, height, width)
+            for tile in grid(self.patches, height, width, self.halo, offset, x_t.device):
+                shapes.setdefault(tile.shape, []).append((i, tile))
+        return list(chain.from_iterable(shapes.values()))
 
 
-def take(jobs: Sequence[Job], position: int, count: int) -> list[Job]:
-    """Return the next jobs, at most `count` and all of one shape."""
-    shape = jobs[position][1].shape
-    batch = list(jobs[position : position + count])
+def take(cuts: Sequence[Cut], position: int, count: int) -> list[Cut]:
+    """Return the next tiles, at most `count` and all of one shape."""
+    shape = cuts[position][1].shape
+    batch = list(cuts[position : position + count])
     while batch[-1][1].shape != shape:
         batch.pop()
     return batch
 
 
-def crop(batch: list[Job], x_t: Tensor, level: Level, condition: Condition) -> tuple[Tensor, Level, Condition]:
+def crop(batch: list[Cut], x_t: Tensor, level: Level, condition: Condition) -> tuple[Tensor, Level, Condition]:
     """Return what the denoiser sees of a batch of (picture, tile)."""
 
     def cut(image: Tensor) -> Tensor:
@@ -142,12 +141,19 @@ def crop(batch: list[Job], x_t: Tensor, level: Level, condition: Condition) -> t
     place = torch.tensor([(i, *tile.box) for i, tile in batch], dtype=torch.float64)
     place = place.to(x_t.device, non_blocking=True)  # or the host would wait until a GPU has done all before
     picture = place[:, 0].long()
-    seen = condition.map(image=None).select(picture)  # type: ignore[arg-type]
-    seen = seen.map(image=cut(condition.image), box=place[:, 1:].float())
-    return cut(x_t), Level(level.t[picture], level.alpha_bar[picture]), seen
+    seen = condition.map(lambda whole: whole[picture], spatial=False).map(cut, spatial=True)
+    return cut(x_t), level.map(lambda x: x[picture]), seen.replaced(box=place[:, 1:].float())
 
 
-def merge(batch: list[Job], tiles: Tensor, total: Tensor | None, like: Tensor) -> Tensor:
+def add(done: Iterable[Done], totals: list[Tensor | None], like: Tensor) -> None:
+    """Add the estimates of tiles to those of their images, field by field."""
+    for batch, estimate in done:
+        for k, tiles in enumerate(estimate):
+            if tiles is not None:
+                totals[k] = merge(batch, tiles, totals[k], like)
+
+
+def merge(batch: list[Cut], tiles: Tensor, total: Tensor | None, like: Tensor) -> Tensor:
     """Return `total`, (B, C, H, W) for `like` (B, _, H, W), with the weighted tiles added in place."""
     if total is None:
         b, _, h, w = like.shape

@@ -7,6 +7,7 @@ the merged estimate are drawn towards those of an estimate of the whole picture,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restore.contracts import Condition, Denoiser, Estimate, Level
+from restore.denoisers.tiles.engine import Capacity, Patched
 from restore.denoisers.tiles.spec import Patches
 from restore.denoisers.tiles.thumbnail import thumbnail
 
-__all__ = ["Guarded", "low_frequencies", "shrink"]
+__all__ = ["Guarded", "in_patches", "low_frequencies", "shrink"]
 
 CELL = 16  # pixels of the coarse picture that are averaged into one cell; finer than that, the patches know better
 
@@ -36,8 +38,11 @@ def shrink(x_t: Tensor, level: Level, size: tuple[int, int], seeds: tuple[int, .
     small = F.adaptive_avg_pool2d(x_t, size)
     rows, columns = (averaged(*sides) for sides in zip(x_t.shape[-2:], size, strict=True))
     renewed = (1 - 1 / (rows[:, None] * columns)).sqrt().to(x_t)
-    amounts = (1 - level.alpha_bar).clamp(min=0).sqrt().tolist()
-    for i, (seed, t) in enumerate(zip(seeds or (0,) * len(x_t), level.t.tolist(), strict=True)):
+    if level.share is None:
+        amounts = (1 - level.alpha_bar).clamp(min=0).sqrt().tolist()
+    else:
+        amounts = [max(1 - level.share, 0.0) ** 0.5] * len(x_t)
+    for i, (seed, t) in enumerate(zip(seeds or (0,) * len(x_t), level.numbers(), strict=True)):
         # a first word of its own keeps this stream apart from the sampler's noise and from shifted grids
         state = np.random.SeedSequence((1, seed, t)).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(state) >> 1)
@@ -80,12 +85,40 @@ class Guarded:
         size = self.patches.coarse_size(height, width)
         if size is None:
             return estimate
-        context = condition.context
-        if context is None and self.patches.context:
-            context = thumbnail(condition.image, self.patches.context)
-        seen = condition.map(image=F.adaptive_avg_pool2d(condition.image, size), context=context)
+        if condition.thumbnail is None and condition.features is None and self.patches.context:
+            condition = condition.replaced(thumbnail=thumbnail(condition.image, self.patches.context))
+        seen = condition.map(lambda image: F.adaptive_avg_pool2d(image, size), spatial=True)
         whole = self.coarse(shrink(x_t, level, size, self.seeds), level, seen).x0
         cells = math.ceil(size[0] / CELL), math.ceil(size[1] / CELL)
         drift = low_frequencies(whole, cells) - low_frequencies(estimate.x0, cells)
         correction = F.interpolate(drift, (height, width), mode="bilinear", align_corners=False)
         return estimate._replace(x0=estimate.x0.add_(correction, alpha=self.patches.guard))
+
+
+def in_patches(
+    denoiser: Denoiser,
+    patches: Patches,
+    *,
+    halo: int | None = None,
+    seeds: tuple[int, ...] = (),
+    device: torch.device | None = None,
+    capacity: Capacity | None = None,
+    on_tiles: Callable[[int], None] | None = None,
+) -> Denoiser:
+    """Return a denoiser of tiles as one of pictures, with the colour guard where `patches` asks for it.
+
+    Args:
+        denoiser: denoises tiles.
+        patches: how to cut.
+        halo: how far the network sees around a pixel; None for without bound.
+        seeds: one per picture, for all that is drawn inside: the places of shifted grids, the guard's noise.
+        device: where tiles are denoised, if not where the pictures are.
+        capacity: what is known of how many fit into its memory, to be kept from picture to picture.
+        on_tiles: called with the number of tiles after each evaluation.
+    """
+    capacity = capacity or Capacity()
+    whole = Patched(denoiser, patches, halo, seeds, device, capacity, on_tiles)
+    if not patches.guard:
+        return whole
+    coarse = Patched(denoiser, patches.coarse, device=device, capacity=capacity, on_tiles=on_tiles)
+    return Guarded(whole, coarse, patches, seeds)

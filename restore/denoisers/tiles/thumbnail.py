@@ -9,5 +9,5 @@ __all__ = ["thumbnail"]
 
 
 def thumbnail(image: Tensor, size: int = 32) -> Tensor:
-    """Return the area average of a batch of pictures, (B, C, size, size), of (B, C, H, W)."""
-    return F.adaptive_avg_pool2d(image, size)
+    """Return the area average, (B, 3, size, size), of images, (B, C, H, W); a mask in a fourth channel is left out."""
+    return F.adaptive_avg_pool2d(image[:, :3], size)

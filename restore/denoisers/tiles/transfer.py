@@ -33,7 +33,7 @@ class Transfer:
         """Return the tiles on the device that denoises them."""
         if self.home == self.away:
             return x_t, level, condition
-        return self._send(x_t), Level(*map(self._send, level)), Condition(*map(self._send, condition))
+        return self._send(x_t), level.map(self._send), condition.map(self._send)
 
     def back(self, batch: Any, estimate: Estimate) -> Iterator[tuple[Any, Estimate]]:
         """Yield the batches that have arrived, with their estimates at home; a later call may yield the last one."""

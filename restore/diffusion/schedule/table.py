@@ -133,7 +133,10 @@ class Schedule:
     def level(self, t: int | Tensor, batch: int | None = None, device: torch.device | str | None = None) -> Level:
         """Return the `Level` of step `t`: one number for a whole batch, or a (B,) int64 tensor."""
         if isinstance(t, int):
-            t = torch.full((batch or 1,), t, dtype=torch.int64)
+            # filled where they are, for a copy from the host would have it wait
+            share, size = float(self.alpha_bar[t]), (batch or 1,)
+            filled = torch.full(size, share, dtype=torch.float64, device=device)
+            return Level(torch.full(size, t, dtype=torch.int64, device=device), filled, t, share)
         alpha_bar = self.alpha_bar[t.cpu()]
         return Level(t.to(device), alpha_bar.to(device))
 

@@ -10,7 +10,6 @@ from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
 from restore.samplers import Ancestral, SeededNoise
 from restore.tasks import Request
-from restore.tasks.inpainting import Filling
 
 __all__ = ["TERMS", "bits_per_dim", "check_likelihood"]
 
@@ -24,7 +23,7 @@ def check_likelihood(recipe: Recipe) -> None:
     Raises:
         ConfigError: the model keeps the known pixels of its input, so that only a part of the picture is random.
     """
-    if isinstance(recipe.task, Filling):
+    if not recipe.task.whole:
         raise ConfigError(
             f"bits per dimension are those of whole pictures; {recipe.name} fills in parts of them and keeps the rest"
         )

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,9 +20,11 @@ from restore.errors import ConfigError, DataError, ImageError
 from restore.evaluation.scoring.cases import Case, Loaded, enlarged_to
 from restore.evaluation.scoring.likelihood import bits_per_dim, check_likelihood
 from restore.restoration.detector import AUTO
+from restore.restoration.pipeline import Pipeline, State, check_detectable
 from restore.restoration.restorer import Posterior, Restorer
+from restore.restoration.settings import Settings
 from restore.samplers import SamplerSpec
-from restore.tasks import Prepared
+from restore.tasks import Prepared, Task
 
 __all__ = ["TOLD", "Method", "ModelMethod", "Output", "OutputFolder", "Unrestored", "tasks_for", "told_apart"]
 
@@ -96,8 +99,7 @@ class ModelMethod:
         task: one of its tasks, or `auto`.
         restorer: the model.
         sha256: of its file of weights.
-        steps: of the sampler; the recipe's by default.
-        samples: how many restorations the output is the mean of.
+        settings: of each restoration, but for task, request and seed.
         likelihood: whether the bits per dimension of the ground truth are computed too.
     """
 
@@ -105,22 +107,35 @@ class ModelMethod:
     task: str
     restorer: Restorer
     sha256: str
-    steps: int | None = None
-    samples: int = 1
+    settings: Settings = Settings()
     likelihood: bool = False
 
     def __post_init__(self) -> None:
-        self.restorer.task(self.task)
-        _ = self.sampler
+        _ = self.pipeline, self.asked, self.sampler
         if self.likelihood:
             if self.task == AUTO:
                 raise ConfigError("bits per dimension are those of one label: name a task in place of auto")
             check_likelihood(self.restorer.recipe)
 
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """What restores: the model, or the detector and then the model."""
+        return Pipeline.of(self.restorer, self.task)
+
+    @property
+    def chosen(self) -> Settings:
+        """The settings with the task; a detector chooses the label alone."""
+        return self.settings.changed(task=None if self.task == AUTO else self.task)
+
+    @property
+    def asked(self) -> Task:
+        """The task itself."""
+        return self.restorer.task(self.chosen.task)
+
     @property
     def sampler(self) -> SamplerSpec:
         """The sampler with the number of steps that was asked for."""
-        return self.restorer.sampler(self.steps, self.samples)
+        return self.restorer.sampler(self.settings)
 
     @property
     def label(self) -> str:
@@ -143,39 +158,36 @@ class ModelMethod:
             shown = [(cases[i], picture) for i in members if (picture := degraded[i]) is not None]
             restored = self._together(shown, seed)
             seconds = (time.perf_counter() - start) / len(members)
-            tiles = self.restorer.evaluations(*restored[0].mean.shape[-2:], self.steps, self.samples)
-            for i, x in zip(members, restored, strict=True):
-                seen = 0 if x.decision is not None and x.decision.clean else tiles
-                outputs[i] = Output(x.mean, seconds, seen, x.deviation, x.hole)
+            tiles = self.restorer.evaluations(*restored[0][0].mean.shape[-2:], self.settings)
+            for i, (x, clean) in zip(members, restored, strict=True):
+                outputs[i] = Output(x.mean, seconds, 0 if clean else tiles, x.deviation, x.hole)
         return [outputs[index] for index in range(len(cases))]
 
-    def _together(self, shown: list[tuple[Case, Tensor]], seed: int) -> list[Posterior]:
-        """Return the samples' mean and spread for each of some pictures of one size, as `Restorer.posterior` would."""
-        task = self.restorer.task(self.task)
+    def _together(self, shown: list[tuple[Case, Tensor]], seed: int) -> list[tuple[Posterior, bool]]:
+        """Return mean and spread, and whether it was left as it is, for each of some images of one size."""
+        task, settings = self.asked, self.chosen.changed(seed=seed)
         requests = [case.request(task, seed, *picture.shape[-2:]) for case, picture in shown]
         if len(shown) == 1 or self.task == AUTO:  # with a decision each, pictures have little to share
-            options = {"task": self.task, "steps": self.steps, "samples": self.samples, "seed": seed}
-            return [
-                self.restorer.posterior(picture, request=request, **options)
+            states = [
+                self.pipeline.run(State(picture, settings.changed(request=request)))
                 for (_, picture), request in zip(shown, requests, strict=True)
             ]
-        label = self.restorer.recipe.label(self.task)
+            return [(state.result(), state.done) for state in states]
         prepared = [task.prepare(picture[None], said) for (_, picture), said in zip(shown, requests, strict=True)]
         holes = [one.hole for one in prepared if one.hole is not None]
         hole = torch.cat(holes) if holes else None
         both = Prepared(torch.cat([one.image for one in prepared]), hole)
-        seeds = [seed] * len(shown)
-        moments = self.restorer.moments(task, both, label, seeds, samples=self.samples, sampler=self.sampler)
-        spread = moments.deviation() if self.samples > 1 else [None] * len(shown)
-        asked = hole.cpu() if hole is not None else [None] * len(shown)
-        return [Posterior(*found) for found in zip(moments.mean, spread, asked, strict=True)]
+        found = self.restorer.batch(both, settings, seeds=[seed] * len(shown))
+        return [(found[i], False) for i in range(len(shown))]
 
     def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
         """Return the likelihood bound and its terms where they were asked for."""
         if not self.likelihood or loaded.degraded is None:
             return {}
-        request = case.request(self.restorer.task(self.task), seed, *loaded.degraded.shape[-2:])
-        return bits_per_dim(self.restorer, self.task, loaded.degraded, loaded.target, request, self.steps, seed)
+        request = case.request(self.asked, seed, *loaded.degraded.shape[-2:])
+        return bits_per_dim(
+            self.restorer, self.task, loaded.degraded, loaded.target, request, self.settings.steps, seed
+        )
 
     def identity(self, case: Case) -> dict[str, Any]:
         """Return all that the output depends on, the machine's own rounding left aside."""
@@ -188,13 +200,14 @@ class ModelMethod:
             "sha256": self.sha256,
             "task": self.task,
             "told": self.label,
-            **({"detector": self.restorer.detector.sha256} if self.task == AUTO else {}),
+            **({"detector": detector.sha256} if (detector := self.pipeline.detector) is not None else {}),
             "sampler": self.sampler.model_dump(mode="json"),
             "threshold": self.restorer.recipe.threshold.model_dump(mode="json"),
-            "samples": self.samples,
-            "self_ensemble": self.restorer.self_ensemble,
-            "levels_of_likelihood": (self.steps or self.restorer.schedule.T) if self.likelihood else 0,
-            "patches": self.restorer.patches.model_dump(mode="json") if self.restorer.patches else None,
+            "samples": self.settings.samples,
+            "guidance": self.settings.guidance,
+            "self_ensemble": self.settings.self_ensemble,
+            "levels_of_likelihood": (self.settings.steps or self.restorer.schedule.T) if self.likelihood else 0,
+            "patches": self.restorer.tiles(self.settings).model_dump(mode="json"),
             "dtype": str(self.restorer.dtype).removeprefix("torch."),
             "device": str(self.restorer.device),
         }
@@ -325,7 +338,9 @@ def tasks_for(restorer: Restorer, label: str | None, asked: Sequence[str] = ()) 
     blind = [task for task, name in tasks.items() if name == "unknown"][:1]
     if asked:
         for task in asked:
-            if task != TOLD:
+            if task == AUTO:
+                check_detectable(restorer.recipe)
+            elif task != TOLD:
                 restorer.task(task)
         replaced = (told or blind or [first] if task == TOLD else [task] for task in asked)
         return list(dict.fromkeys(task for several in replaced for task in several))

@@ -17,6 +17,7 @@ from restore.restoration.plan.cost import cost
 from restore.restoration.plan.speed import Shape, Speed, calibrate
 from restore.restoration.plan.units import show_bytes
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.samplers import DDIM, DPMSolver, SamplerSpec
 from restore.system.devices import HELD
 from restore.system.memory import in_use
@@ -51,10 +52,9 @@ class Plan:
     memory: int
     fits: bool = True
 
-    def apply(self, restorer: Restorer) -> Restorer:
-        """Return a restorer that does it this way; the network is shared."""
-        recipe = restorer.recipe.model_copy(update={"sampler": self.sampler, "patches": self.patches})
-        return replace(restorer, recipe=recipe, patches=self.patches)
+    def apply(self, settings: Settings) -> Settings:
+        """Return the settings with which it is done this way."""
+        return settings.changed(sampler=self.sampler, steps=self.sampler.steps, tiles=self.patches)
 
 
 def predict(
@@ -65,7 +65,7 @@ def predict(
     width: int,
     speed: Speed,
     *,
-    samples: int = 1,
+    settings: Settings = Settings(),
     beside: int = 0,
 ) -> Plan:
     """Return what it costs to restore a picture in some way.
@@ -77,11 +77,11 @@ def predict(
         height: of the result, in pixels.
         width: of the result, in pixels.
         speed: of this machine with this model, see `calibrate`.
-        samples: restorations of the picture, whose mean is taken.
+        settings: of the restoration, its sampler and tiles left aside.
         beside: other pictures of this size that are held meanwhile.
     """
     steps = sampler.evaluations(restorer.schedule)
-    looks = 1 if restorer.guidance_scale == 1 else 2  # guidance asks with and without the condition
+    looks = 1 if settings.guidance == 1 else 2  # guidance asks with and without the condition
     tiles, flop, seconds, held = 0, 0, 0.0, 0
     for shape, count in shapes(restorer, patches, height, width).items():
         call = cost(restorer.recipe, *shape, restorer.dtype)
@@ -90,9 +90,10 @@ def predict(
         seconds += count * speed.seconds(call.flop, shape)
         held = max(held, call.bytes)
     earlier = min(steps - 1, sampler.order - 1) if isinstance(sampler, DPMSolver) else 0
+    samples, orientations = settings.samples, settings.self_ensemble
     moments = 2 if samples > 1 else 0
-    turned = 3 if restorer.self_ensemble > 1 else 0
-    times = steps * samples * restorer.self_ensemble
+    turned = 3 if orientations > 1 else 0
+    times = steps * samples * orientations
     buffers = (HELD + earlier + moments + turned + beside) * 3 * height * width * 4
     return Plan(
         sampler,
@@ -114,8 +115,7 @@ def survey(
     height: int,
     width: int,
     *,
-    steps: int | None = None,
-    samples: int = 1,
+    settings: Settings = Settings(),
     memory: int | None = None,
     speed: Speed | None = None,
 ) -> dict[str, Plan]:
@@ -125,19 +125,18 @@ def survey(
         restorer: the model.
         height: of the result, in pixels.
         width: of the result, in pixels.
-        steps: of the sampler; the model's own by default.
-        samples: restorations of the picture, whose mean is taken.
+        settings: of the restoration.
         memory: the most bytes that may be needed; choices that need more are told by `fits`.
         speed: of this machine; measured now where it is not given.
     """
-    own = restorer.patches or restorer.recipe.patches
-    sampler = restorer.sampler(steps, samples)
+    own, steps = restorer.tiles(settings), settings.steps
+    sampler = restorer.sampler(settings)
     ways: dict[str, tuple[Patches, SamplerSpec]] = {"the model's own": (own, sampler)}
     for n in sorted(STEPS) if steps is None else ():
         # a schedule has so many levels, and a spacing of sections as many steps as they say
         with suppress(ConfigError):
             if n > (sampler.steps or 1):
-                ways[f"{n} steps"] = own, _sampler(restorer, n)
+                ways[f"{n} steps"] = own, _sampler(restorer, settings.changed(steps=n))
     if not own.fixed:
         ways["shifted grid"] = shifted(own), sampler
         if restorer.halo is not None:
@@ -145,8 +144,8 @@ def survey(
         if 64 % restorer.recipe.network.multiple == 0 and restorer.schedule.T >= 25:
             published = PUBLISHED.model_copy(update={"multiple": own.multiple, "context": own.context})
             ways["published, r = 16"] = published, DDIM(steps=25)
-    speed = speed or calibrated(restorer, height, width, memory)
-    plans = {name: predict(restorer, *way, height, width, speed, samples=samples) for name, way in ways.items()}
+    speed = speed or calibrated(restorer, height, width, memory, own)
+    plans = {name: predict(restorer, *way, height, width, speed, settings=settings) for name, way in ways.items()}
     return {name: replace(plan, fits=memory is None or plan.memory <= memory) for name, plan in plans.items()}
 
 
@@ -157,8 +156,7 @@ def choose(
     budget: float | None = None,
     memory: int | None = None,
     *,
-    steps: int | None = None,
-    samples: int = 1,
+    settings: Settings = Settings(),
     beside: int = 0,
     speed: Speed | None = None,
 ) -> Plan:
@@ -174,25 +172,24 @@ def choose(
         width: of the result, in pixels.
         budget: seconds for all samples; None for however long they take.
         memory: bytes; None for no limit.
-        steps: of the sampler, where they are not to be chosen.
-        samples: restorations of the picture, whose mean is taken.
+        settings: of the restoration; steps that they name are not chosen here.
         beside: other pictures of this size that are held meanwhile.
         speed: of this machine; measured now where it is not given.
 
     Raises:
         ConfigError: the memory does not suffice, however the picture is cut.
     """
-    ways = list(cuts(restorer.patches or restorer.recipe.patches))
-    speed = speed or calibrated(restorer, height, width, memory)
-    samplers = [restorer.sampler(steps, samples)]
-    if budget is not None and steps is None:
-        samplers += fewer(restorer, samples)
+    ways = list(cuts(restorer.tiles(settings)))
+    speed = speed or calibrated(restorer, height, width, memory, settings.tiles)
+    samplers = [restorer.sampler(settings)]
+    if budget is not None and settings.steps is None:
+        samplers += fewer(restorer, settings)
     small: list[Plan] = []
     least: int | None = None
     refused: ConfigError | None = None
     for sampler, patches in product(samplers, ways):
         try:
-            plan = predict(restorer, patches, sampler, height, width, speed, samples=samples, beside=beside)
+            plan = predict(restorer, patches, sampler, height, width, speed, settings=settings, beside=beside)
         except ConfigError as error:  # parts of a picture, for a network that must see the whole
             refused = refused or error
             continue
@@ -212,14 +209,14 @@ def choose(
     )
 
 
-def fewer(restorer: Restorer, samples: int = 1) -> list[SamplerSpec]:
-    """Return the model's own sampler with fewer and fewer steps."""
-    own = restorer.sampler(None, samples).evaluations(restorer.schedule)
+def fewer(restorer: Restorer, settings: Settings = Settings()) -> list[SamplerSpec]:
+    """Return the sampler with fewer and fewer steps."""
+    own = restorer.sampler(settings).evaluations(restorer.schedule)
     found = []
     for n in STEPS:
         # in one step all samples may be alike, and a spacing of sections has as many steps as they say
         with suppress(ConfigError):
-            sampler = restorer.sampler(n, samples)
+            sampler = restorer.sampler(settings.changed(steps=n))
             if sampler.evaluations(restorer.schedule) < own:
                 found.append(sampler)
     return found
@@ -259,19 +256,21 @@ def whole(own: Patches) -> Patches:
     return own.model_copy(update={"grid": "whole", "size": 1024, "overlap": 0, "batch": 1, "stride": None})
 
 
-def _sampler(restorer: Restorer, steps: int) -> SamplerSpec:
+def _sampler(restorer: Restorer, settings: Settings) -> SamplerSpec:
     """Return the sampler for more steps: the second-order one where it may replace the model's own.
 
     Raises:
         ConfigError: the schedule, or the spacing, has no so many steps.
     """
-    own = restorer.sampler(steps)
-    if isinstance(own, DDIM) and own.eta == 0 and steps > 1 and own.start is None:
-        return DPMSolver(steps=steps, spacing=own.spacing)
+    own = restorer.sampler(settings)
+    if isinstance(own, DDIM) and own.eta == 0 and (own.steps or 1) > 1 and own.start is None:
+        return DPMSolver(steps=own.steps, spacing=own.spacing)
     return own
 
 
-def calibrated(restorer: Restorer, height: int, width: int, memory: int | None = None) -> Speed:
+def calibrated(
+    restorer: Restorer, height: int, width: int, memory: int | None = None, tiles: Patches | None = None
+) -> Speed:
     """Return how fast this machine is, with the evaluations timed that a picture of this size is likely to take.
 
     Args:
@@ -279,6 +278,7 @@ def calibrated(restorer: Restorer, height: int, width: int, memory: int | None =
         height: of the result, in pixels.
         width: of the result, in pixels.
         memory: the most bytes that may be needed, while it is timed, too; None for no limit.
+        tiles: how images will be cut; the recipe's by default.
     """
-    own = restorer.patches or restorer.recipe.patches
+    own = tiles or restorer.recipe.patches
     return calibrate(restorer, list(shapes(restorer, own, height, width))[:2], memory=memory)

@@ -79,14 +79,13 @@ def _measure(recipe: str, batch: int, height: int, width: int, dtype: torch.dtyp
     side = document.patches.context
     given = getattr(document.network, "condition_channels", 3)
     with torch.device("meta"), torch.no_grad():
-        context = torch.empty(batch, 3, side, side, dtype=dtype) if side else None
-        if context is not None and hasattr(network, "encode"):
-            context = network.encode(context)
+        small = torch.empty(batch, 3, side, side, dtype=dtype) if side else None
+        features = network.encode(small) if small is not None and hasattr(network, "encode") else None
         peak, flops = PeakBytes([*network.parameters(), *network.buffers()]), FlopCounterMode(display=False)
         with peak, flops:
             x_t, image = (torch.empty(batch, c, height, width, dtype=dtype) for c in (3, given))
             label = torch.zeros(batch, dtype=torch.int64)
-            network(x_t, torch.empty(batch), Condition(image, label, context, torch.empty(batch, 4)))
+            network(x_t, torch.empty(batch), Condition(image, label, small, features, torch.empty(batch, 4)))
     return Cost(flops.get_total_flops(), peak.peak)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from restore.contracts import Condition, Estimate, Level
-from restore.denoisers.network import Clipped
+from restore.denoisers.threshold import Clipped
 from restore.denoisers.tiles import Patches, in_patches
 from restore.restoration.plan.cost import cost
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.samplers import DDIM, SeededNoise
 from restore.system.memory import in_use
 
@@ -88,7 +89,7 @@ def calibrate(
 
 def probes_for(restorer: Restorer) -> list[Shape]:
     """Return evaluations from which others can be told, the quickest first: small and large, few tiles and many."""
-    patches = restorer.patches or restorer.recipe.patches
+    patches = restorer.recipe.patches
     if patches.fixed:
         return [(1, patches.size, patches.size), (max(2, patches.batch), patches.size, patches.size)]
     multiple = restorer.recipe.network.multiple
@@ -111,18 +112,18 @@ def _times(call: Callable[[], object], seconds: float) -> Iterator[float]:
 def _evaluation(restorer: Restorer, batch: int, height: int, width: int) -> Callable[[], object]:
     """Return a function that evaluates the network once, and waits for it."""
     device = torch.device(restorer.device)
-    assert restorer.patches is not None
     single = {"grid": "whole", "size": max(height, width), "overlap": 0, "batch": batch}
     plain = {"guard": 0.0, "fixed": False, "stride": None}
-    alone = replace(restorer, patches=restorer.patches.model_copy(update=single | plain), self_ensemble=1)
+    alone = Settings(tiles=restorer.recipe.patches.model_copy(update=single | plain))
     image = torch.zeros(batch, restorer.recipe.task.channels, height, width, device=device)
-    condition = Condition(image, torch.zeros(batch, dtype=torch.int64, device=device), restorer.context(image))
+    condition = restorer.overview(Condition(image, torch.zeros(batch, dtype=torch.int64, device=device)), alone)
     level = restorer.schedule.level(restorer.schedule.T, batch, device)
-    denoiser = alone.denoiser()
+    denoiser = restorer.denoiser(alone)
+    state = image[:, : restorer.codec.state_channels]
 
     @torch.no_grad()
     def call() -> None:
-        denoiser(image[:, :3], level, condition)
+        denoiser(state, level, condition)
         waited(device)
 
     return call
