@@ -14,7 +14,8 @@ from typing import NoReturn
 
 import typer
 
-from restore.cli import data, environment, evaluation, interpolation, models, planning, running, training
+from restore.cli import data, demonstration, environment, evaluation, interpolation, models, planning, running, training
+from restore.cli.options import Panels
 from restore.errors import RestoreError
 
 __all__ = ["app", "main"]
@@ -30,8 +31,8 @@ app = typer.Typer(
     "Example:  restore run photo.jpg -o restored.png",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(running.run)
-app.command("demo")(running.demo)
+app.command("run", cls=Panels)(running.run)
+app.command("demo")(demonstration.demo)
 app.command("train")(training.train)
 app.command("evaluate")(evaluation.evaluate)
 app.command("plan")(planning.plan)

@@ -13,7 +13,7 @@ import typer
 from restore.cli.choosing import NONE, card_of, model_and_tasks, pictures_of, refuse_inside, severity_of
 from restore.cli.console import MOST_SEED, bar, open_model, print_json, table
 from restore.cli.data import InvertMask, Mask
-from restore.cli.running import Preset, SamplerOption, SelfEnsemble
+from restore.cli.options import PresetOption, SamplerOption, SelfEnsembleOption
 from restore.errors import ConfigError, MissingResource
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def evaluate(
         int,
         typer.Option(min=1, help="Score the mean of so many restorations, and how well their spread is calibrated."),
     ] = 1,
-    self_ensemble: SelfEnsemble = 1,
-    preset: Preset = None,
+    self_ensemble: SelfEnsembleOption = 1,
+    preset: PresetOption = None,
     sampler: SamplerOption = None,
     likelihood: Annotated[
         bool,

@@ -48,11 +48,11 @@ def interpolate(
     import torch
 
     from restore import images
-    from restore.restoration.interpolate import Method
+    from restore.restoration.interpolate import InterpolationMethod
     from restore.restoration.interpolate import interpolate as between
 
-    if method not in get_args(Method):
-        raise ConfigError(f"unknown --method {method!r}; choose {', '.join(get_args(Method))}")
+    if method not in get_args(InterpolationMethod):
+        raise ConfigError(f"unknown --method {method!r}; choose {', '.join(get_args(InterpolationMethod))}")
     strip = output.suffix.lower() in images.WRITABLE
     targets = [output] if strip else [output / f"{i:04d}.png" for i in range(frames)]
     images.refuse_inputs(targets, [a, b])
@@ -66,7 +66,7 @@ def interpolate(
             first.pixels,
             last.pixels,
             frames,
-            method=cast(Method, method),
+            method=cast(InterpolationMethod, method),
             steps=steps,
             start=start,
             task=task,

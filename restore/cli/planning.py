@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from restore.cli.console import model_for, open_model, print_json, table
-from restore.cli.running import SelfEnsemble, parse_pad
+from restore.cli.options import SelfEnsembleOption, parse_pad
 
 if TYPE_CHECKING:
     from restore.restoration.plan import Plan
@@ -29,7 +29,7 @@ def plan(
     pad: Annotated[str | None, typer.Option(metavar="L,T,R,B", help="For uncrop: pixels to add on each side.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps, if they are not to be chosen.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Restorations of which the mean is taken.")] = 1,
-    self_ensemble: SelfEnsemble = 1,
+    self_ensemble: SelfEnsembleOption = 1,
     budget: Annotated[str | None, typer.Option(help="The time that it may take: 10s, 2m, 500ms.")] = None,
     memory: Annotated[str | None, typer.Option(help="The memory that it may need: 2GB, 800MB.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes CUDA where there is one.")] = "auto",

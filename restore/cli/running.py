@@ -1,4 +1,4 @@
-"""`restore run` and `restore demo`."""
+"""`restore run`."""
 
 from __future__ import annotations
 
@@ -10,150 +10,116 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from restore.cli.console import MOST_SEED, bar, model_for, open_model, print_json, table
+from restore.cli.console import MOST_SEED, bar, model_for, open_model, print_json
+from restore.cli.options import (
+    QUALITY_PANEL,
+    TILES_PANEL,
+    DeviceOption,
+    DtypeOption,
+    GridOption,
+    GuardOption,
+    GuidanceOption,
+    ModelConfigOption,
+    OverlapOption,
+    OverridesOption,
+    PresetOption,
+    SamplerOption,
+    SelfEnsembleOption,
+    StepsOption,
+    TaskOption,
+    TileOption,
+    parse_pad,
+)
 from restore.errors import ConfigError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from restore.restoration.bulk import Outcome
     from restore.restoration.jobs import Job, Options
-    from restore.restoration.pipeline import Pipeline
     from restore.restoration.restorer import Restorer
 
-__all__ = ["demo", "parse_pad", "run"]
-
-Model = Annotated[str, typer.Option("--model", "-m", help="A name from `restore models list`, or a checkpoint file.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes CUDA where there is one.")]
-Dtype = Annotated[str, typer.Option(help="auto, fp32 or bf16; auto takes what the hardware runs fastest.")]
-Task = Annotated[
-    str | None,
-    typer.Option(
-        "--task",
-        "-t",
-        help="What to do: auto (a detector finds out which weather, or that there is none), derain, desnow, dehaze, "
-        "raindrop or weather (told nothing); inpaint, upscale, colorize, uncrop or jpeg, with a model for it. "
-        "[auto; with --model its first]",
-    ),
-]
-SamplerOption = Annotated[
-    str | None,
-    typer.Option(
-        "--sampler",
-        metavar="KIND[,KEY=VALUE...]",
-        help="ddim, dpm_solver, ancestral, langevin or consistency, and settings: ddim,eta=0.5,start=600. "
-        "[the model's]",
-    ),
-]
-Preset = Annotated[
-    str | None,
-    typer.Option(help="Settings stored with a model: `published` makes a converted checkpoint work as its authors do."),
-]
-Steps = Annotated[
-    int | None,
-    typer.Option(min=1, help="Sampling steps: 1 is fastest and closest on average, more add texture. [the model's: 1]"),
-]
-Patch = Annotated[
-    int | None,
-    typer.Option(min=16, help="Side of a tile in pixels; smaller needs less memory. [the model's: 1024 for weather]"),
-]
-SelfEnsemble = Annotated[
-    int,
-    typer.Option(
-        metavar="1|2|4|8",
-        help="Look in so many orientations and take the mean: mirrored (2), upside down, too (4), lying, too (8, not "
-        "for rain); it takes as many times longer.",
-    ),
-]
-Overlap = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        help="Pixels that neighbouring tiles share, rounded up as the network needs it. [the model's: 128 for weather]",
-    ),
-]
+__all__ = ["run"]
 
 
 def run(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders or globs.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A picture for one input, else a folder.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Images, folders or globs.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="An image for one input, else a folder.")],
+    task: TaskOption = None,
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", help="A name from `restore models list`, or a checkpoint file. [by the task]"),
     ] = None,
-    task: Task = None,
+    steps: StepsOption = None,
     mask: Annotated[
         Path | None,
-        typer.Option(
-            help="For inpaint: what to fill is bright. A picture, or a folder of masks named as the pictures (in "
-            "folders as theirs, if it has any)."
-        ),
+        typer.Option(help="For inpaint: bright where to fill. An image, or a folder of masks named as the images."),
     ] = None,
-    invert_mask: Annotated[bool, typer.Option("--invert-mask", help="What to fill is dark in the mask.")] = False,
     scale: Annotated[int | None, typer.Option(min=1, help="For upscale: how many times larger. [the model's]")] = None,
     pad: Annotated[str | None, typer.Option(metavar="L,T,R,B", help="For uncrop: pixels to add on each side.")] = None,
-    steps: Steps = None,
-    samples: Annotated[
-        int, typer.Option(min=1, help="Restore this many times, in 2 steps at least, and take the mean.")
-    ] = 1,
-    self_ensemble: SelfEnsemble = 1,
-    uncertainty: Annotated[
-        bool,
-        typer.Option(
-            "--uncertainty", help="Also write NAME.uncertainty.png, bright where samples differ (needs --samples 2)."
-        ),
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="The same seed gives the same picture.")] = 0,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    patch: Patch = None,
-    overlap: Overlap = None,
-    grid: Annotated[
-        str | None,
-        typer.Option(
-            help="How tiles lie: anchored (fixed), shifted (moved at each step), whole (as if untiled) or "
-            "weatherdiffusion (as published). [the model's]"
-        ),
-    ] = None,
-    guard: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="How far large areas keep the colours of one coarse look at the picture. [the model's: 0, off]",
-        ),
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="The time that a picture may take: 10s, 2m; takes fewer steps and less overlap.")
-    ] = None,
-    memory: Annotated[str | None, typer.Option(help="The memory that it may need: 2GB; picks the tiles.")] = None,
-    sampler: SamplerOption = None,
-    guidance: Annotated[
-        float, typer.Option(help="Scale of classifier-free guidance, for models trained with dropped conditions.")
-    ] = 1.0,
-    preset: Preset = None,
-    model_config: Annotated[
-        Path | None, typer.Option(help="For a published checkpoint: its authors' config, YAML or JSON.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="For a published checkpoint: a setting of its config."),
-    ] = None,
-    compiled: Annotated[
-        bool,
-        typer.Option("--compile", help="Compile the network first: takes a minute or more, pays for many pictures."),
-    ] = False,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Also write NAME.compare.png, before and after side by side.")
-    ] = False,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders, too.")] = False,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="The same seed gives the same image.")] = 0,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Include sub-folders.")] = False,
     on_exists: Annotated[str, typer.Option(help="Where there is an output already: skip, overwrite or error.")] = (
         "error"
     ),
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also write NAME.compare.png, before and after side by side.")
+    ] = False,
+    device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+    samples: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Restore this many times, in 2 steps at least, and take the mean.",
+            rich_help_panel=QUALITY_PANEL,
+        ),
+    ] = 1,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Also write NAME.uncertainty.png, bright where samples differ (needs --samples 2).",
+            rich_help_panel=QUALITY_PANEL,
+        ),
+    ] = False,
+    self_ensemble: SelfEnsembleOption = 1,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="The time that an image may take: 10s, 2m; takes fewer steps and less overlap.",
+            rich_help_panel=QUALITY_PANEL,
+        ),
+    ] = None,
+    invert_mask: Annotated[
+        bool, typer.Option("--invert-mask", help="What to fill is dark in the mask.", rich_help_panel=QUALITY_PANEL)
+    ] = False,
+    memory: Annotated[
+        str | None, typer.Option(help="The memory that it may need: 2GB; picks the tiles.", rich_help_panel=TILES_PANEL)
+    ] = None,
+    patch: TileOption = None,
+    overlap: OverlapOption = None,
+    grid: GridOption = None,
+    guard: GuardOption = None,
+    dtype: DtypeOption = "auto",
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the network first: takes a minute or more, pays for many images.",
+            rich_help_panel=TILES_PANEL,
+        ),
+    ] = False,
+    sampler: SamplerOption = None,
+    guidance: GuidanceOption = 1.0,
+    preset: PresetOption = None,
+    model_config: ModelConfigOption = None,
+    settings: OverridesOption = None,
 ) -> None:
-    """Restore pictures of any size.
+    """Restore images of any size.
 
     Each comes back in its own size, depth and colours where the task keeps them. Exit codes: 0 all good, 1 failed, 2
-    wrong usage, 3 some pictures failed.
+    wrong usage, 3 some images failed.
 
     Examples:
 
@@ -171,10 +137,10 @@ def run(
     """
     from typing import cast, get_args
 
+    from restore.restoration.bulk import restore_files
     from restore.restoration.detector import AUTO
     from restore.restoration.jobs import OnExists, Options, plan_jobs, refuse_collisions
     from restore.restoration.pipeline import Pipeline
-    from restore.restoration.settings import Settings
     from restore.tasks import Request
 
     if on_exists not in get_args(OnExists):
@@ -186,7 +152,13 @@ def run(
     if task is None and model is None:
         task = AUTO
     jobs = plan_jobs(inputs, output, recursive)
-    options = Options(Settings(), cast(OnExists, on_exists), compare, uncertainty, mask, invert_mask)
+    options = Options(
+        on_exists=cast(OnExists, on_exists),
+        compare=compare,
+        uncertainty=uncertainty,
+        mask=mask,
+        invert_mask=invert_mask,
+    )
     request = Request(scale=scale, pad=parse_pad(pad))
     refuse_collisions(jobs, options)
     restorer, own = open_model(
@@ -216,17 +188,13 @@ def run(
         options = _kept_within(restorer, jobs, options, budget, memory)
     if compiled:
         pipeline = pipeline.compiled(options.settings)
-    outcomes: list[Outcome] = []
-    try:
-        _restore(pipeline, jobs, options, outcomes, quiet=as_json)
-    except (KeyboardInterrupt, SystemExit):
-        typer.echo(f"stopped: {len(outcomes)} of {len(jobs)} pictures were done", err=True)
-        if as_json:
-            print_json([_document(outcome) for outcome in outcomes])
-        raise
-    if as_json:
-        print_json([_document(outcome) for outcome in outcomes])
-    _leave(outcomes)
+    with (
+        RunLog(len(jobs), as_json) as log,
+        closing(restore_files(pipeline, jobs, options, log.begin, log.step, log.done)) as work,
+    ):
+        for _ in work:
+            pass
+    log.leave()
 
 
 def _kept_within(
@@ -256,7 +224,7 @@ def _kept_within(
         beside=2 if len(jobs) > 1 and height * width <= LARGE else 0,
         speed=calibrated(restorer, height, width, most_memory, options.settings.tiles),
     )
-    short = "" if plan.fits else "; nothing faster is at hand, it will take longer than asked"
+    short = "" if plan.fits else "; nothing faster is at hand, it will take longer"
     typer.echo(
         f"plan for {width}x{height}: {plan.sampler.kind}, {plan.sampler.steps} steps, tiles of {plan.patches.size}, "
         f"about {show_seconds(plan.seconds)} and {show_bytes(plan.memory)}{short}",
@@ -265,54 +233,62 @@ def _kept_within(
     return replace(options, settings=plan.apply(options.settings))
 
 
-def parse_pad(text: str | None) -> tuple[int, int, int, int] | None:
-    """Return the four numbers of `--pad`.
+class RunLog:
+    """A bar over the tiles of all images, a line for each image, and in the end what was done as JSON.
 
-    Raises:
-        ConfigError: they are not four whole numbers.
+    Args:
+        count: of the images.
+        as_json: print JSON in place of the lines.
     """
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
-        raise ConfigError(f"--pad takes four numbers of pixels, left,top,right,bottom, not {text!r}")
-    left, top, right, bottom = map(int, parts)
-    return left, top, right, bottom
+
+    def __init__(self, count: int, as_json: bool) -> None:
+        self.count, self.as_json = count, as_json
+        self.outcomes: list[Outcome] = []
+        self.bar = bar(0, "restoring", "tile")
+        self._begun = self._due = 0
+
+    def __enter__(self) -> RunLog:
+        self.bar.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bar.__exit__(kind, error, at)
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+        if stopped:
+            typer.echo(f"stopped: {len(self.outcomes)} of {self.count} images were done", err=True)
+        if self.as_json and (stopped or error is None):
+            print_json([document_of(outcome) for outcome in self.outcomes])
+
+    def begin(self, job: Job, tiles: int) -> None:
+        """Note that an image is begun that takes so many tiles."""
+        self._begun += 1
+        # a clean image takes no tiles, and one whose blocks are aligned may take more than it seems
+        self.bar.total += tiles - self._due
+        self._due = tiles
+        self.bar.set_postfix_str(f"{self._begun}/{self.count} {job.source.name}"[:40])
+
+    def step(self, tiles: int) -> None:
+        """Note that so many tiles are done."""
+        self._due -= tiles
+        self.bar.update(tiles)
+
+    def done(self, outcome: Outcome) -> None:
+        """Note what became of an image."""
+        self.outcomes.append(outcome)
+        line, stream = line_of(outcome)
+        if stream is sys.stderr or not self.as_json:
+            self.bar.write(line, file=stream)
+            stream.flush()
+
+    def leave(self) -> None:
+        """Leave with an honest exit code."""
+        failed = sum(outcome.status == "failed" for outcome in self.outcomes)
+        if failed:
+            typer.echo(f"{failed} of {len(self.outcomes)} images failed", err=True)
+            raise typer.Exit(1 if failed == len(self.outcomes) else 3)
 
 
-def _restore(pipeline: Pipeline, jobs: list[Job], options: Options, outcomes: list[Outcome], quiet: bool) -> None:
-    """Append the outcomes as they come, with a bar over the tiles of all pictures, and a line for each picture."""
-    from restore.restoration.bulk import restore_files
-
-    begun = due = 0
-    with bar(0, "restoring", "tile") as progress:
-
-        def begin(job: Job, tiles: int) -> None:
-            nonlocal begun, due
-            begun += 1
-            # a clean picture takes no tiles, and one whose blocks are aligned may take more than it looks
-            progress.total += tiles - due
-            due = tiles
-            progress.set_postfix_str(f"{begun}/{len(jobs)} {job.source.name}"[:40])
-
-        def step(tiles: int) -> None:
-            nonlocal due
-            due -= tiles
-            progress.update(tiles)
-
-        def done(outcome: Outcome) -> None:
-            outcomes.append(outcome)
-            line, stream = _line(outcome)
-            if stream is sys.stderr or not quiet:
-                progress.write(line, file=stream)
-                stream.flush()
-
-        with closing(restore_files(pipeline, jobs, options, begin, step, done)) as work:
-            for _ in work:
-                pass
-
-
-def _line(outcome: Outcome) -> tuple[str, TextIO]:
+def line_of(outcome: Outcome) -> tuple[str, TextIO]:
     """Return what is said of a picture, and where."""
     if outcome.status != "restored":
         return f"{outcome.status}: {outcome.reason}", sys.stderr
@@ -327,7 +303,7 @@ def _line(outcome: Outcome) -> tuple[str, TextIO]:
     return f"{outcome.job.source} -> {written}  {size}, {outcome.seconds:.1f} s{decided}", sys.stdout
 
 
-def _document(outcome: Outcome) -> dict[str, object]:
+def document_of(outcome: Outcome) -> dict[str, object]:
     return {
         "input": str(outcome.job.source),
         "output": str(outcome.job.output),
@@ -339,38 +315,3 @@ def _document(outcome: Outcome) -> dict[str, object]:
         "height": outcome.height,
         "decision": None if outcome.decision is None else outcome.decision.document(),
     }
-
-
-def _leave(outcomes: list[Outcome]) -> None:
-    """Leave with an honest exit code."""
-    failed = sum(outcome.status == "failed" for outcome in outcomes)
-    if failed:
-        typer.echo(f"{failed} of {len(outcomes)} pictures failed", err=True)
-        raise typer.Exit(1 if failed == len(outcomes) else 3)
-
-
-def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")] = Path("demo"),
-    model: Model = "weather",
-    steps: Steps = None,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Another seed, other weather.")] = 0,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-) -> None:
-    """Put weather on sample photographs and remove it again.
-
-    The photographs come with scikit-image; a table shows what the restoration gained.
-
-    Example:
-
-      restore demo -o demo/
-    """
-    from restore.evaluation.demo import run_demo
-
-    restorer, _ = open_model(model, device, dtype)
-    with bar(None, "demo", "picture") as progress:
-        result = run_demo(restorer, output, steps=steps, seed=seed, on_picture=progress.update)
-    header = ["picture", "weather", "PSNR before", "after", "SSIM before", "after"]
-    rows = [[r.picture, r.weather, *(round(x, 2) for x in r.psnr), *(round(x, 4) for x in r.ssim)] for r in result.rows]
-    typer.echo(table(header, rows))
-    typer.echo(f"wrote {result.sheet} (clean, degraded, restored) and {len(result.rows)} restored pictures beside it")

@@ -12,10 +12,12 @@ from restore.contracts import Condition, Denoiser, Estimate, Level
 
 __all__ = ["Aligned", "block_phase"]
 
-BLOCK = 8
+JPEG_BLOCK = 8
 LINES = 512  # lines of a large picture, evenly spread, in which blocks are looked for: more tell nothing new
 FEWEST = 12  # blocks in a row: of fewer, one place of eight stands out by chance
-EDGE = 8 / 255  # four of 256 grey levels: what a step has in excess of that is an edge of the picture, not of a block
+LARGEST_STEP = (
+    8 / 255
+)  # four of 256 grey levels: what a step has in excess of that is an edge of the picture, not of a block
 CLEAR = 5.0  # standard errors by which the best place must stand out
 
 
@@ -37,17 +39,17 @@ def block_phase(pictures: Tensor) -> Tensor:
 def _phase(shade: Tensor) -> Tensor:
     """Return the (B,) first column at which blocks begin, of (B, H, W)."""
     width = shade.shape[-1]
-    if width < FEWEST * BLOCK:
+    if width < FEWEST * JPEG_BLOCK:
         return torch.zeros(len(shade), dtype=torch.int64, device=shade.device)
     step = shade.diff(dim=2).abs_()
-    excess = (step[..., 1:-1] - (step[..., :-2] + step[..., 2:]) / 2).clamp_(-EDGE, EDGE).mean(1)
+    excess = (step[..., 1:-1] - (step[..., :-2] + step[..., 2:]) / 2).clamp_(-LARGEST_STEP, LARGEST_STEP).mean(1)
     # the excess at index i is of the step from column i + 1 to column i + 2, where a block may begin
-    excess = F.pad(excess, (2, 0))[:, : (width - 1) // BLOCK * BLOCK]
-    blocks = excess.unflatten(1, (-1, BLOCK))[:, 1:]
+    excess = F.pad(excess, (2, 0))[:, : (width - 1) // JPEG_BLOCK * JPEG_BLOCK]
+    blocks = excess.unflatten(1, (-1, JPEG_BLOCK))[:, 1:]
     place = blocks.mean(1).argmax(1)
     # beside an edge the excess is below zero: the steps there are compared with one that is large
-    rest = torch.arange(2, BLOCK - 1, device=shade.device) + place[:, None]
-    rest = blocks.gather(2, (rest % BLOCK)[:, None].expand(-1, blocks.shape[1], -1)).mean(2)
+    rest = torch.arange(2, JPEG_BLOCK - 1, device=shade.device) + place[:, None]
+    rest = blocks.gather(2, (rest % JPEG_BLOCK)[:, None].expand(-1, blocks.shape[1], -1)).mean(2)
     lead = blocks.gather(2, place[:, None, None].expand(-1, blocks.shape[1], 1))[..., 0] - rest
     error = lead.std(1) / blocks.shape[1] ** 0.5
     return torch.where(lead.mean(1) > CLEAR * error, place, 0)
@@ -57,7 +59,7 @@ Margin = tuple[int, int, int, int]
 """Pixels that are added left, right, above and below."""
 
 
-def padded(condition: Condition, margin: Margin) -> Condition:
+def with_margin(condition: Condition, margin: Margin) -> Condition:
     """Return a condition whose spatial fields are continued by their edges."""
     return condition.map(lambda x: F.pad(x, margin, mode="replicate"), spatial=True)
 
@@ -96,11 +98,11 @@ class Aligned:
     def _find(self, condition: Condition) -> None:
         """Find out what the images of a condition lack around them, and keep it with that."""
         height, width = condition.image.shape[-2:]
-        missing, way = (-block_phase(condition.image) % BLOCK).unique(dim=0, return_inverse=True)
+        missing, way = (-block_phase(condition.image) % JPEG_BLOCK).unique(dim=0, return_inverse=True)
         self._seen, self._ways, self._way = condition, [], way.tolist()
         for rows, columns in missing.tolist():
-            margin = (columns, -(width + columns) % BLOCK, rows, -(height + rows) % BLOCK)
-            self._ways.append((margin, padded(condition, margin) if any(margin) else condition))
+            margin = (columns, -(width + columns) % JPEG_BLOCK, rows, -(height + rows) % JPEG_BLOCK)
+            self._ways.append((margin, with_margin(condition, margin) if any(margin) else condition))
 
     def _moved(self, x_t: Tensor, level: Level, margin: Margin, condition: Condition) -> Estimate:
         """Return the estimate for a condition that has a margin."""

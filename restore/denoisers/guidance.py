@@ -24,7 +24,7 @@ __all__ = [
     "ClassifierGradient",
     "ClassifierGuided",
     "Droppable",
-    "Score",
+    "ScoreFunction",
     "ScoreGuided",
     "data_consistency",
     "dropped",
@@ -197,7 +197,7 @@ class ClassifierGuided:
         return estimate._replace(x0=estimate.x0 + score_to_x0(gradient, level.alpha_bar))
 
 
-Score = Callable[[Tensor, Level, Condition], Tensor]
+ScoreFunction = Callable[[Tensor, Level, Condition], Tensor]
 """`(x0, level, condition) -> (B,)`: a differentiable logarithm of how well x0 fits what is asked for."""
 
 
@@ -207,7 +207,7 @@ class ScoreGuided:
 
     Attributes:
         denoiser: what is guided.
-        score: of x0; see `Score`.
+        score: of x0; see `ScoreFunction`.
         scale: a factor on the gradient.
         through: `network` takes the gradient with respect to x_t, through the denoiser (diffusion posterior sampling,
             Chung et al. 2023, eq. 15): right, but needs the memory of training. `x0` takes one step uphill in x0; the
@@ -215,7 +215,7 @@ class ScoreGuided:
     """
 
     denoiser: Denoiser
-    score: Score
+    score: ScoreFunction
     scale: float = 1.0
     through: Literal["network", "x0"] = "network"
 
@@ -235,7 +235,7 @@ class ScoreGuided:
         return Estimate(x0 + score_to_x0(gradient * self.scale, level.alpha_bar), fraction, other)
 
 
-def data_consistency(operator: Callable[[Tensor], Tensor], sigma: float) -> Score:
+def data_consistency(operator: Callable[[Tensor], Tensor], sigma: float) -> ScoreFunction:
     """Return the log-likelihood of the degraded picture, given x0, a known degradation and noise of deviation sigma.
 
     Args:

@@ -78,10 +78,13 @@ class NetworkDenoiser:
 
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         """Return the estimate of x0; see `Denoiser`."""
+        if self.prediction == "eps" and level.share == 0:
+            raise ConfigError("an eps prediction says nothing about x0 where alpha_bar is 0; use v, x0 or residual")
         value = level_value(level, self.level_input, self.level_scale)
         output = self.network(x_t.to(self.dtype), value, condition.to(dtype=self.dtype))
         output, fraction = split_variance(output.to(x_t.dtype), x_t.shape[1])
         below = None
         if self.prediction == "posterior_mean" and self.schedule is not None:
-            below = self.schedule.level(level.t - 1, device=x_t.device).alpha_bar
+            u = level.t - 1 if level.number is None else level.number - 1
+            below = self.schedule.level(u, len(x_t), x_t.device).alpha_bar
         return Estimate(to_x0(output, x_t, level.alpha_bar, self.prediction, condition.image, below), fraction)

@@ -14,9 +14,9 @@ from restore.samplers import DDIM, SeededNoise
 from restore.samplers.interpolation import frames_by_diffusion, frames_by_inversion
 from restore.tasks import Request
 
-__all__ = ["Method", "interpolate"]
+__all__ = ["InterpolationMethod", "interpolate"]
 
-Method = Literal["inversion", "diffusion"]
+InterpolationMethod = Literal["inversion", "diffusion"]
 
 
 @torch.no_grad()
@@ -26,7 +26,7 @@ def interpolate(
     b: Tensor,
     frames: int,
     *,
-    method: Method = "inversion",
+    method: InterpolationMethod = "inversion",
     steps: int = 20,
     start: float = 0.5,
     task: str | None = None,

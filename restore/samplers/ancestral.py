@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from restore.contracts import Condition, Denoiser, Estimate
@@ -25,8 +26,15 @@ def ancestral_mean(estimate: Estimate, x_t: Tensor, step: Transitions, variance:
         return estimate.x0
     mean = (x_t * float(step.mean_xt)).add_(estimate.x0, alpha=float(step.mean_x0))
     if estimate.gradient is not None and not (variance == "beta_tilde" and step.u == 0):
-        mean.addcmul_(estimate.gradient, log_variance(step, variance, estimate.fraction).exp().to(mean))
+        mean.addcmul_(estimate.gradient, beside(log_variance(step, variance, estimate.fraction).exp(), mean))
     return mean
+
+
+def beside(value: Tensor, like: Tensor) -> Tensor:
+    """Return a value in `like`'s type and device; a plain number is filled in there, for a copy would be waited for."""
+    if value.ndim == 0 and value.device.type == "cpu":
+        return torch.full((), float(value), dtype=like.dtype, device=like.device)
+    return value.to(like)
 
 
 class Ancestral(Sampler):
@@ -60,6 +68,6 @@ class Ancestral(Sampler):
             x_t = ancestral_mean(estimate, x_t, step, self.variance)
             if levels[i + 1] > 0:
                 deviation = (log_variance(step, self.variance, estimate.fraction) / 2).exp()
-                x_t.addcmul_(noise.draw(x_t), deviation.to(x_t))
+                x_t.addcmul_(noise.draw(x_t), beside(deviation, x_t))
             yield Step(levels[i + 1], x_t, estimate.x0)
             del estimate  # not held while the network runs

@@ -16,7 +16,7 @@ from restore.samplers.step import Sampler, Step, answer
 
 __all__ = ["DPMSolver", "multistep_update", "singlestep_update"]
 
-LARGE = 300.0  # a lambda of the clean picture whose exponential a float still holds
+LARGEST_LAMBDA = 300.0  # a lambda of the clean picture whose exponential a float still holds
 
 
 def multistep_update(
@@ -37,7 +37,7 @@ def multistep_update(
     """
     a_u = (1 + math.exp(-2 * lambda_u)) ** -0.5
     # s_u / s_t, with s^2 = 1 / (1 + exp(2 lambda)); both ends stay finite
-    s_ratio = ((1 + math.exp(2 * lambdas[0])) / (1 + math.exp(2 * min(lambda_u, LARGE)))) ** 0.5
+    s_ratio = ((1 + math.exp(2 * lambdas[0])) / (1 + math.exp(2 * min(lambda_u, LARGEST_LAMBDA)))) ** 0.5
     x_u = x_t * s_ratio
     for estimate, weight in zip(estimates, _weights(lambdas, lambda_u, published), strict=False):
         x_u.add_(estimate, alpha=a_u * weight)

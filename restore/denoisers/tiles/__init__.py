@@ -13,7 +13,7 @@ from restore.denoisers.tiles.grid import Span, Tile, batches, grid
 from restore.denoisers.tiles.guard import Guarded, in_patches
 from restore.denoisers.tiles.spec import Grid, Patches
 from restore.denoisers.tiles.thumbnail import thumbnail
-from restore.denoisers.tiles.windows import Window, axis_weights, window
+from restore.denoisers.tiles.windows import WindowShape, axis_weights, window
 
 __all__ = [
     "Capacity",
@@ -24,7 +24,7 @@ __all__ = [
     "Patches",
     "Span",
     "Tile",
-    "Window",
+    "WindowShape",
     "axis_weights",
     "batches",
     "compiled",

@@ -22,7 +22,9 @@ from restore.denoisers.tiles.thumbnail import thumbnail
 
 __all__ = ["Guarded", "in_patches", "low_frequencies", "shrink"]
 
-CELL = 16  # pixels of the coarse picture that are averaged into one cell; finer than that, the patches know better
+CELL = (
+    16  # pixels of the coarse picture that are pixels_per_cell into one cell; finer than that, the patches know better
+)
 
 
 def low_frequencies(image: Tensor, cells: tuple[int, int]) -> Tensor:
@@ -36,7 +38,7 @@ def shrink(x_t: Tensor, level: Level, size: tuple[int, int], seeds: tuple[int, .
     The average of k pixels has a k-th of their noise's variance; the rest is drawn anew, from the seed and the level.
     """
     small = F.adaptive_avg_pool2d(x_t, size)
-    rows, columns = (averaged(*sides) for sides in zip(x_t.shape[-2:], size, strict=True))
+    rows, columns = (pixels_per_cell(*sides) for sides in zip(x_t.shape[-2:], size, strict=True))
     renewed = (1 - 1 / (rows[:, None] * columns)).sqrt().to(x_t)
     if level.share is None:
         amounts = (1 - level.alpha_bar).clamp(min=0).sqrt().tolist()
@@ -50,12 +52,12 @@ def shrink(x_t: Tensor, level: Level, size: tuple[int, int], seeds: tuple[int, .
     return small
 
 
-def averaged(length: int, cells: int) -> Tensor:
+def pixels_per_cell(length: int, cells: int) -> Tensor:
     """Return how many pixels each cell of `adaptive_avg_pool` is the average of along an axis, (cells,).
 
     Where the lengths do not divide, cells overlap, and have more than their share.
 
-    >>> averaged(6, 4).tolist()
+    >>> pixels_per_cell(6, 4).tolist()
     [2, 2, 2, 2]
     """
     index = torch.arange(cells)

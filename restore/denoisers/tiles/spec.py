@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from restore.denoisers.tiles.windows import Window
+from restore.denoisers.tiles.windows import WindowShape
 from restore.schema import Spec
 
 __all__ = ["Grid", "Patches"]
@@ -44,7 +44,7 @@ class Patches(Spec):
     stride: int | None = Field(None, ge=1)
     overlap: int = Field(32, ge=0)
     batch: int = Field(4, ge=1)
-    window: Window = "hann"
+    window: WindowShape = "hann"
     multiple: int = Field(16, ge=1)
     fixed: bool = False
     context: int = Field(0, ge=0, le=512)

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from restore.errors import ConfigError
 
-__all__ = ["Window", "axis_weights", "window"]
+__all__ = ["WindowShape", "axis_weights", "window"]
 
-Window = Literal["uniform", "hann", "gaussian"]
+WindowShape = Literal["uniform", "hann", "gaussian"]
 
 
-def window(kind: Window, size: int) -> Tensor:
+def window(kind: WindowShape, size: int) -> Tensor:
     """Return the (size,) float64 window, positive everywhere."""
     centre = torch.arange(size, dtype=torch.float64) + 0.5
     if kind == "uniform":
@@ -27,7 +27,7 @@ def window(kind: Window, size: int) -> Tensor:
     raise ConfigError(f"unknown window {kind!r}; choose uniform, hann or gaussian")
 
 
-def axis_weights(starts: list[int], tile: int, length: int, kind: Window) -> list[Tensor]:
+def axis_weights(starts: list[int], tile: int, length: int, kind: WindowShape) -> list[Tensor]:
     """Return one (tile,) float32 weight per start; they sum to one at each of the `length` pixels they cover.
 
     Windows are products of two axes and so are grids, therefore so is the normalisation: no image-sized buffer.

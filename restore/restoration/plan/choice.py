@@ -27,7 +27,9 @@ __all__ = ["Plan", "calibrated", "choose", "predict", "survey"]
 STEPS = (50, 25, 10, 4, 2, 1)  # to how many a budget may cut the steps, most wanted first
 SIZES = (512, 256, 128, 64)  # of tiles, where memory does not suffice for the model's own
 LEAST_OVERLAP = 8
-PUBLISHED = Patches(grid="weatherdiffusion", size=64, stride=16, overlap=0, batch=64, window="uniform", fixed=True)
+PUBLISHED_TILES = Patches(
+    grid="weatherdiffusion", size=64, stride=16, overlap=0, batch=64, window="uniform", fixed=True
+)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def survey(
         if restorer.halo is not None:
             ways["whole picture"] = whole(own), sampler
         if 64 % restorer.recipe.network.multiple == 0 and restorer.schedule.T >= 25:
-            published = PUBLISHED.model_copy(update={"multiple": own.multiple, "context": own.context})
+            published = PUBLISHED_TILES.model_copy(update={"multiple": own.multiple, "context": own.context})
             ways["published, r = 16"] = published, DDIM(steps=25)
     speed = speed or calibrated(restorer, height, width, memory, own)
     plans = {name: predict(restorer, *way, height, width, speed, settings=settings) for name, way in ways.items()}
