@@ -1,7 +1,8 @@
 """Conditional diffusion for image restoration: snow, rain, haze, raindrops, any size, CPU or GPU.
 
->>> from restore import Restorer                                         # doctest: +SKIP
->>> Restorer.from_pretrained("weather")("photo.jpg").save("out.png")     # doctest: +SKIP
+>>> from restore import Pipeline, Restorer                                               # doctest: +SKIP
+>>> Restorer.from_pretrained("weather")("photo.jpg", task="derain").save("out.png")      # doctest: +SKIP
+>>> Pipeline.auto("weather")("photo.jpg").save("out.png")                                # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -12,14 +13,34 @@ from restore.errors import RestoreError
 
 if TYPE_CHECKING:
     from restore.images import Picture, read, write
-    from restore.restoration.restorer import Posterior, Restorer
+    from restore.restoration.detector import Detector
+    from restore.restoration.pipeline import Pipeline
+    from restore.restoration.restorer import Restorer
+    from restore.restoration.settings import Settings
+    from restore.samplers import Posterior
+    from restore.tasks import Request
 
-__all__ = ["Picture", "Posterior", "RestoreError", "Restorer", "read", "write"]
+__all__ = [
+    "Detector",
+    "Picture",
+    "Pipeline",
+    "Posterior",
+    "Request",
+    "RestoreError",
+    "Restorer",
+    "Settings",
+    "read",
+    "write",
+]
 
 _HOMES = {
+    "Detector": "restore.restoration.detector",
     "Picture": "restore.images",
-    "Posterior": "restore.restoration.restorer",
+    "Pipeline": "restore.restoration.pipeline",
+    "Posterior": "restore.samplers",
+    "Request": "restore.tasks",
     "Restorer": "restore.restoration.restorer",
+    "Settings": "restore.restoration.settings",
     "read": "restore.images",
     "write": "restore.images",
 }

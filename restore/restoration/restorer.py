@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from restore import images
 from restore.contracts import Codec, Condition, Denoiser
+from restore.denoisers.latent import decoded, encoded, shrunk_mask
 from restore.denoisers.parameterization import Problem
 from restore.denoisers.stack import Guidance, Known, stacked
 from restore.denoisers.threshold import NoThreshold
@@ -23,7 +25,7 @@ from restore.models import native, published
 from restore.models.find import find_weights
 from restore.models.recipe import Recipe
 from restore.restoration.settings import Settings
-from restore.samplers import Moments, SamplerSpec, SeededNoise, Step
+from restore.samplers import Moments, Posterior, SamplerSpec, SeededNoise, Step
 from restore.schema import parse
 from restore.system.devices import fast_dtype, home_of, pick_device, placed
 from restore.system.seeds import seed_of
@@ -33,25 +35,6 @@ __all__ = ["Posterior", "Restorer"]
 
 OnTiles = Callable[[int], None]
 """Called with the number of tiles after each evaluation of the network."""
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """What several samples say, on the CPU, in the range [-1, 1] of pixels.
-
-    Attributes:
-        mean: (3, H, W), the restored image; (B, 3, H, W) of a batch.
-        deviation: like it, how far the samples scatter at each pixel; None for a single sample.
-        hole: (1, H, W), 1 where pixels were asked for, where others were kept; None asks for all.
-    """
-
-    mean: Tensor
-    deviation: Tensor | None = None
-    hole: Tensor | None = None
-
-    def __getitem__(self, index: int) -> Posterior:
-        """Return that of one image of a batch."""
-        return Posterior(*(None if x is None else x[index] for x in (self.mean, self.deviation, self.hole)))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +195,8 @@ class Restorer:
 
     def evaluations(self, height: int, width: int, settings: Settings = Settings()) -> int:
         """Return how many tiles the network will see for one image of that size."""
-        tiles = sum(batches(self.tiles(settings), height, width, self.halo))
+        rows, columns = (math.ceil(side / self.codec.factor) for side in (height, width))
+        tiles = sum(batches(self.tiles(settings), rows, columns, self.halo))
         return tiles * self.sampler(settings).evaluations(self.schedule) * settings.samples * settings.self_ensemble
 
     # from images to denoisers
@@ -276,12 +260,16 @@ class Restorer:
         return self.overview(Condition(torch.zeros(1, 3, side, side, device=self.device)), settings).features
 
     def condition(self, image: Tensor, label: Tensor | int, settings: Settings = Settings()) -> Condition:
-        """Return the condition of (B, C, H, W) degraded images, where they stay; one label, or (B,)."""
+        """Return the condition of (B, C, H, W) degraded images, where they stay; one label, or (B,).
+
+        Its image is a state: encoded, and continued by its edges to a multiple of the codec's factor.
+        """
         home = home_of(image, self.device)
         image = image.to(home, torch.float32)
         if not isinstance(label, Tensor):
             label = torch.full((len(image),), label, dtype=torch.int64)
-        return self.overview(Condition(image, label.to(home)), settings)
+        condition = self.overview(Condition(image, label.to(home)), settings)
+        return condition.replaced(image=encoded(self.codec, image))
 
     # restoring
 
@@ -312,7 +300,9 @@ class Restorer:
         condition = self.condition(image, self.label(settings) if labels is None else labels, settings)
         state = condition.image[:, : self.codec.state_channels]
         seeds = range(len(image)) if seeds is None else seeds
-        known = None if hole is None else Known(state, hole.to(state.device), self.recipe.task.clean_known)
+        known = None
+        if hole is not None:
+            known = Known(state, shrunk_mask(hole.to(state.device), state), self.recipe.task.clean_known)
         denoiser = self.denoiser(settings, seeds=seeds, on_tiles=on_tiles, known=known)
         return self.sampler(settings)(denoiser, condition, self.schedule, SeededNoise(seeds), state)
 
@@ -347,7 +337,7 @@ class Restorer:
                     x = step.x_t
                     del step  # its x0 is an image that nobody needs while the next one is made
                 assert x is not None
-                x = self.codec.decode(x)
+                x = decoded(self.codec, x, prepared.image)
                 moments.add(task.polish(prepared.image.to(x), x).cpu())
         hole = None if prepared.hole is None else prepared.hole.cpu()
         return Posterior(moments.mean, moments.deviation() if settings.samples > 1 else None, hole)

@@ -12,7 +12,7 @@ from restore.samplers.ddim import DDIM
 from restore.samplers.dpm_solver import DPMSolver
 from restore.samplers.langevin import Langevin
 from restore.samplers.noise import Noise, RecordedNoise, SeededNoise
-from restore.samplers.posterior import Calibration, Moments
+from restore.samplers.posterior import Calibration, Moments, Posterior
 from restore.samplers.step import Sampler, Step
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Langevin",
     "Moments",
     "Noise",
+    "Posterior",
     "RecordedNoise",
     "Sampler",
     "SamplerSpec",

@@ -11,7 +11,26 @@ from torch import Tensor
 
 from restore.errors import ArrayError, ConfigError
 
-__all__ = ["Calibration", "Moments", "expected_share"]
+__all__ = ["Calibration", "Moments", "Posterior", "expected_share"]
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What several samples say, on the CPU, in the range [-1, 1] of pixels.
+
+    Attributes:
+        mean: (3, H, W), the restored image; (B, 3, H, W) of a batch.
+        deviation: like it, how far the samples scatter at each pixel; None for a single sample.
+        hole: (1, H, W), 1 where pixels were asked for, where others were kept; None asks for all.
+    """
+
+    mean: Tensor
+    deviation: Tensor | None = None
+    hole: Tensor | None = None
+
+    def __getitem__(self, index: int) -> Posterior:
+        """Return that of one image of a batch."""
+        return Posterior(*(None if x is None else x[index] for x in (self.mean, self.deviation, self.hole)))  # type: ignore[arg-type]
 
 
 class Moments:

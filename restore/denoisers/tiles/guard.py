@@ -22,9 +22,7 @@ from restore.denoisers.tiles.thumbnail import thumbnail
 
 __all__ = ["Guarded", "in_patches", "low_frequencies", "shrink"]
 
-CELL = (
-    16  # pixels of the coarse picture that are pixels_per_cell into one cell; finer than that, the patches know better
-)
+CELL = 16  # pixels of the coarse image that are averaged into one cell; finer than that, the tiles know better
 
 
 def low_frequencies(image: Tensor, cells: tuple[int, int]) -> Tensor:
