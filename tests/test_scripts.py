@@ -19,6 +19,7 @@ from restore.models import native
 from restore.models.card import ModelCard
 from restore.schema import parse, read_yaml
 from restore.system import resources
+from restore.tasks import Prepared
 from restore.training.config import TrainConfig
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -58,7 +59,7 @@ def test_a_run_becomes_the_weights_that_ship(
     weights = root / "restore" / "weights" / "jpeg.safetensors"
     restorer = Restorer.from_pretrained(weights, "cpu")
     assert restorer.recipe.network.channels == (8, 16)
-    assert restorer.restore(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 32, 32)
+    assert restorer.batch(Prepared(torch.zeros(1, 3, 32, 32))).mean.shape == (1, 3, 32, 32)
     assert parse(ModelCard, read_yaml(card), "card").sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
     told = capsys.readouterr().out
     assert f"{card}: its recipe is not that of the run" in told

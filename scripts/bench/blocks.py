@@ -9,6 +9,7 @@ and to the left, and of the cropped ones when their blocks are not looked for (`
 from __future__ import annotations
 
 import argparse
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from machine import describe, table
 from torch import Tensor
 
 from restore import images
-from restore.contracts import Denoiser
 from restore.degradations.jpeg import compress
 from restore.evaluation.metrics import psnr
 from restore.restoration.restorer import Restorer
@@ -26,14 +26,12 @@ from restore.tasks import Compression
 class Unaware(Compression):
     """The task without a look for blocks."""
 
-    def around(self, denoiser: Denoiser) -> Denoiser:
-        """Return the denoiser as it is."""
-        return denoiser
+    aligned: ClassVar[bool] = False
 
 
 def gain(restorer: Restorer, stored: Tensor, clean: Tensor) -> float:
     """Return what restoring (3, H, W) in [0, 1] gains in PSNR, in dB."""
-    restored = restorer.restore(stored[None] * 2 - 1, seeds=[0]).cpu().add(1).mul(127.5).clamp(0, 255).round()
+    restored = restorer.posterior(stored * 2 - 1).mean[None].add(1).mul(127.5).clamp(0, 255).round()
     return float(psnr(restored, clean[None] * 255)) - float(psnr(stored[None] * 255, clean[None] * 255))
 
 

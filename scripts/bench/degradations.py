@@ -46,8 +46,8 @@ def training_step(recipe: Recipe) -> Callable[[], None]:
     generator, problem = torch.Generator().manual_seed(0), recipe.problem()
     x0 = torch.rand(PATCHES, 3, PATCH, PATCH) * 2 - 1
     size = recipe.patches.context
-    context = torch.rand(PATCHES, 3, size, size) if size else None
-    condition = Condition(x0.clone(), torch.zeros(PATCHES, dtype=torch.int64), context, torch.rand(PATCHES, 4))
+    small = torch.rand(PATCHES, 3, size, size) if size else None
+    condition = Condition(x0.clone(), torch.zeros(PATCHES, dtype=torch.int64), small, box=torch.rand(PATCHES, 4))
 
     def step() -> None:
         config.objective(network, problem, x0, condition, generator).backward()

@@ -10,7 +10,6 @@ where its backbone is not there.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import torch
 from machine import describe, table
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from restore.errors import MissingResource
 from restore.evaluation.metrics import lpips, psnr, ssim
+from restore.restoration.settings import Settings
 from restore.samplers import DDIM
 
 WAYS = [(1, 1, 1), (1, 1, 2), (1, 1, 4), (1, 1, 8), *((steps, samples, 1) for steps in (2, 4, 8) for samples in (1, 4))]
@@ -41,12 +41,12 @@ def main() -> None:
     for label, degraded, clean in pairs(options):
         true, given = clean * 255, degraded * 255
         before.append((float(psnr(given, true)), float(ssim(given, true)), perceptual(given, true), 0.0))
-        index = restorer.recipe.labels.index(label)
         for steps, samples, orientations in WAYS:
-            model, total = replace(restorer, self_ensemble=orientations), torch.zeros_like(degraded)
+            settings = Settings(label=label, sampler=DDIM(steps=steps), self_ensemble=orientations)
+            total = torch.zeros_like(degraded)
             start = time.perf_counter()
             for seed in range(samples):
-                total += model.restore(degraded * 2 - 1, label=index, seeds=[seed], sampler=DDIM(steps=steps)).cpu()
+                total += restorer.posterior(degraded[0] * 2 - 1, settings.changed(seed=seed)).mean
             seconds = time.perf_counter() - start
             picture = total.div(samples).add_(1).mul_(127.5).clamp_(0, 255).round_()
             row = float(psnr(picture, true)), float(ssim(picture, true)), perceptual(picture, true), seconds

@@ -41,9 +41,7 @@ def evaluation(restorer: Restorer, network: Callable[..., Any], batch: int, side
     x_t, image = torch.randn(2, *shape, device=restorer.device).to(restorer.dtype)
     label = torch.zeros(batch, dtype=torch.int64, device=restorer.device)
     box = torch.rand(batch, 4, device=restorer.device).sort().values
-    context = restorer.context(image.float())
-    context = None if context is None else context.to(restorer.dtype)
-    condition = Condition(image, label, context, box)
+    condition = restorer.overview(Condition(image.float(), label, box=box)).to(dtype=restorer.dtype)
     value = torch.full((batch,), 0.5, device=restorer.device)
     return torch.no_grad()(lambda: network(x_t, value, condition))
 

@@ -23,6 +23,7 @@ from machine import describe, forget_peak, status, table
 
 from restore.restoration.plan import calibrated, predict
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 
 
 def measure(options: argparse.Namespace, megapixels: float) -> dict[str, float]:
@@ -30,22 +31,21 @@ def measure(options: argparse.Namespace, megapixels: float) -> dict[str, float]:
     height = round(math.sqrt(megapixels * 1e6 / 1.5))
     width = round(height * 1.5)
     restorer = Restorer.from_pretrained(options.model, device=options.device)
-    assert restorer.patches is not None
     changes = {"size": options.patch, "overlap": options.overlap, "batch": options.batch}
     changes = {key: value for key, value in changes.items() if value is not None}
     if options.patch and options.overlap is None:
-        changes["overlap"] = restorer.patches.overlap_of(options.patch)
-    restorer.patches = restorer.patches.model_copy(update=changes)
-    speed = calibrated(restorer, height, width)
-    sampler = restorer.sampler(options.steps)
-    plan = predict(restorer, restorer.patches, sampler, height, width, speed)
+        changes["overlap"] = restorer.tiles().overlap_of(options.patch)
+    tiles = restorer.tiles().model_copy(update=changes)
+    settings = Settings(steps=options.steps, tiles=tiles)
+    speed = calibrated(restorer, height, width, tiles=tiles)
+    plan = predict(restorer, tiles, restorer.sampler(settings), height, width, speed)
     picture = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0)).mul_(2).sub_(1)
     forget_peak()
     cuda = restorer.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
-    restorer.posterior(picture, steps=options.steps)
+    restorer.posterior(picture, settings)
     seconds = time.perf_counter() - start
     return {
         "width": width,

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from restore import images
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.tasks import Request
 from restore.tasks.fill import flow_in
 
@@ -53,7 +54,7 @@ def main() -> None:
     restorer = Restorer.from_pretrained(options.model, options.device)
 
     def model(picture: Tensor, hole: Tensor) -> Tensor:
-        found = restorer.posterior(picture, request=Request(mask=hole), steps=options.steps).mean
+        found = restorer.posterior(picture, Settings(request=Request(mask=hole), steps=options.steps)).mean
         if not torch.equal(found[:, hole[0] < 0.5], picture[:, hole[0] < 0.5]):
             raise SystemExit("known pixels did not come back as they were")
         return found

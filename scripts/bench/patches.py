@@ -27,8 +27,10 @@ from torch import Tensor
 from restore.contracts import Condition
 from restore.denoisers.tiles import Patches, compiled, thumbnail
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.samplers import DDIM
 from restore.system.devices import fast_dtype
+from restore.tasks import Prepared
 
 PATCH, CHUNK = 64, 64
 
@@ -36,7 +38,7 @@ PATCH, CHUNK = 64, 64
 def plain(restorer: Restorer, degraded: Tensor, stride: int, steps: int) -> Iterator[Tensor]:
     """Yield x_t after each step of the published algorithm, as one would write it down."""
     schedule, patches = restorer.schedule, restorer.recipe.patches
-    denoise = restorer.problem.denoiser(restorer.network, restorer.dtype)
+    denoise = restorer.parameterization.denoiser(restorer.network, restorer.dtype)
     levels = schedule.steps(steps, "trailing")
     height, width = degraded.shape[-2:]
     corners = [(y, x) for y in range(0, height - PATCH + 1, stride) for x in range(0, width - PATCH + 1, stride)]
@@ -55,7 +57,7 @@ def plain(restorer: Restorer, degraded: Tensor, stride: int, steps: int) -> Iter
             n = len(crop)
             small = thumbnail(degraded, patches.context).expand(n, -1, -1, -1) if patches.context else None
             label = torch.zeros(n, dtype=torch.int64, device=degraded.device)
-            condition = Condition(given[i : i + n], label, small, boxes[i : i + n].to(degraded))
+            condition = Condition(given[i : i + n], label, small, box=boxes[i : i + n].to(degraded))
             outputs.append(denoise(crop, schedule.level(t, n, degraded.device), condition).x0)
         total = torch.zeros_like(x_t)
         for (y, x), output in zip(corners, torch.cat(outputs), strict=True):
@@ -68,9 +70,11 @@ def plain(restorer: Restorer, degraded: Tensor, stride: int, steps: int) -> Iter
         yield x_t
 
 
-def engine(restorer: Restorer, degraded: Tensor, steps: int) -> Iterator[Tensor]:
+@torch.no_grad()
+def engine(restorer: Restorer, degraded: Tensor, patches: Patches, steps: int) -> Iterator[Tensor]:
     """Yield x_t after each step of ours."""
-    for step in restorer.stream(degraded, seeds=[0], sampler=DDIM(steps=steps)):
+    settings = Settings(sampler=DDIM(steps=steps), tiles=patches)
+    for step in restorer.stream(Prepared(degraded), settings):
         yield step.x_t
 
 
@@ -93,7 +97,7 @@ def contestant(name: str, restorer: Restorer, options: argparse.Namespace, degra
         restorer = replace(restorer, network=deepcopy(restorer.network), dtype=fast_dtype(restorer.device))
     if name == "engine, compiled":
         restorer = replace(restorer, network=compiled(restorer.network, options.batch))
-    return engine(replace(restorer, patches=patches), degraded, options.steps)
+    return engine(restorer, degraded, patches, options.steps)
 
 
 def picture(size: str) -> Tensor:

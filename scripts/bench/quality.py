@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,6 +28,7 @@ from restore.denoisers.tiles import Patches, grid
 from restore.evaluation.metrics import color_shift, delta_e, psnr
 from restore.restoration.plan import Speed, predict
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.samplers import DDIM, DPMSolver, SamplerSpec
 
 WEATHER = ("rain", "snow", "haze", "rain+haze", "raindrop")
@@ -142,20 +142,18 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     restorer = opened(options)
-    assert restorer.patches is not None
-    found = {k: v for k, v in ways(restorer.patches, restorer.recipe.sampler).items() if k in (options.ways or [k])}
+    found = {k: v for k, v in ways(restorer.tiles(), restorer.recipe.sampler).items() if k in (options.ways or [k])}
     scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in ("degraded", *found)}
     tflop: dict[str, float] = {"degraded": 0.0}
-    whole = restorer.patches.model_copy(update={"grid": "whole", "size": 4096, "batch": 1, "guard": 0.0})
+    whole = restorer.tiles().model_copy(update={"grid": "whole", "size": 4096, "batch": 1, "guard": 0.0})
     for label, degraded, clean in pairs(options):
-        index = 0 if options.blind else restorer.recipe.labels.index(label)
+        given = restorer.recipe.labels[0] if options.blind else label
         height, width = clean.shape[-2:]
         true, untiled = clean.mul(255), {}
 
-        def restored(patches: Patches, sampler: SamplerSpec, degraded: Tensor = degraded, index: int = index) -> Tensor:
-            way = replace(restorer, patches=patches)
-            x = way.restore(degraded * 2 - 1, label=index, seeds=[0], sampler=sampler).cpu()
-            return x.add(1).mul(127.5).round_()
+        def restored(patches: Patches, sampler: SamplerSpec, degraded: Tensor = degraded, given: str = given) -> Tensor:
+            settings = Settings(label=given, sampler=sampler, tiles=patches)
+            return restorer.posterior(degraded[0] * 2 - 1, settings).mean[None].add(1).mul(127.5).round_()
 
         scores["degraded"].append((float(psnr(degraded * 255, true)), *_colours(degraded * 255, true), 1.0))
         for name, (patches, sampler) in found.items():

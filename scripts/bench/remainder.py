@@ -18,6 +18,7 @@ from quality import WEATHER, opened, pairs, photographs, weather_options
 from torch import Tensor
 
 from restore.evaluation.metrics import psnr
+from restore.restoration.settings import Settings
 
 
 def shifted(x: Tensor, truth: Tensor) -> Tensor:
@@ -37,8 +38,8 @@ def main() -> None:
     restorer = opened(options)
     gains: dict[str, list[list[float]]] = defaultdict(list)
     for label, degraded, clean in pairs(options):
-        index, true = restorer.recipe.labels.index(label), clean * 255
-        restored = restorer.restore(degraded * 2 - 1, label=index, seeds=[0]).cpu().add(1).mul(127.5)
+        true = clean * 255
+        restored = restorer.posterior(degraded[0] * 2 - 1, Settings(label=label)).mean[None].add(1).mul(127.5)
         before = float(psnr(degraded * 255, true))
         ways = restored, shifted(restored, true), fitted(restored, true)
         gains[label].append([float(psnr(way.clamp(0, 255).round(), true)) - before for way in ways])

@@ -22,6 +22,7 @@ from restore import images
 from restore.denoisers.tiles import Patches
 from restore.restoration.plan.choice import whole
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 
 REACH, LINES = 64, 512
 
@@ -61,9 +62,8 @@ def main() -> None:
         ways[tiles] = Patches(**{**own.model_dump(), "size": size, "overlap": overlap})
     found, seconds = {}, {}
     for name, patches in ways.items():
-        restorer.patches = patches
         start = time.perf_counter()
-        found[name] = restorer.posterior(picture, task=options.task).mean.mean(0) * 127.5
+        found[name] = restorer.posterior(picture, Settings(task=options.task, tiles=patches)).mean.mean(0) * 127.5
         seconds[name] = time.perf_counter() - start
     first = options.tiles[0]
     rows = []

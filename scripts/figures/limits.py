@@ -19,6 +19,7 @@ from restore import images
 from restore.degradations import BlindResolution, Random
 from restore.degradations.names import named
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 HEIGHT = 220
@@ -45,7 +46,7 @@ def strip(restorer: Restorer, name: str, kind: str, severity: float, task: str) 
     make = spec.small if isinstance(spec, BlindResolution) else spec
     given = make(clean, Random([0]), severity).mul(255).round_().div_(127.5).sub_(1)[0]
     request = restorer.task(task).told(spec, Random([0]), *clean.shape[-2:], severity)
-    restored = restorer.posterior(given, task=task, request=request).mean[None].add(1).div_(2)
+    restored = restorer.posterior(given, Settings(task=task, request=request)).mean[None].add(1).div_(2)
     size = HEIGHT, round(clean.shape[-1] * HEIGHT / clean.shape[-2])
     parts = (given[None].add(1).div(2), restored, clean)
     return torch.cat([F.interpolate(x, size=size, mode="bilinear", antialias=True)[0] for x in parts], -1).clamp(0, 1)

@@ -30,7 +30,9 @@ from restore.degradations import Mixture, Random
 from restore.errors import MissingResource
 from restore.evaluation.metrics import lpips, psnr
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.samplers import DDIM, Ancestral, Consistency, DPMSolver, Langevin, Sampler
+from restore.tasks import Prepared
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 PANELS = (("psnr", "PSNR in dB"), ("lpips", "LPIPS"), ("seconds", "seconds a picture"))
@@ -79,7 +81,8 @@ def measure(restorer: Restorer, sampler: Sampler, found: Sequence[tuple[str, int
     scores: dict[str, list[float]] = {"psnr": [], "lpips": []}
     start = time.perf_counter()
     results = [
-        restorer.restore(degraded[None], label=label, seeds=[0], sampler=sampler)[0] for _, label, degraded, _ in found
+        restorer.batch(Prepared(degraded[None]), Settings(sampler=sampler), labels=label, seeds=[0]).mean[0]
+        for _, label, degraded, _ in found
     ]
     seconds = (time.perf_counter() - start) / len(found)
     for result, (_, _, _, clean) in zip(results, found, strict=True):
@@ -173,7 +176,7 @@ def main() -> None:
             parser.error("give either --clean or --pairs")
         restorer = Restorer.from_pretrained(arguments.model, device="cpu")
         found = list(pictures(arguments))
-        restorer.restore(found[0][2][None], seeds=[0])  # the first call pays for what later ones find ready
+        restorer.posterior(found[0][2])  # the first call pays for what later ones find ready
         rows = []
         for name, (kind, options) in ways().items():
             for steps in arguments.steps:

@@ -56,4 +56,4 @@ def test_evaluation_with_auto_on_the_command_line(cli, weathered: Path, tiny_mod
     assert ran.code == 0, ran.err
     assert {row["task"] for row in json.loads(ran.out)["rows"]} == {"derain", "weather", "auto"}
     ran = cli("run", weathered / "haze.png", "-o", tmp_path / "c.png", "-m", "jpeg", "--task", "auto")
-    assert ran.code == 2 and "cannot be told" in ran.err
+    assert ran.code == 2 and "is not conditioned on the weather of an image" in ran.err

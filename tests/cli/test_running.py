@@ -10,11 +10,17 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
+
+import restore
+from restore.networks.efficient_unet import EfficientUNet
 
 
 @pytest.fixture
@@ -49,6 +55,25 @@ def test_the_same_seed_gives_the_same_picture_whatever_is_beside_it(
     assert not np.array_equal(alone, other)
 
 
+def test_from_the_command_to_the_network_it_is_ten_frames(
+    cli, photo: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The straight path: functions of the package that are under way while the network works, both ends counted."""
+    package, stacks, forward = Path(restore.__file__).parent, [], EfficientUNet.forward
+
+    def watched(self: EfficientUNet, *args: Any) -> Tensor:
+        frames = traceback.extract_stack()[:-1]
+        inside = [frame for frame in frames if Path(frame.filename).is_relative_to(package)]
+        named = [f"{Path(frame.filename).relative_to(package).as_posix()}:{frame.name}" for frame in inside]
+        stacks.append([*named[named.index("cli/running.py:run") :], "networks/efficient_unet.py:forward"])
+        return forward(self, *args)
+
+    monkeypatch.setattr(EfficientUNet, "forward", watched)
+    ran = cli("run", photo, "-o", photo.with_name("out.png"), "-m", tiny_model, "--task", "derain")
+    assert ran.code == 0 and stacks, ran.err
+    assert all(len(stack) <= 10 for stack in stacks), "\n".join(max(stacks, key=len))
+
+
 def test_of_twenty_files_three_are_bad(cli, photographs: Path, tiny_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -64,7 +89,7 @@ def test_of_twenty_files_three_are_bad(cli, photographs: Path, tiny_model: Path,
     lines = [line for line in ran.err.splitlines() if line.startswith("failed: ")]
     assert len(lines) == 3
     assert all(any(name in line for line in lines) for name in ("empty.png", "half.png", "page.jpg"))
-    assert "3 of 20 pictures failed" in ran.err
+    assert "3 of 20 images failed" in ran.err
 
 
 def test_only_bad_files_is_failure(cli, tiny_model: Path, tmp_path: Path) -> None:
@@ -252,7 +277,7 @@ def test_an_interrupt_leaves_whole_files_and_says_how_many(
         with Image.open(path) as image:
             image.load()
         assert str(path) in ran.out
-    assert f"stopped: {len(done)} of 5 pictures were done" in ran.err
+    assert f"stopped: {len(done)} of 5 images were done" in ran.err
 
 
 def test_the_guard_is_an_option(cli, photo: Path, tiny_model: Path) -> None:

@@ -70,8 +70,7 @@ def test_mirrored_too_a_picture_is_shown_in_whole_blocks(clean: Tensor) -> None:
         phases.append(int(torch.stack([steps[k::8].mean() for k in range(8)]).argmax()))
         return Estimate(condition.image)
 
-    context = lambda degraded: None  # noqa: E731
-    estimate = Aligned(SelfEnsemble(look, 2, context))(torch.zeros_like(image), LEVEL, Condition(image))
+    estimate = Aligned(SelfEnsemble(look, 2, lambda turned: turned))(torch.zeros_like(image), LEVEL, Condition(image))
     assert phases == [7, 7]  # between columns 7 and 8
     torch.testing.assert_close(estimate.x0, image)
 
@@ -80,9 +79,13 @@ def test_where_blocks_lie_is_found_once(clean: Tensor, monkeypatch: pytest.Monke
     looks, image = [], compress(clean, 20)[None, :, 3:] * 2 - 1
     monkeypatch.setattr("restore.denoisers.aligned.block_phase", lambda x: (looks.append(x), block_phase(x))[1])
     aligned = Aligned(lambda x_t, level, condition: Estimate(condition.image))
+    condition = Condition(image)
     for _ in range(3):
-        assert torch.equal(aligned(torch.zeros_like(image), LEVEL, Condition(image)).x0, image)
+        assert torch.equal(aligned(torch.zeros_like(image), LEVEL, condition).x0, image)
     assert len(looks) == 1
+    other = Condition(image.flip(3))
+    assert torch.equal(aligned(torch.zeros_like(image), LEVEL, other).x0, other.image)
+    assert len(looks) == 2
 
 
 def test_a_file_as_it_is_costs_no_copy(clean: Tensor) -> None:

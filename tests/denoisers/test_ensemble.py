@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,8 @@ from restore.contracts import Condition, Estimate, Level
 from restore.denoisers.ensemble import ORIENTATIONS, SelfEnsemble, turn, turn_back
 from restore.errors import ConfigError
 from restore.restoration.plan import calibrated, survey
+from restore.restoration.settings import Settings
+from restore.tasks import Prepared
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,72 +50,75 @@ def test_in_one_step_it_is_the_mean_of_whole_restorations(restorer: Restorer, or
 
     x_t = torch.randn(degraded.shape, generator=torch.Generator().manual_seed(1))
     each = [turn_back(estimate(start, turn(x_t, k), turn(degraded, k)), k) for k in range(orientations)]
-    many = replace(restorer, self_ensemble=orientations)
+    many = Settings(self_ensemble=orientations)
     with torch.no_grad():
-        got = estimate(many.denoiser(clipped=False), x_t, degraded)
+        got = estimate(restorer.denoiser(many, clipped=False), x_t, degraded)
     torch.testing.assert_close(got, torch.stack(each).mean(0), rtol=0, atol=1e-5)
-    assert many.restore(degraded, label=1).shape == degraded.shape
+    assert restorer.batch(Prepared(degraded), many, labels=1).mean.shape == degraded.shape
 
 
 def test_with_all_eight_a_turned_picture_gives_the_turned_answer(restorer: Restorer) -> None:
     degraded, x_t = picture(64, 64, 2), picture(64, 64, 3)
     level = restorer.schedule.level(restorer.schedule.T // 2, 1)
 
-    def answer(model: Restorer, k: int) -> Tensor:
+    def answer(settings: Settings, k: int) -> Tensor:
         with torch.no_grad():
-            return model.denoiser()(turn(x_t, k), level, model.condition(turn(degraded, k), 1)).x0
+            condition = restorer.condition(turn(degraded, k), 1, settings)
+            return restorer.denoiser(settings)(turn(x_t, k), level, condition).x0
 
-    eight = replace(restorer, self_ensemble=8)
+    one, eight = Settings(), Settings(self_ensemble=8)
     for k in (1, 3, 6):
         torch.testing.assert_close(answer(eight, k), turn(answer(eight, 0), k), rtol=0, atol=1e-5)
-        assert (answer(restorer, k) - turn(answer(restorer, 0), k)).abs().max() > 1e-3  # so it is not trivial
+        assert (answer(one, k) - turn(answer(one, 0), k)).abs().max() > 1e-3  # so it is not trivial
 
 
-def test_contexts_are_made_once_a_picture() -> None:
+def test_overviews_are_made_once_an_image() -> None:
     made = []
 
-    def context(image: Tensor) -> Tensor:
-        made.append(image)
-        return image.mean((2, 3))
+    def overview(turned: Condition) -> Condition:
+        made.append(turned.image)
+        return turned.replaced(thumbnail=turned.image[..., :1, :1], features=turned.image.mean((2, 3)))
 
     def denoiser(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+        assert torch.equal(condition.thumbnail, condition.image[..., :1, :1])
+        torch.testing.assert_close(condition.features, condition.image.mean((2, 3)))
         return Estimate(condition.image, fraction=x_t)
 
-    ensemble = SelfEnsemble(denoiser, 4, context)
+    ensemble = SelfEnsemble(denoiser, 4, overview)
     degraded, x_t = picture(8, 9), picture(8, 9, 1)
+    overview_of = lambda image: Condition(image, thumbnail=image[..., :1, :1], features=image.mean((2, 3)))  # noqa: E731
     level = Level(torch.tensor([1]), torch.tensor([0.5]))
     for _ in range(3):
-        estimate = ensemble(x_t, level, Condition(degraded, context=degraded.mean((2, 3))))
+        estimate = ensemble(x_t, level, overview_of(degraded))
     assert len(made) == 3
     torch.testing.assert_close(estimate.x0, degraded)
     assert estimate.fraction is not None
     torch.testing.assert_close(estimate.fraction, x_t)
     assert estimate.gradient is None
-    ensemble(x_t, level, Condition(degraded.clone()))
+    ensemble(x_t, level, overview_of(degraded.clone()))
     assert len(made) == 6
 
 
 def test_what_it_costs_is_said(restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("restore.restoration.plan.choice.in_use", lambda device: 0)
-    four = replace(restorer, self_ensemble=4)
-    assert four.evaluations(100, 200) == 4 * restorer.evaluations(100, 200)
+    four = Settings(self_ensemble=4)
+    assert restorer.evaluations(100, 200, four) == 4 * restorer.evaluations(100, 200)
     seen: list[int] = []
-    four.restore(picture(100, 200), on_batch=seen.append)
-    assert sum(seen) == four.evaluations(100, 200)
-    speed = calibrated(four, 100, 200)
-    plan = survey(four, 100, 200, speed=speed)["the model's own"]
+    restorer.batch(Prepared(picture(100, 200)), four, on_tiles=seen.append)
+    assert sum(seen) == restorer.evaluations(100, 200, four)
+    speed = calibrated(restorer, 100, 200)
+    plan = survey(restorer, 100, 200, settings=four, speed=speed)["the model's own"]
     once = survey(restorer, 100, 200, speed=speed)["the model's own"]
     assert plan.evaluations == 4 * once.evaluations
     assert plan.seconds == pytest.approx(4 * once.seconds)
     assert plan.memory - once.memory == 3 * 3 * 100 * 200 * 4  # the turned condition, the turned x_t and the mean
 
 
-def test_a_guide_has_one_orientation(restorer: Restorer) -> None:
-    guided = replace(restorer, self_ensemble=2, guide=lambda denoiser: denoiser)
+def test_a_guide_has_one_orientation() -> None:
     with pytest.raises(ConfigError, match="one orientation"):
-        guided.denoiser()
+        Settings(self_ensemble=2, guide=lambda denoiser: denoiser)
 
 
-def test_other_numbers_are_refused(restorer: Restorer) -> None:
+def test_other_numbers_are_refused() -> None:
     with pytest.raises(ConfigError, match="1, 2, 4, 8 orientations, not 3"):
-        replace(restorer, self_ensemble=3).denoiser()
+        Settings(self_ensemble=3)

@@ -29,7 +29,8 @@ def drawn(generator: torch.Generator) -> Tensor:
 
 def condition(value: float = ASKED, label: int | None = 1) -> Condition:
     image = torch.full((4, 3, 2, 3), value, dtype=torch.float64)
-    return Condition(image, None if label is None else torch.full((4,), label), torch.ones(4, 3, 2, 2).double())
+    small = torch.ones(4, 3, 2, 2).double()
+    return Condition(image, None if label is None else torch.full((4,), label), small, 2 * small)
 
 
 @pytest.mark.parametrize("t", [1, 10, 35, 49])
@@ -75,7 +76,7 @@ def test_a_score_through_the_denoiser_gives_the_same(t: int, inference: bool, in
 
 def test_data_consistency_is_a_log_likelihood() -> None:
     x0, asked = torch.zeros(2, 3, 4, 4), condition(0.5).select(slice(0, 2))
-    asked = asked.map(image=torch.full((2, 3, 2, 2), 0.5))
+    asked = asked.replaced(image=torch.full((2, 3, 2, 2), 0.5))
     score = data_consistency(lambda x: x[..., ::2, ::2], sigma=0.5)
     torch.testing.assert_close(score(x0, SCHEDULE.level(1, 2), asked), torch.full((2,), -12 * 0.25 / 0.5))
     with pytest.raises(ConfigError, match="above 0, not 0"):
@@ -108,12 +109,12 @@ def test_what_is_dropped() -> None:
     rows = torch.tensor([True, False, True, False])
     partly = dropped(asked, ("label", "image"), rows)
     assert partly.label.tolist() == [0, 1, 0, 1]
-    for field in (partly.image, partly.context):
+    for field in (partly.image, partly.thumbnail, partly.features):
         assert bool((field[rows] == 0).all()) and bool((field[~rows] != 0).all())
     assert dropped(condition(label=None), ("label",)).label is None
 
 
-def test_the_free_branch_sees_the_given_context(generator: torch.Generator) -> None:
+def test_the_free_branch_sees_the_given_features(generator: torch.Generator) -> None:
     seen = []
 
     def network(x_t: Tensor, level: Level, asked: Condition) -> Estimate:
@@ -123,7 +124,8 @@ def test_the_free_branch_sees_the_given_context(generator: torch.Generator) -> N
     grey = torch.full((1, 3, 2, 2), 0.25, dtype=torch.float64)
     guided = ClassifierFree(network, 2.0, ("image",), grey)
     guided(drawn(generator), SCHEDULE.level(3, 4), condition())
-    assert bool((seen[0].context == 1).all()) and bool((seen[1].context == 0.25).all())
+    assert bool((seen[0].features == 2).all()) and bool((seen[1].features == 0.25).all())
+    assert bool((seen[0].thumbnail == 1).all()) and bool((seen[1].thumbnail == 0).all())
     assert bool((seen[1].image == 0).all()) and seen[1].label.tolist() == [1] * 4
 
 

@@ -109,7 +109,7 @@ def test_masks_and_patches_commute() -> None:
 
     def pasting(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         known, hidden = condition.image[:, 3:6], condition.image[:, 6:] > 0
-        x0 = core(torch.where(hidden, x_t, known), level, condition.map(image=condition.image[:, :3])).x0
+        x0 = core(torch.where(hidden, x_t, known), level, condition.replaced(image=condition.image[:, :3])).x0
         return Estimate(torch.where(hidden, x0, known))
 
     level = SCHEDULE.level(7, 2)

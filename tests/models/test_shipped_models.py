@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from restore.evaluation.metrics import psnr
 from restore.images import to_picture
 from restore.models import native
 from restore.models.find import model_card
+from restore.restoration.settings import Settings
 from restore.system import resources
 from restore.tasks import Request
 from restore.training.config import load_train_config
@@ -32,9 +32,12 @@ def clean() -> torch.Tensor:
     return to_picture(image).pixels[None] / 2 + 0.5
 
 
-def restored(name: str, degraded: torch.Tensor, request: Request | None = None) -> torch.Tensor:
+def restored(name: str, degraded: torch.Tensor, request: Request = Request()) -> torch.Tensor:
     return (
-        Restorer.from_pretrained(name, device="cpu").posterior(degraded[0] * 2 - 1, request=request).mean[None] / 2
+        Restorer.from_pretrained(name, device="cpu")
+        .posterior(degraded[0] * 2 - 1, Settings(request=request))
+        .mean[None]
+        / 2
         + 0.5
     )
 
@@ -91,7 +94,7 @@ def test_a_mirrored_file_has_its_blocks_elsewhere(clean: torch.Tensor) -> None:
     degraded = JPEG(quality=(15, 15))(clean, Random([0]))[..., :283].contiguous()
     clean = clean[..., :283]
     model = Restorer.from_pretrained("jpeg", "cpu")
-    once, twice = (replace(model, self_ensemble=n).restore(degraded * 2 - 1) / 2 + 0.5 for n in (1, 2))
+    once, twice = (model.posterior(degraded[0] * 2 - 1, Settings(self_ensemble=n)).mean[None] / 2 + 0.5 for n in (1, 2))
     assert decibels(twice, clean) > decibels(once, clean)
 
 
@@ -113,7 +116,7 @@ def test_colours_come_near_those_of_the_picture(clean: torch.Tensor) -> None:
 def test_a_picture_goes_on_beyond_its_border(clean: torch.Tensor) -> None:
     inner = clean[..., 32:-32].contiguous()
     model, request = Restorer.from_pretrained("inpaint", device="cpu"), Request(pad=(32, 0, 32, 0))
-    whole = model.posterior(inner[0] * 2 - 1, task="uncrop", request=request).mean[None] / 2 + 0.5
+    whole = model.posterior(inner[0] * 2 - 1, Settings(task="uncrop", request=request)).mean[None] / 2 + 0.5
     assert whole.shape == clean.shape and torch.allclose(whole[..., 32:-32], inner, atol=1e-6)
     sides = torch.cat([whole[..., :32], whole[..., -32:]], -1), torch.cat([clean[..., :32], clean[..., -32:]], -1)
     assert (sides[0] - sides[1]).square().mean() < (0.5 - sides[1]).square().mean()

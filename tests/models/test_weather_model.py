@@ -11,6 +11,7 @@ from restore import Restorer
 from restore.degradations import Haze, Random
 from restore.evaluation.metrics import psnr
 from restore.images import to_picture
+from restore.restoration.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +22,12 @@ def clean() -> torch.Tensor:
 
 def test_haze_is_lifted(clean: torch.Tensor) -> None:
     degraded = Haze()(clean[None] / 2 + 0.5, Random([4]), 0.7) * 2 - 1
-    restored = Restorer.from_pretrained(device="cpu").posterior(degraded[0], task="dehaze").mean[None]
+    restored = Restorer.from_pretrained(device="cpu").posterior(degraded[0], Settings(task="dehaze")).mean[None]
     before, after = (float(psnr((x + 1) * 127.5, (clean[None] + 1) * 127.5)) for x in (degraded, restored))
     assert after > before + 3
 
 
 @pytest.mark.parametrize("task", ["weather", "derain", "desnow"])
 def test_a_clean_picture_stays_what_it_is(clean: torch.Tensor, task: str) -> None:
-    restored = Restorer.from_pretrained(device="cpu").posterior(clean, task=task).mean[None]
+    restored = Restorer.from_pretrained(device="cpu").posterior(clean, Settings(task=task)).mean[None]
     assert float(psnr((restored + 1) * 127.5, (clean[None] + 1) * 127.5)) > 30

@@ -30,9 +30,10 @@ def network(request: pytest.FixtureRequest) -> EfficientUNet:
 def inputs(batch: int, height: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor, Condition]:
     g = torch.Generator().manual_seed(seed)
     image, x_t = torch.randn(2, batch, 3, height, width, generator=g)
-    context = torch.randn(batch, 3, 32, 32, generator=g)
+    thumbnail = torch.randn(batch, 3, 32, 32, generator=g)
     box = torch.tensor([[0.0, 0.0, 0.5, 0.5]]).repeat(batch, 1)
-    return x_t, torch.rand(batch, generator=g), Condition(image, torch.ones(batch, dtype=torch.int64), context, box)
+    condition = Condition(image, torch.ones(batch, dtype=torch.int64), thumbnail, box=box)
+    return x_t, torch.rand(batch, generator=g), condition
 
 
 @settings(deadline=None, max_examples=15)
@@ -59,27 +60,29 @@ def test_moving_the_picture_moves_the_answer(network: EfficientUNet) -> None:
     """What is far from the border does not know where it is, or how large the picture is."""
     x_t, value, condition = inputs(1, 256, 256)
     whole = network(x_t, value, condition)
-    part = condition.map(image=condition.image[..., 64:, 32:])
+    part = condition.replaced(image=condition.image[..., 64:, 32:])
     inner = network(x_t[..., 64:, 32:], value, part)
     torch.testing.assert_close(
         whole[..., 64 + 64 : -64, 32 + 64 : -64], inner[..., 64:-64, 64:-64], atol=1e-4, rtol=1e-4
     )
 
 
-@pytest.mark.parametrize("what", ["level", "label", "context", "box", "image", "x_t"])
+@pytest.mark.parametrize("what", ["level", "label", "thumbnail", "features", "box", "image", "x_t"])
 def test_everything_that_goes_in_matters(network: EfficientUNet, what: str) -> None:
     x_t, value, condition = inputs(1, 16, 16)
     before = network(x_t, value, condition)
     if what == "level":
         value = value + 0.1
     elif what == "label":
-        condition = condition.map(label=torch.tensor([2]))
-    elif what == "context":
-        condition = condition.map(context=condition.context.flip(1))
+        condition = condition.replaced(label=torch.tensor([2]))
+    elif what == "thumbnail":
+        condition = condition.replaced(thumbnail=condition.thumbnail.flip(1))
+    elif what == "features":
+        condition = condition.replaced(features=network.encode(condition.thumbnail.flip(1)))
     elif what == "box":
-        condition = condition.map(box=torch.tensor([[0.5, 0.5, 1.0, 1.0]]))
+        condition = condition.replaced(box=torch.tensor([[0.5, 0.5, 1.0, 1.0]]))
     elif what == "image":
-        condition = condition.map(image=-condition.image)
+        condition = condition.replaced(image=-condition.image)
     else:
         x_t = -x_t
     assert (network(x_t, value, condition) - before).abs().max() > 1e-4
@@ -94,7 +97,9 @@ def test_without_context_it_is_the_network_that_was_trained_without() -> None:
             if not name.startswith("context."):
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     x_t, value, condition = inputs(1, 16, 16)
-    assert torch.equal(network(x_t, value, condition), network(x_t, value, condition.map(context=None, box=None)))
+    assert torch.equal(
+        network(x_t, value, condition), network(x_t, value, condition.replaced(thumbnail=None, box=None))
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,8 +154,8 @@ def test_a_modulation_out_of_bounds_at_most_doubles() -> None:
 
 def test_no_label_is_the_label_unknown(network: EfficientUNet) -> None:
     x_t, value, condition = inputs(2, 16, 16)
-    unknown = condition.map(label=torch.zeros(2, dtype=torch.int64))
-    assert torch.equal(network(x_t, value, condition.map(label=None)), network(x_t, value, unknown))
+    unknown = condition.replaced(label=torch.zeros(2, dtype=torch.int64))
+    assert torch.equal(network(x_t, value, condition.replaced(label=None)), network(x_t, value, unknown))
 
 
 def test_bfloat16_is_the_same_function(network: EfficientUNet) -> None:

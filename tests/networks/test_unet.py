@@ -119,7 +119,7 @@ def test_shapes(shrink, condition):
     network = spec.build().eval()
     assert isinstance(network, UNet)
     assert network(x, value, given).shape == (2, 6, 8, 8)
-    assert network(x[..., :6], value, given.map(image=given.image[..., :6])).shape == (2, 6, 8, 6)
+    assert network(x[..., :6], value, given.replaced(image=given.image[..., :6])).shape == (2, 6, 8, 6)
 
 
 def test_the_order_of_the_inputs():
@@ -142,7 +142,7 @@ def test_classes():
     spec = small(classes=3)
     x, value, given = inputs(spec)
     network = spec.build().eval()
-    out = [network(x, value, given.map(label=torch.full((2,), i))) for i in range(3)]
+    out = [network(x, value, given.replaced(label=torch.full((2,), i))) for i in range(3)]
     assert not torch.allclose(out[0], out[1])
     torch.testing.assert_close(network(x, value, given), out[0])
 
@@ -165,7 +165,7 @@ def test_every_parameter_gets_a_gradient():
     spec = small(attention=(0,), classes=2, dropout=0.5)
     x, value, given = inputs(spec)
     network = spec.build().train()
-    network(x, value, given.map(label=torch.tensor([0, 1]))).square().mean().backward()
+    network(x, value, given.replaced(label=torch.tensor([0, 1]))).square().mean().backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in network.parameters())
 
 

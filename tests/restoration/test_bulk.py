@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,14 @@ from restore.errors import ConfigError
 from restore.images import Picture
 from restore.restoration.bulk import restore_files
 from restore.restoration.jobs import Job, Options, plan_jobs, refuse_collisions
+from restore.restoration.pipeline import Pipeline
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def restorer(tiny_model: Path) -> Restorer:
-    return Restorer.from_pretrained(tiny_model, device="cpu", dtype=torch.float32)
+def pipeline(tiny_model: Path) -> Pipeline:
+    return Pipeline.of(Restorer.from_pretrained(tiny_model, device="cpu", dtype=torch.float32))
 
 
 def test_results_below_their_inputs_are_not_restored_once_more(photographs: Path, tmp_path: Path) -> None:
@@ -69,18 +70,18 @@ def test_links_and_masks_are_inputs_too(tmp_path: Path) -> None:
 
 
 def test_a_closed_iterator_loses_nothing_that_was_restored(
-    restorer: Restorer, photographs: Path, tmp_path: Path
+    pipeline: Pipeline, photographs: Path, tmp_path: Path
 ) -> None:
     jobs = plan_jobs([photographs], tmp_path / "out")
     told = []
-    work = restore_files(restorer, jobs, Options(), on_done=told.append)
+    work = restore_files(pipeline, jobs, Options(), on_done=told.append)
     assert next(work).status == "restored"
     work.close()
     assert [outcome.job for outcome in told] == jobs[:2]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [job.output.name for job in jobs[:2]]
 
 
-def test_a_picture_that_is_done_is_not_held(restorer: Restorer, photographs: Path, tmp_path: Path) -> None:
+def test_a_picture_that_is_done_is_not_held(pipeline: Pipeline, photographs: Path, tmp_path: Path) -> None:
     jobs = plan_jobs([photographs], tmp_path / "out")
     names = [job.source.name for job in jobs]
     held = []
@@ -96,13 +97,13 @@ def test_a_picture_that_is_done_is_not_held(restorer: Restorer, photographs: Pat
             time.sleep(0.02)
         held.append(alive() - allowed)
 
-    outcomes = list(restore_files(restorer, jobs, Options(compare=True, samples=2, uncertainty=True), look))
+    outcomes = list(restore_files(pipeline, jobs, Options(Settings(samples=2), compare=True, uncertainty=True), look))
     assert all(outcome.status == "restored" and len(outcome.written) == 3 for outcome in outcomes)
     assert held == [set()] * 5
 
 
 def test_beside_a_large_picture_none_is_read(
-    restorer: Restorer, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("restore.restoration.bulk.LARGE", 128 * 96 - 1)
     jobs = plan_jobs([photographs], tmp_path / "out")
@@ -113,23 +114,23 @@ def test_beside_a_large_picture_none_is_read(
         alive = {found.name for found in gc.get_objects() if type(found) is Picture and found.name in names}
         assert alive == {job.source.name}
 
-    assert [done.status for done in restore_files(restorer, jobs, Options(), look)] == ["restored"] * 5
+    assert [done.status for done in restore_files(pipeline, jobs, Options(), look)] == ["restored"] * 5
 
 
-def test_too_little_memory_is_an_outcome(restorer: Restorer, photographs: Path, tmp_path: Path) -> None:
+def test_too_little_memory_is_an_outcome(pipeline: Pipeline, photographs: Path, tmp_path: Path) -> None:
     def greedy(denoiser):  # type: ignore[no-untyped-def]
         return lambda *given: torch.empty(1 << 50)
 
     jobs = plan_jobs([photographs], tmp_path / "out")
-    outcomes = list(restore_files(replace(restorer, guide=greedy), jobs[:2], Options()))
+    outcomes = list(restore_files(pipeline, jobs[:2], Options(Settings(guide=greedy))))
     assert [outcome.status for outcome in outcomes] == ["failed"] * 2
     assert all("does not fit into the device's memory: pass a smaller patch" in outcome.reason for outcome in outcomes)
     assert not any("\n" in outcome.reason for outcome in outcomes)
 
 
-def test_a_name_that_the_disk_refuses_is_an_outcome(restorer: Restorer, photographs: Path, tmp_path: Path) -> None:
+def test_a_name_that_the_disk_refuses_is_an_outcome(pipeline: Pipeline, photographs: Path, tmp_path: Path) -> None:
     source = Path(shutil.copy(photographs / "coffee.png", tmp_path / "a.png"))
     bad, good = Job(source, tmp_path / f"{'x' * 300}.png"), Job(source, tmp_path / "b.png")
-    outcomes = list(restore_files(restorer, [bad, good], Options()))
+    outcomes = list(restore_files(pipeline, [bad, good], Options()))
     assert [outcome.status for outcome in outcomes] == ["failed", "restored"]
     assert "name is too long" in outcomes[0].reason

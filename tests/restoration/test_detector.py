@@ -1,54 +1,34 @@
-"""`--task auto`: what is decided, what follows from it, and what is said where nothing can be decided."""
+"""The detector: what is decided, by whom, and how detectors are trained."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from skimage import data
 
 from restore import Restorer
 from restore.degradations import LABELS, Haze, Mixture, Rain, Random, Snow
 from restore.degradations.retouch import Retouch
-from restore.errors import ConfigError, MissingResource
+from restore.errors import ConfigError
 from restore.evaluation.scoring import ModelMethod, tasks_for
 from restore.images import to_picture
 from restore.models import native
-from restore.models.auxiliary import DetectorRecipe
 from restore.networks import TwoViewsSpec
-from restore.restoration.bulk import restore_files
-from restore.restoration.detector import AUTO, Decision, Detector, decide
-from restore.restoration.jobs import Job, Options
+from restore.restoration.detector import AUTO, Detector, decide
 from restore.system import resources
 from restore.tasks import Detection
 from restore.training.config import load_train_config
 from restore.training.trainer import Trainer
 
-SMALL = TwoViewsSpec(stem=(4, 4), channels=(8, 8, 8, 8), coarse=(4, 4, 4, 4), piece=64, whole=48)
-
-
-def sure_of(label: str, threshold: float = 0.5) -> Detector:
-    """Return a detector that gives one answer to everything: its last layer knows nothing but that."""
-    torch.manual_seed(0)
-    network = SMALL.build()
-    with torch.no_grad():
-        network.head[1].weight.zero_()
-        network.head[1].bias.copy_(6.0 * (torch.tensor([name == label for name in LABELS]).float()))
-    return Detector(DetectorRecipe(name="small", network=SMALL, threshold=threshold), network)
-
 
 @pytest.fixture
 def restorer(tiny_model: Path) -> Restorer:
     return Restorer.from_pretrained(tiny_model, device="cpu", dtype=torch.float32)
-
-
-@pytest.fixture(scope="module")
-def photo() -> np.ndarray:
-    return np.asarray(Image.fromarray(data.coffee()).resize((96, 64), Image.Resampling.LANCZOS))
 
 
 def test_an_unsure_answer_is_mixed() -> None:
@@ -62,64 +42,12 @@ def test_an_unsure_answer_is_mixed() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 90), (70, 50)])
-def test_pictures_of_any_size_and_kind_are_judged(size: tuple[int, int]) -> None:
+def test_pictures_of_any_size_and_kind_are_judged(sure_of: Callable[[str], Detector], size: tuple[int, int]) -> None:
     detector = sure_of("snow")
     for array in (np.zeros(size, np.uint8), np.zeros((*size, 3), np.float32), np.zeros((*size, 4), np.uint8)):
         decision = detector(array)
         assert decision.kind == "snow" and sum(decision.probabilities.values()) == pytest.approx(1, abs=1e-5)
         assert list(decision.probabilities) == ["mixed", *LABELS[1:]]
-
-
-@pytest.mark.parametrize(("label", "task"), [("snow", "desnow"), ("rain", "derain"), ("unknown", "weather")])
-def test_the_network_is_told_what_was_found(restorer: Restorer, photo: np.ndarray, label: str, task: str) -> None:
-    with torch.no_grad():  # fresh networks do not listen to labels yet
-        for parameter in restorer.network.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    restorer.detector = sure_of(label)
-    assert np.array_equal(restorer(photo, task=AUTO), restorer(photo, task=task))
-    pixels = to_picture(photo).pixels
-    found = restorer.posterior(pixels, task=AUTO)
-    assert isinstance(found.decision, Decision) and found.decision.label == label
-    assert restorer.posterior(pixels, task=task).decision is None
-
-
-def test_a_label_that_the_model_lacks_is_not_told(restorer: Restorer) -> None:
-    restorer.recipe = restorer.recipe.model_copy(update={"labels": ("unknown", "rain", "snow", "haze")})
-    assert restorer.told(decide({"raindrop": 1.0}, 0.65, 0.5)) == 0
-    assert restorer.told(decide({"snow": 1.0}, 0.65, 0.5)) == 2
-
-
-def test_a_clean_picture_is_left_as_it_is(restorer: Restorer, photo: np.ndarray) -> None:
-    restorer.detector = sure_of("clean")
-    assert np.array_equal(restorer(photo, task=AUTO), photo)
-    assert not np.array_equal(restorer(photo, task="weather"), photo)
-    several = restorer.posterior(to_picture(photo).pixels, task=AUTO, samples=2)
-    assert several.deviation is not None and float(several.deviation.abs().max()) == 0
-
-
-def test_of_a_folder_each_picture_has_its_own_decision(restorer: Restorer, photographs: Path, tmp_path: Path) -> None:
-    restorer.detector = sure_of("haze")
-    job = Job(photographs / "coffee.png", tmp_path / "coffee.png")
-    (outcome,) = restore_files(restorer, [job], Options(task=AUTO))
-    assert outcome.status == "restored" and outcome.decision is not None and outcome.decision.kind == "haze"
-
-
-def test_models_that_can_be_told_nothing_say_so(restorer: Restorer) -> None:
-    restorer.recipe = restorer.recipe.model_copy(update={"tasks": {"weather": "unknown"}})
-    with pytest.raises(ConfigError, match=r"'tiny' cannot be told .* it knows weather"):
-        restorer.task(AUTO)
-    with pytest.raises(ConfigError, match="cannot be told"):
-        Restorer.from_pretrained("jpeg", device="cpu").task(AUTO)
-
-
-def test_absent_weights_are_named_with_the_command_that_makes_them(
-    restorer: Restorer, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(resources, "_PACKAGE", tmp_path)
-    monkeypatch.setattr(resources, "_share", lambda: Path(__file__).parents[2])
-    with pytest.raises(MissingResource, match=r"weights of detector.*scripts/train_models\.py.*weather, derain"):
-        restorer(photo, task=AUTO)
-    assert restorer(photo, task="derain").shape == photo.shape
 
 
 def test_other_models_are_no_detectors_and_a_detector_restores_nothing(tiny_model: Path) -> None:
@@ -130,8 +58,7 @@ def test_other_models_are_no_detectors_and_a_detector_restores_nothing(tiny_mode
         Restorer.from_pretrained("detector")
 
 
-def test_auto_is_evaluated_beside_other_tasks(restorer: Restorer, photo: np.ndarray) -> None:
-    restorer.detector = sure_of("clean")
+def test_auto_is_evaluated_beside_other_tasks(restorer: Restorer) -> None:
     assert tasks_for(restorer, "snow", ["told", "weather", AUTO]) == ["desnow", "weather", AUTO]
     assert tasks_for(restorer, None, ["told", "weather"]) == ["weather"]
     with pytest.raises(ConfigError, match="does not know task 'dance'"):
@@ -177,13 +104,15 @@ def test_light_and_white_balance_are_gains() -> None:
     assert torch.equal(Retouch(chance=0, gray=0, sharpness_chance=0, light=0.5)(clean, Random(range(64))), clean)
 
 
-def test_a_trained_detector_is_a_file_that_decides(photographs: Path, tmp_path: Path) -> None:
+def test_a_trained_detector_is_a_file_that_decides(
+    small_detector: TwoViewsSpec, photographs: Path, tmp_path: Path
+) -> None:
     config = load_train_config(
         "detector",
         [
             f"data.folders=[{photographs}]",
             f"output={tmp_path / 'run'}",
-            f"model.network={json.dumps(SMALL.model_dump())}",
+            f"model.network={json.dumps(small_detector.model_dump())}",
             "region=64",
             "stages=[{until: 2, patch: 64, regions: 4, patches: 1}]",
         ],

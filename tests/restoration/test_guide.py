@@ -14,8 +14,10 @@ from restore.models.recipe import Recipe
 from restore.restoration.guide import classifier_guide, load_classifier
 from restore.restoration.interpolate import interpolate
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.samplers import DDIM, Ancestral
 from restore.schema import parse
+from restore.tasks import Prepared
 from restore.training.config import TrainConfig
 
 NETWORK = {"kind": "efficient_unet", "channels": [8, 12], "blocks": [1, 1], "embedding": 16, "context": 8}
@@ -89,14 +91,15 @@ def test_a_classifier_is_trained_saved_and_guides(photographs: Path, tmp_path: P
         gradient.classifier.head.weight.mul_(200)  # two steps of training have taught it little
     plain = restorer(threshold={"kind": "none"})
     sampler = DDIM(steps=3)
-    before = plain.restore(picture()[None], sampler=sampler)
-    plain.guide = classifier_guide(gradient, label=6, scale=10.0)
-    after = plain.restore(picture()[None], sampler=sampler)
+    before = plain.batch(Prepared(picture()[None]), Settings(sampler=sampler)).mean
+    by_score = classifier_guide(gradient, label=6, scale=10.0)
+    after = plain.batch(Prepared(picture()[None]), Settings(sampler=sampler, guide=by_score)).mean
     assert after.shape == before.shape and (after - before).abs().max() > 1e-4
-    plain.guide = classifier_guide(gradient, label=6, scale=10.0, by="mean")
-    assert plain.restore(picture()[None], sampler=Ancestral(steps=3)).isfinite().all()
+    by_mean = classifier_guide(gradient, label=6, scale=10.0, by="mean")
+    ancestral = Settings(sampler=Ancestral(steps=3), guide=by_mean)
+    assert plain.batch(Prepared(picture()[None]), ancestral).mean.isfinite().all()
     with pytest.raises(ConfigError, match="needs the ancestral sampler"):
-        plain.restore(picture()[None], sampler=sampler)
+        plain.batch(Prepared(picture()[None]), Settings(sampler=sampler, guide=by_mean))
 
 
 def test_a_model_is_no_classifier(photographs: Path, tmp_path: Path) -> None:
@@ -122,14 +125,12 @@ def test_what_training_dropped_is_in_the_recipe_and_allows_guidance(photographs:
     model = Restorer.from_pretrained(path, device="cpu", dtype=torch.float32)
     assert model.recipe.dropped == ("label", "image")
     sure = restorer(dropped=("label", "image"))
-    plain = sure.restore(picture()[None], label=1, sampler=DDIM(steps=2))
-    sure.guidance_scale = 2.5
-    guided = sure.restore(picture()[None], label=1, sampler=DDIM(steps=2))
+    plain = sure.batch(Prepared(picture()[None]), Settings(sampler=DDIM(steps=2)), labels=1).mean
+    strong = Settings(sampler=DDIM(steps=2), guidance=2.5)
+    guided = sure.batch(Prepared(picture()[None]), strong, labels=1).mean
     assert (guided - plain).abs().max() > 1e-3
-    never = restorer()
-    never.guidance_scale = 2.5
     with pytest.raises(ConfigError, match="only scale 1 is possible"):
-        never.restore(picture()[None])
+        restorer().batch(Prepared(picture()[None]), Settings(guidance=2.5))
 
 
 def test_a_learned_schedule_is_trained_with_its_model_and_resumed(photographs: Path, tmp_path: Path) -> None:
@@ -158,16 +159,16 @@ def test_a_learned_variance_is_trained_and_sampled(photographs: Path, tmp_path: 
     }
     objective = {"kind": "hybrid", "levels": {"kind": "importance", "keep": 1}}
     path = trained(document(photographs, tmp_path / "run", model=model, objective=objective))
-    found = Restorer.from_pretrained(path, device="cpu", dtype=torch.float32).restore(picture()[None])
+    found = Restorer.from_pretrained(path, device="cpu", dtype=torch.float32).batch(Prepared(picture()[None])).mean
     assert found.shape == (1, 3, 40, 36) and bool(found.isfinite().all())
 
 
 def test_dynamic_thresholds_and_presets_of_samplers() -> None:
     for threshold in ({"kind": "dynamic", "percentile": 0.9}, {"kind": "none"}, {"kind": "static"}):
         model = restorer(threshold=threshold)
-        found = model.restore(picture()[None] * 3)
+        found = model.batch(Prepared(picture()[None] * 3)).mean
         assert (found.abs().max() <= 1) == (threshold["kind"] != "none")
-    assert restorer().evaluations(30, 30, 5) == 5
+    assert restorer().evaluations(30, 30, Settings(steps=5)) == 5
 
 
 @pytest.mark.parametrize("method", ["inversion", "diffusion"])

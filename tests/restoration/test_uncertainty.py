@@ -19,6 +19,7 @@ from restore.evaluation.scoring.likelihood import TERMS
 from restore.evaluation.scoring.pictures import from_clean
 from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.samplers import DDIM, Calibration, SeededNoise
 from restore.tasks import Inpainting
 
@@ -35,14 +36,14 @@ def plan_for(photographs: Path, method: ModelMethod, count: int = 3, batch: int 
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_calibration_of_a_row_is_that_of_all_its_values(photographs: Path, restorer: Restorer, batch: int) -> None:
-    method = ModelMethod("tiny", "derain", restorer, "", steps=2, samples=4)
+    method = ModelMethod("tiny", "derain", restorer, "", Settings(steps=2, samples=4))
     plan = plan_for(photographs, method, batch=batch)
     row = summarise_rows(evaluate(plan))[0]
     expected = Calibration(4)
     for case, _ in plan.jobs:
         loaded = case.load(0)
         assert loaded.degraded is not None
-        spread = restorer.posterior(loaded.degraded, task="derain", steps=2, samples=4, seed=0)
+        spread = restorer.posterior(loaded.degraded, Settings(task="derain", steps=2, samples=4, seed=0))
         assert spread.deviation is not None and float(spread.deviation.max()) > 0
         expected.add(loaded.target, spread.mean, spread.deviation)
     assert row.calibration is not None
@@ -64,14 +65,14 @@ def test_calibration_of_inpainting_counts_the_pixels_of_holes_only(
         for parameter in built.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
     filling = Restorer(recipe, built, torch.device("cpu"), torch.float32)
-    method = ModelMethod("tiny", "inpaint", filling, "", steps=2, samples=3)
+    method = ModelMethod("tiny", "inpaint", filling, "", Settings(steps=2, samples=3))
     cases = from_clean(photographs, ["mask-box"]).first(2).cases
     row = summarise_rows(evaluate(Plan([(c, [method]) for c in cases], Scoring([PROTOCOLS["rgb"]]), batch=batch)))[0]
     expected, pixels = Calibration(3), 0
     for case in cases:
         loaded, request = case.load(0), case.request(recipe.task, 0, 96, 128)
         assert loaded.degraded is not None and request.mask is not None
-        said = filling.posterior(loaded.degraded, request=request, steps=2, samples=3, seed=0)
+        said = filling.posterior(loaded.degraded, Settings(request=request, steps=2, samples=3, seed=0))
         assert said.deviation is not None
         rows, columns = request.mask[0].nonzero(as_tuple=True)
         pixels += len(rows)
@@ -88,28 +89,27 @@ def test_one_sample_has_no_spread(photographs: Path, restorer: Restorer) -> None
 
 
 def test_several_samples_of_a_one_step_model_take_the_steps_that_make_them_differ(restorer: Restorer) -> None:
-    assert ModelMethod("tiny", "derain", restorer, "", samples=3).sampler.steps == 2
+    assert ModelMethod("tiny", "derain", restorer, "", Settings(samples=3)).sampler.steps == 2
     with pytest.raises(ConfigError, match="answers every seed alike"):
-        ModelMethod("tiny", "derain", restorer, "", steps=1, samples=3)
+        ModelMethod("tiny", "derain", restorer, "", Settings(steps=1, samples=3))
     # from a noised picture, even one step has another answer for every seed
     begun = replace(restorer, recipe=restorer.recipe.model_copy(update={"sampler": DDIM(steps=1, start=500)}))
-    assert ModelMethod("tiny", "derain", begun, "", steps=1, samples=3).sampler.steps == 1
+    assert ModelMethod("tiny", "derain", begun, "", Settings(steps=1, samples=3)).sampler.steps == 1
 
 
 def test_bits_are_those_of_the_whole_picture_at_once(photographs: Path, restorer: Restorer) -> None:
     """The picture fits one tile here, so that the bound can be computed without any of the machinery of patches."""
-    assert restorer.patches is not None
-    whole = replace(restorer, patches=restorer.patches.model_copy(update={"size": 256}))
-    method = ModelMethod("tiny", "derain", whole, "", steps=7, likelihood=True)
+    tiles = restorer.tiles().model_copy(update={"size": 256})
+    whole = replace(restorer, recipe=restorer.recipe.model_copy(update={"patches": tiles}))
+    method = ModelMethod("tiny", "derain", whole, "", Settings(steps=7), likelihood=True)
     plan = plan_for(photographs, method, count=1)
     (record,) = evaluate(plan)
     loaded = plan.jobs[0][0].load(0)
     assert loaded.degraded is not None and loaded.degraded.shape[-2:] == (96, 128)
-    assert whole.patches is not None
     degraded = loaded.degraded[None]
     label = torch.tensor([LABELS.index("rain")])
-    condition = Condition(degraded, label, thumbnail(degraded, whole.patches.context), torch.tensor([[0, 0, 1.0, 1]]))
-    denoiser = whole.recipe.threshold.around(whole.problem.denoiser(whole.network, torch.float32))
+    condition = Condition(degraded, label, thumbnail(degraded, tiles.context), box=torch.tensor([[0, 0, 1.0, 1]]))
+    denoiser = whole.recipe.threshold.around(whole.parameterization.denoiser(whole.network, torch.float32))
     bits = likelihood.bits_per_dim(
         denoiser,
         loaded.target[None],
@@ -129,10 +129,10 @@ def test_what_was_not_asked_for_before_is_computed_on_resuming(
     photographs: Path, restorer: Restorer, tmp_path: Path
 ) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
-    for record in evaluate(plan_for(photographs, ModelMethod("tiny", "derain", restorer, "", steps=3), 2)):
+    for record in evaluate(plan_for(photographs, ModelMethod("tiny", "derain", restorer, "", Settings(steps=3)), 2)):
         journal.add(record)
     again = Journal(tmp_path / "journal.jsonl", resume=True)
-    method = ModelMethod("tiny", "derain", restorer, "", steps=3, likelihood=True)
+    method = ModelMethod("tiny", "derain", restorer, "", Settings(steps=3), likelihood=True)
     records = list(evaluate(plan_for(photographs, method, 2), again.done))
     assert all(set(record.bits_per_dim) == set(TERMS) for record in records)
     for record in records:

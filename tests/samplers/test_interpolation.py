@@ -93,9 +93,9 @@ def test_frames_by_diffusion_are_the_sampler_s_from_mixed_noised_pictures(joint,
 
 
 def test_conditions_blend() -> None:
-    a = Condition(torch.zeros(1, 3, 2, 2), torch.tensor([1]), torch.zeros(1, 3, 2, 2))
-    b = Condition(torch.ones(1, 3, 2, 2), torch.tensor([2]), torch.ones(1, 3, 2, 2))
+    a = Condition(torch.zeros(1, 3, 2, 2), torch.tensor([1]), torch.zeros(1, 3, 2, 2), torch.zeros(1, 8, 1, 1))
+    b = Condition(torch.ones(1, 3, 2, 2), torch.tensor([2]), torch.ones(1, 3, 2, 2), torch.ones(1, 8, 1, 1))
     mixed = blended(a, b, 0.25)
-    assert float(mixed.image.mean()) == float(mixed.context.mean()) == 0.25
+    assert float(mixed.image.mean()) == float(mixed.thumbnail.mean()) == float(mixed.features.mean()) == 0.25
     assert mixed.label.tolist() == [1] and blended(a, b, 0.75).label.tolist() == [2] and mixed.box is None
     assert math.isclose(float(blended(a, b, 1.0).image.mean()), 1)

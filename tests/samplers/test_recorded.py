@@ -66,7 +66,7 @@ def run(sampler: Sampler, denoiser: Denoiser, golden: dict[str, Tensor], table: 
 
 def no_picture(network: nn.Module) -> Callable[..., Tensor]:
     """The samplers' condition has the picture's size; these networks see x_t alone."""
-    return lambda x_t, value, condition: network(x_t, value, condition.map(image=condition.image[:, :0]))
+    return lambda x_t, value, condition: network(x_t, value, condition.replaced(image=condition.image[:, :0]))
 
 
 def close(found: Tensor, key: str, golden: dict[str, Tensor], facts: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -67,6 +68,30 @@ def test_steps_lead_to_the_clean_end(sampler: Sampler) -> None:
     # what was yielded is not written to later
     again = [step.x_t.clone() for step in sampler(network, condition(2), SCHEDULE, SeededNoise([1, 2]))]
     assert all(torch.equal(step.x_t, x) for step, x in zip(steps, again, strict=True))
+
+
+@each_sampler
+@pytest.mark.parametrize("start", [None, 30])
+def test_states_may_have_another_shape_than_images(sampler: Sampler, start: int | None) -> None:
+    """Of what a codec made of images, x_T has the shape; the condition stays an image beside it."""
+    if start is not None:
+        sampler = parse(type(sampler), {**sampler.model_dump(), "start": start, "steps": 3}, "the sampler")
+    shown, shapes = condition(2), set()
+
+    def denoiser(x_t: Tensor, level: Level, given: Condition) -> Estimate:
+        shapes.add((tuple(x_t.shape), tuple(given.image.shape)))
+        return Estimate(torch.tanh(x_t), torch.sigmoid(x_t))
+
+    def run(state: Tensor) -> Tensor:
+        (last,) = deque(sampler(denoiser, shown, SCHEDULE, SeededNoise([1, 2]), state), maxlen=1)
+        return last.x_t
+
+    state = F.pixel_unshuffle(shown.image, 2)
+    found = run(state)
+    assert found.shape == (2, 12, 3, 2) and shapes == {((2, 12, 3, 2), (2, 3, 6, 4))}
+    assert torch.equal(F.pixel_unshuffle(F.pixel_shuffle(found, 2), 2), found)
+    # where it starts from the noised state, what that holds counts; where it starts from noise alone, it does not
+    assert torch.equal(run(-state), found) == (start is None)
 
 
 @each_sampler

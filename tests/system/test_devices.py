@@ -11,6 +11,7 @@ from restore import Restorer
 from restore.errors import ConfigError
 from restore.system import devices
 from restore.system.devices import fast_dtype, home_of, pick_device, placed
+from restore.tasks import Prepared
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -45,9 +46,9 @@ def test_on_the_cpu_pictures_stay_where_the_network_is() -> None:
 def test_pictures_that_do_not_fit_stay_on_the_cpu(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.rand(1, 3, 150, 190) * 2 - 1
     restorer = Restorer.from_pretrained(tiny_model, device="cuda", dtype=torch.float32)
-    expected = restorer.restore(x)
-    assert expected.is_cuda
+    *_, expected = restorer.stream(Prepared(x))
+    assert expected.x_t.is_cuda
     monkeypatch.setattr(devices, "HELD", 10**9)
-    found = restorer.restore(x)
-    assert not found.is_cuda
-    torch.testing.assert_close(found, expected.cpu(), atol=1e-4, rtol=0)
+    *_, found = restorer.stream(Prepared(x))
+    assert not found.x_t.is_cuda
+    torch.testing.assert_close(found.x_t, expected.x_t.cpu(), atol=1e-4, rtol=0)

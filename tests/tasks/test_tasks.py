@@ -21,6 +21,7 @@ from restore.models import native
 from restore.models.recipe import Recipe
 from restore.networks import EfficientUNetSpec, UNetSpec
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.samplers import DDIM
 from restore.system.resources import list_cards
 from restore.tasks import (
@@ -117,7 +118,7 @@ def test_a_picture_comes_back_in_the_promised_size(kind: str, restorer) -> None:
     task, request = TASKS[kind], REQUESTS.get(kind, Request())
     pixels = torch.rand(3, 32, 40) * 2 - 1
     model = restorer(task)
-    mean = model.posterior(pixels, task=kind, request=request, steps=2, samples=2).mean
+    mean = model.posterior(pixels, Settings(task=kind, request=request, steps=2, samples=2)).mean
     assert mean.shape == (3, *task.size(32, 40, request))
     assert torch.isfinite(mean).all() and mean.abs().max() <= 1
     image, hole = task.prepare(pixels[None], request)
@@ -130,7 +131,7 @@ def test_a_picture_comes_back_in_the_promised_size(kind: str, restorer) -> None:
 
 def test_uncropping_keeps_the_picture_where_it_was(restorer) -> None:
     pixels = torch.rand(3, 32, 40) * 2 - 1
-    mean = restorer(Uncropping()).posterior(pixels, request=Request(pad=(4, 1, 7, 3))).mean
+    mean = restorer(Uncropping()).posterior(pixels, Settings(request=Request(pad=(4, 1, 7, 3)))).mean
     assert torch.equal(mean[:, 1:33, 4:44], pixels)
 
 
@@ -208,11 +209,8 @@ def test_a_model_of_holes_also_grows_borders(restorer) -> None:
     document = recipe(Inpainting(), tasks={"inpaint": "unknown", "uncrop": "unknown"})
     model = Restorer(document, document.network.build())
     assert isinstance(model.task("uncrop"), Uncropping)
-    assert model.posterior(torch.zeros(3, 20, 20), task="uncrop", request=Request(pad=(4, 4, 0, 0))).mean.shape == (
-        3,
-        24,
-        24,
-    )
+    settings = Settings(task="uncrop", request=Request(pad=(4, 4, 0, 0)))
+    assert model.posterior(torch.zeros(3, 20, 20), settings).mean.shape == (3, 24, 24)
     with pytest.raises(ConfigError, match="does not know task 'upscale'"):
         model.task("upscale")
 
@@ -245,12 +243,14 @@ def test_a_generator_fills_holes_though_it_is_shown_nothing(start: int | None) -
             return self.inner(x_t, level, condition)
 
     model, known = Restorer(document, Watched()), torch.rand(3, 32, 40) * 2 - 1
-    filled = model.posterior(known, task="inpaint", request=REQUESTS["inpaint"], seed=3)
+    filled = model.posterior(known, Settings(task="inpaint", request=REQUESTS["inpaint"], seed=3))
     outside = (MASK < 0.5).expand(3, -1, -1)
     assert torch.equal(filled.mean[outside], known[outside]) and filled.hole is not None
-    assert not torch.equal(filled.mean, model.posterior(known, task="inpaint", request=REQUESTS["inpaint"]).mean)
+    assert not torch.equal(
+        filled.mean, model.posterior(known, Settings(task="inpaint", request=REQUESTS["inpaint"])).mean
+    )
     assert (seen[0][0][outside] - known[outside]).abs().mean() > 0.1
-    assert model.posterior(known, task="uncrop", request=Request(pad=(0, 8, 0, 0))).mean.shape == (3, 40, 40)
+    assert model.posterior(known, Settings(task="uncrop", request=Request(pad=(0, 8, 0, 0)))).mean.shape == (3, 40, 40)
     with pytest.raises(ConfigError, match="not trained here"):
         Generation().examples(Mixture())
 
@@ -326,7 +326,7 @@ def test_every_task_trains_by_its_configuration(kind: str, photographs, tmp_path
     assert metadata["recipe"]["task"]["kind"] == kind
     model = Restorer.from_pretrained(tmp_path / "model.safetensors", device="cpu")
     request = REQUESTS.get(kind, Request())
-    assert model.posterior(torch.zeros(3, 32, 40), request=request).mean.shape[0] == 3
+    assert model.posterior(torch.zeros(3, 32, 40), Settings(request=request)).mean.shape[0] == 3
 
 
 def test_a_picture_is_enlarged_by_two_at_least() -> None:

@@ -15,6 +15,7 @@ from restore.degradations import LABELS
 from restore.errors import CheckpointError, ConfigError, DataError
 from restore.models import native
 from restore.restoration.restorer import Restorer
+from restore.tasks import Prepared
 from restore.training.batches import Sampler
 from restore.training.config import Stage, TrainConfig, load_train_config
 from restore.training.trainer import Trainer
@@ -297,7 +298,7 @@ def test_the_result_restores_and_carries_its_recipe(config: TrainConfig) -> None
     restorer = Restorer.from_pretrained(config.output / "model.safetensors", device="cpu")
     # what was left out at times is known to the result only
     assert restorer.recipe == config.model.model_copy(update={"dropped": ("label",)})
-    assert restorer.restore(torch.zeros(1, 3, 30, 50)).shape == (1, 3, 30, 50)
+    assert restorer.batch(Prepared(torch.zeros(1, 3, 30, 50))).mean.shape == (1, 3, 30, 50)
 
 
 def test_patches_begin_where_blocks_of_a_file_begin(config: TrainConfig) -> None:
@@ -328,7 +329,7 @@ def test_a_larger_network_goes_on_from_a_smaller_one(config: TrainConfig, tiny_m
     models = [trainer.config.output / "model.safetensors", tiny_model]
     larger, small = (Restorer.from_pretrained(path, "cpu", torch.float32) for path in models)
     image = torch.rand(1, 3, 32, 48)
-    torch.testing.assert_close(larger.restore(image, seeds=[0]), small.restore(image, seeds=[0]))
+    torch.testing.assert_close(larger.batch(Prepared(image)).mean, small.batch(Prepared(image)).mean)
 
 
 def test_starting_from_a_model_of_another_shape_names_it(config: TrainConfig, tiny_model: Path) -> None:

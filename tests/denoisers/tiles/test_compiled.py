@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +14,8 @@ from restore.denoisers.tiles.compiled import check_compiler
 from restore.errors import ConfigError
 from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
+from restore.tasks import Prepared
 
 
 class Small(nn.Module):
@@ -66,7 +67,7 @@ def test_without_a_compiler_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_the_whole_grid_is_not_compiled(tiny_recipe: Recipe) -> None:
     patches = Patches(grid="whole", size=64, overlap=0, multiple=4)
     with pytest.raises(ConfigError, match="whole grid"):
-        Restorer(tiny_recipe, tiny_recipe.network.build(), patches=patches).compiled()
+        Restorer(tiny_recipe, tiny_recipe.network.build()).compiled(patches)
 
 
 def test_a_compiled_network_answers_as_before(tiny_recipe: Recipe) -> None:
@@ -85,9 +86,9 @@ def test_a_compiled_network_answers_as_before(tiny_recipe: Recipe) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the compiler's own
         made = plain.compiled()
-        assert made.patches is not None and made.patches.fixed
+        assert made.tiles().fixed and not plain.tiles().fixed
         for height, width in ((40, 25), (9, 50)):
             image = torch.rand(1, 3, height, width) * 2 - 1
-            want = replace(plain, patches=made.patches).restore(image)
+            want = plain.batch(Prepared(image), Settings(tiles=made.tiles())).mean
             assert (want - image).abs().max() > 1e-2
-            torch.testing.assert_close(made.restore(image), want, rtol=0, atol=1e-4)
+            torch.testing.assert_close(made.batch(Prepared(image)).mean, want, rtol=0, atol=1e-4)

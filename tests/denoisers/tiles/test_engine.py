@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from restore.denoisers.tiles.engine import Capacity
 from restore.errors import ConfigError
 from restore.networks import EfficientUNetSpec
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
+from restore.tasks import Prepared
 
 SPEC = EfficientUNetSpec(channels=(8, 16), blocks=(1, 1), embedding=16, context=8)
 KINDS = ["anchored", "weatherdiffusion", "shifted", "whole"]
@@ -87,11 +90,11 @@ def test_neighbours_and_order_change_nothing(network: NetworkDenoiser, kind: str
     together = Patched(network, patches, SPEC.halo, seeds)(x_t, level, condition).x0
     order = torch.tensor([2, 0, 1])
     shuffled = Patched(network, patches, SPEC.halo, tuple(seeds[i] for i in order))(
-        x_t[order], Level(*(part[order] for part in level)), condition.select(order)
+        x_t[order], level.map(lambda part: part[order]), condition.select(order)
     ).x0
     torch.testing.assert_close(shuffled, together[order], rtol=1e-4, atol=1e-5)
     alone = Patched(network, patches, SPEC.halo, seeds[1:2])(
-        x_t[1:2], Level(*(part[1:2] for part in level)), condition.select(slice(1, 2))
+        x_t[1:2], level.map(lambda part: part[1:2]), condition.select(slice(1, 2))
     ).x0
     torch.testing.assert_close(alone, together[1:2], rtol=1e-4, atol=1e-5)
 
@@ -221,11 +224,10 @@ def test_a_single_tile_that_does_not_fit_is_an_error_that_helps() -> None:
 
 def test_what_fits_is_known_to_the_next_picture(tiny_model: Path) -> None:
     restorer = Restorer.from_pretrained(tiny_model, device="cpu", dtype=torch.float32)
-    restorer.patches = Patches(size=16, overlap=0, multiple=4, batch=8, context=16)
-    small = Small(room=3)
-    restorer.guide = lambda denoiser: small
+    patches, small = Patches(size=16, overlap=0, multiple=4, batch=8, context=16), Small(room=3)
     for _ in range(3):
-        restorer.restore(torch.zeros(1, 3, 32, 32))
+        settings = Settings(tiles=patches, guide=lambda denoiser: small)
+        restorer.batch(Prepared(torch.zeros(1, 3, 32, 32)), settings)
     assert small.tried == [4, 2, 2, 2, 2, 2, 2]
 
 
@@ -233,7 +235,9 @@ def test_tiles_may_be_denoised_elsewhere(network: NetworkDenoiser) -> None:
     """The way to another device and back, with `meta` standing for a device whose numbers do not matter."""
 
     def far(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
-        assert {t.device.type for t in (x_t, *level, *condition) if t is not None} == {"meta"}
+        given = [x_t, level.t, level.alpha_bar, *(getattr(condition, one.name) for one in fields(condition))]
+        assert {t.device.type for t in given if t is not None} == {"meta"}
+        assert condition.thumbnail is not None and condition.label is not None
         return Estimate(torch.full(x_t.shape, 3.0))
 
     args = inputs(2, 30, 20)
@@ -260,7 +264,7 @@ def test_the_picture_tells_each_tile_where_it_is() -> None:
 
     def watch(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         boxes.append(condition.box)
-        assert condition.context is not None and condition.context.shape == (len(x_t), 3, 16, 16)
+        assert condition.thumbnail is not None and condition.thumbnail.shape == (len(x_t), 3, 16, 16)
         return Estimate(x_t)
 
     Patched(watch, Patches(size=16, overlap=0, batch=3, context=16))(*inputs(1, 32, 48))
@@ -270,9 +274,13 @@ def test_the_picture_tells_each_tile_where_it_is() -> None:
 
 def test_the_network_may_be_shown_features_instead_of_thumbnails(network: NetworkDenoiser) -> None:
     x_t, level, condition = inputs(1, 16, 16)
-    condition = condition.map(context=torch.rand(1, 3, 16, 16), box=torch.tensor([[0.0, 0.0, 0.5, 1.0]]))
-    encoded = condition.map(context=network.network.encode(condition.context))  # type: ignore[attr-defined]
-    assert torch.equal(network(x_t, level, condition).x0, network(x_t, level, encoded).x0)
+    condition = condition.replaced(thumbnail=torch.rand(1, 3, 16, 16), box=torch.tensor([[0.0, 0.0, 0.5, 1.0]]))
+    features = network.network.encode(condition.thumbnail)  # type: ignore[attr-defined]
+    shown = network(x_t, level, condition).x0
+    for thumbnail in (None, torch.rand(1, 3, 16, 16)):  # where both are there, the features count
+        encoded = condition.replaced(thumbnail=thumbnail, features=features)
+        assert torch.equal(network(x_t, level, encoded).x0, shown)
+    assert not torch.equal(network(x_t, level, condition.replaced(features=-features)).x0, shown)
 
 
 class Strict(torch.nn.Module):

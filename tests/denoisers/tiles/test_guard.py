@@ -53,7 +53,7 @@ def test_off_is_off() -> None:
 
 def test_a_denoiser_without_drift_is_not_disturbed() -> None:
     args = inputs(96, 96)
-    flat = args[2].map(image=torch.full_like(args[2].image, 0.25))
+    flat = args[2].replaced(image=torch.full_like(args[2].image, 0.25))
 
     def honest(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         return Estimate(condition.image * 2)

@@ -51,6 +51,7 @@ from restore.evaluation.scoring.origin import find_commit, origin_on
 from restore.evaluation.scoring.pictures import from_card, from_clean, from_folders, from_outputs
 from restore.evaluation.scoring.provenance import data_digest, peak_memory
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.tasks import Inpainting, SuperResolution
 
 NATIVE, RGB, WEATHERDIFF = (PROTOCOLS[name] for name in ("native", "rgb", "weatherdiff"))
@@ -171,18 +172,18 @@ def test_a_picture_does_not_depend_on_its_neighbours_their_order_or_the_batch(
 
 
 def test_samples_of_a_batch_are_those_of_single_pictures(photographs: Path, restorer: Restorer) -> None:
-    method = ModelMethod("tiny", "weather", restorer, "", steps=2, samples=3)
+    method = ModelMethod("tiny", "weather", restorer, "", Settings(steps=2, samples=3))
     pictures = [images.read(path).pixels for path in sorted(photographs.iterdir())[:2]]
     cases = [Case("x", str(i), photographs) for i in range(2)]
     together = method(cases, pictures, seed=5)
     for picture, output in zip(pictures, together, strict=True):
-        alone = restorer.posterior(picture, task="weather", steps=2, samples=3, seed=5).mean
+        alone = restorer.posterior(picture, Settings(task="weather", steps=2, samples=3, seed=5)).mean
         assert torch.allclose(alone, output.pixels, atol=1e-4)
-    assert together[0].tiles == restorer.evaluations(96, 128, 2, 3)
+    assert together[0].tiles == restorer.evaluations(96, 128, Settings(steps=2, samples=3))
 
 
 def test_another_seed_is_other_weather_and_another_restoration(photographs: Path, restorer: Restorer) -> None:
-    method = ModelMethod("tiny", "derain", restorer, "", steps=2)
+    method = ModelMethod("tiny", "derain", restorer, "", Settings(steps=2))
     cases = from_clean(photographs, ["rain"]).first(1).cases
     first, second = evaluate(plan_for(cases, method, seeds=(0, 1)))
     assert (first.seed, second.seed) == (0, 1)
@@ -211,7 +212,7 @@ def test_a_protocol_that_resizes_restores_the_resized_picture(
     assert loaded.degraded is not None
     resized = prepare_input(loaded.degraded[None], WEATHERDIFF)
     assert resized.shape[-2:] == (80, 96)
-    restored = restorer.posterior(resized[0], task="derain").mean[None]
+    restored = restorer.posterior(resized[0], Settings(task="derain")).mean[None]
     expected = score(restored, loaded.target[None], WEATHERDIFF)
     assert record.after["weatherdiff"]["psnr"] == pytest.approx(float(expected["psnr"]), abs=1e-9)
     assert (record.height, record.width) == (70, 90)
@@ -523,8 +524,8 @@ def test_what_a_score_depends_on_makes_it_be_taken_again(pairs: Path, restorer: 
         plan_for([case], method, metrics=("mae",)).key(case, method, 0),
         plan_for([case], method).key(case, ModelMethod("tiny", "derain", restorer, "b"), 0),
         plan_for([case], method).key(case, ModelMethod("tiny", "desnow", restorer, "a"), 0),
-        plan_for([case], method).key(case, ModelMethod("tiny", "derain", restorer, "a", steps=3), 0),
-        plan_for([case], method).key(case, ModelMethod("tiny", "derain", restorer, "a", samples=2), 0),
+        plan_for([case], method).key(case, ModelMethod("tiny", "derain", restorer, "a", Settings(steps=3)), 0),
+        plan_for([case], method).key(case, ModelMethod("tiny", "derain", restorer, "a", Settings(samples=2)), 0),
     ]
     assert case.input is not None
     with Image.open(case.input) as image:
@@ -643,7 +644,7 @@ def test_samples_are_calibrated_at_the_size_at_which_they_are_restored(
 ) -> None:
     with Image.open(photographs / "coffee.png") as image:
         image.crop((0, 0, 90, 70)).save(tmp_path / "odd.png")
-    method = ModelMethod("tiny", "derain", restorer, "", steps=2, samples=2)
+    method = ModelMethod("tiny", "derain", restorer, "", Settings(steps=2, samples=2))
     cases = from_clean(tmp_path, ["rain"]).cases
     for protocols, values in (((WEATHERDIFF,), 3 * 80 * 96), ((WEATHERDIFF, RGB), 3 * 70 * 90)):
         (record,) = evaluate(plan_for(cases, method, protocols=protocols))

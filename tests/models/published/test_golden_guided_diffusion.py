@@ -48,7 +48,7 @@ class Models:
         return self.load(self.path(name), self.g.config(self.g.facts["models"][name]["kwargs"]))
 
     def denoiser(self, restorer, clip=True):
-        return (Static() if clip else NoThreshold()).around(restorer.problem.denoiser(restorer.network))
+        return (Static() if clip else NoThreshold()).around(restorer.parameterization.denoiser(restorer.network))
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_losses(models, loss):
     named, kind = loss.split(".")
     schedule, T = re.match(r"([a-z]+)(\d+)", named).groups()
     restorer = models.restorer("unet_a", schedule, int(T))
-    problem, level = restorer.problem, restorer.schedule.level(g[f"{full}.t"] + 1)
+    problem, level = restorer.parameterization, restorer.schedule.level(g[f"{full}.t"] + 1)
     x0, eps, condition = g["loss.x_start"], g["loss.noise"], Condition(g["loss.x_start"], g["loss.y"])
     with torch.no_grad():
         answer = problem.ask(restorer.network, x0, condition, level, eps)
@@ -278,7 +278,7 @@ def test_gradients(models):
     """Fine-tuning: the gradients of the hybrid loss at a short schedule are the original's."""
     g = models.g
     restorer = models.restorer("unet_a", "linear", 100)
-    model, problem = restorer.network.requires_grad_(True), restorer.problem
+    model, problem = restorer.network.requires_grad_(True), restorer.parameterization
     x0, condition = g["loss.x_start"], Condition(g["loss.x_start"], g["loss.y"])
     level = restorer.schedule.level(g["unet_a.loss.linear100.RESCALED_MSE.t"] + 1)
     answer = problem.ask(model, x0, condition, level, g["loss.noise"])

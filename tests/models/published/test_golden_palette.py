@@ -66,7 +66,7 @@ def test_schedules(module):
     steps = restorer.schedule.transitions()
     module.close("test_schedule.posterior_mean_coef1", steps.mean_x0.flip(0).float())
     module.close("test_schedule.posterior_mean_coef2", steps.mean_xt.flip(0).float())
-    assert module.facts["config"]["beta_schedule"]["train"]["n_timestep"] == restorer.problem.schedule.T
+    assert module.facts["config"]["beta_schedule"]["train"]["n_timestep"] == restorer.parameterization.schedule.T
 
 
 @pytest.mark.parametrize("weights", ["net", "ema"])
@@ -99,7 +99,7 @@ def test_colorization(module):
 def test_loss(module):
     """The level lies between two of the training schedule; the network sees known pixels without noise."""
     restorer = module.restorer("net")
-    problem, hole = restorer.problem, module["loss.mask"].float()
+    problem, hole = restorer.parameterization, module["loss.mask"].float()
     # the original counts its table from 0 and draws t of 1 ..: level t of theirs is t + 1 of ours
     level = between(problem.schedule, module["loss.t"] + 1, 1 - module["loss.u"].flatten(), "alpha_bar")
     expected = module["loss.sample_gammas"].flatten()

@@ -73,7 +73,9 @@ def test_steps(module):
     for t, fact in facts["step"].items():
         level = restorer.schedule.level(int(t) + 1, len(x_t))
         if "noise_level_given_to_network" in fact:
-            assert float(restorer.problem.value(level)[0]) == pytest.approx(fact["noise_level_given_to_network"])
+            assert float(restorer.parameterization.value(level)[0]) == pytest.approx(
+                fact["noise_level_given_to_network"]
+            )
         with torch.no_grad():
             estimate = denoiser(x_t, level, condition)
         mean = ancestral_mean(estimate, x_t, steps.at(restorer.schedule.T - 1 - int(t)), "beta_tilde")
@@ -99,7 +101,7 @@ def test_loss(module):
     """Training: the level lies within one step, uniformly in its root, and the loss is the sum of absolute errors."""
     g, name, facts, restorer = module
     x0, eps = g[f"{name}.loss.HR"], g[f"{name}.loss.noise"]
-    condition, schedule = given(g, name, "loss.SR", x0), restorer.problem.schedule
+    condition, schedule = given(g, name, "loss.SR", x0), restorer.parameterization.schedule
     assert facts["config"]["beta_schedule"]["train"]["n_timestep"] == schedule.T
     if name == "ddpm":
         level = schedule.level(g[f"{name}.loss.t"] + 1)
@@ -114,7 +116,7 @@ def test_loss(module):
         shown = torch.cat([condition.image, x_t], dim=1) if name == "sr3" else x_t
         g.close(f"{name}.loss.net_input", shown)
     with torch.no_grad():
-        output = restorer.network(x_t, restorer.problem.value(level), condition)
+        output = restorer.network(x_t, restorer.parameterization.value(level), condition)
     g.close(f"{name}.loss.sum_l1", (output - eps).abs().sum())
 
 

@@ -11,6 +11,7 @@ from restore.diffusion.schedule import visited
 from restore.models.published.convert import identify, to_original
 from restore.models.published.settings import Settings
 from restore.networks.layers import level_features
+from restore.restoration import settings as restoration
 from restore.samplers import DDIM, RecordedNoise
 
 
@@ -56,13 +57,13 @@ def test_sampling_over_patches(golden):
         ("restore", g.facts["grid"], list(g.facts["sampling"])),
         ("restore.r_small", g.facts["grid_small"], ["4"]),
     ):
-        model.patches = Patches(**{**model.recipe.patches.model_dump(), "stride": grid["r"]})
+        settings = restoration.Settings(tiles=Patches(**{**model.recipe.patches.model_dump(), "stride": grid["r"]}))
         for count in counts:
             name = f"{prefix}.steps{count}.out"
             sampler = DDIM(steps=int(count), spacing="weatherdiffusion")
             noise = RecordedNoise([g["restore.noise"]])
             with torch.no_grad():
-                out = last(sampler(model.denoiser(), Condition(degraded), model.schedule, noise))
+                out = last(sampler(model.denoiser(settings), Condition(degraded), model.schedule, noise))
             g.close(name, out)
             if (prefix, count) == ("restore", max(counts, key=int)):
                 g.close(f"restore.steps{count}.clamped", ((out + 1) / 2).clamp(0, 1))
@@ -77,7 +78,7 @@ def test_visited_steps(golden):
 def test_sampling_without_patches(golden):
     g, model = load(golden)
     condition = Condition(g["patches.x_cond_pm1"])
-    core = model.problem.denoiser(model.network)
+    core = model.parameterization.denoiser(model.network)
     with torch.no_grad():
         for count in g.facts["sampling"]:
             sampler = DDIM(steps=int(count), spacing="weatherdiffusion")
@@ -93,7 +94,7 @@ def test_loss(golden, network):
     g = golden("weatherdiffusion")
     for weights in ("ema", "raw"):
         restorer = g.restorer(g.facts["checkpoint"]["file"], None, f"weights={weights}")
-        pictures, problem = g["loss.x0_cond_gt_pm1"], restorer.problem
+        pictures, problem = g["loss.x0_cond_gt_pm1"], restorer.parameterization
         level = problem.schedule.level(g["loss.t"] + 1)
         with torch.no_grad():
             answer = problem.ask(restorer.network, pictures[:, 3:], Condition(pictures[:, :3]), level, g["loss.e"])
@@ -106,7 +107,7 @@ def test_gradients_of_the_last_step(golden):
     path = g.folder / g.facts["checkpoint"]["file"]
     restorer = g.restorer(g.facts["checkpoint"]["file"], None, "weights=raw")
     model: nn.Module = restorer.network.requires_grad_(True)
-    pictures, problem = g["loss.x0_cond_gt_pm1"], restorer.problem
+    pictures, problem = g["loss.x0_cond_gt_pm1"], restorer.parameterization
     level = problem.schedule.level(g["loss.t"] + 1)
     answer = problem.ask(model, pictures[:, 3:], Condition(pictures[:, :3]), level, g["loss.e"])
     loss = (answer.output - answer.eps).square().sum((1, 2, 3)).mean()

@@ -19,16 +19,17 @@ from restore.models.recipe import Recipe
 from restore.networks import UNetSpec
 from restore.restoration.plan import Speed, choose, cost, parse_bytes, parse_seconds, predict, survey
 from restore.restoration.restorer import Restorer
+from restore.restoration.settings import Settings
 from restore.samplers import DDIM
 from restore.system.memory import peak_resident, resident
-from restore.tasks import Inpainting
+from restore.tasks import Inpainting, Prepared
 
 SPEED = Speed({(1, 64, 64): (1e9, 0.01), (1, 256, 256): (1e10, 0.05)}, pixel=1e-7)
 
 
 @pytest.fixture(scope="module")
 def restorer(tiny_model: Path) -> Restorer:
-    return Restorer.from_pretrained(tiny_model, device="cpu")
+    return Restorer.from_pretrained(tiny_model, device="cpu", dtype=torch.float32)
 
 
 def test_operations_are_those_of_the_network(restorer: Restorer) -> None:
@@ -41,7 +42,7 @@ def test_operations_are_those_of_the_network(restorer: Restorer) -> None:
 
     patches = Patches(size=40, overlap=0, multiple=4, batch=2, context=16)
     with FlopCounterMode(display=False) as flops:
-        replace(restorer, patches=patches).restore(image, on_batch=counted)
+        restorer.batch(Prepared(image), Settings(tiles=patches), on_tiles=counted)
     assert seen == [2]
     recipe = restorer.recipe.model_copy(update={"patches": patches})
     thumbnails = 2 * 2 * (9 * 4 * 3 * 8**2 + 9 * 8 * 4 * 4**2 + 9 * 8 * 8 * 2**2)  # made once a picture, not a tile
@@ -71,7 +72,7 @@ def test_tiles_are_counted_as_they_are_seen(restorer: Restorer) -> None:
         patches = Patches(grid=grid, size=32, overlap=8, multiple=4, batch=3, context=16)
         plan = predict(restorer, patches, DDIM(steps=2), 70, 50, SPEED)
         seen.clear()
-        plan.apply(restorer).restore(torch.zeros(1, 3, 70, 50), on_batch=seen.append)
+        restorer.batch(Prepared(torch.zeros(1, 3, 70, 50)), plan.apply(Settings()), on_tiles=seen.append)
         assert plan.evaluations == sum(seen)
 
 
@@ -129,27 +130,28 @@ def test_a_network_that_must_see_the_whole_is_not_shown_parts() -> None:
 
 
 def test_steps_that_are_given_are_kept(restorer: Restorer) -> None:
-    assert choose(restorer, 90, 90, 100.0, steps=3, speed=SPEED).sampler.steps == 3
-    assert choose(restorer, 90, 90, 1e-6, steps=3, speed=SPEED).sampler.steps == 3
+    assert choose(restorer, 90, 90, 100.0, settings=Settings(steps=3), speed=SPEED).sampler.steps == 3
+    assert choose(restorer, 90, 90, 1e-6, settings=Settings(steps=3), speed=SPEED).sampler.steps == 3
     assert choose(restorer, 90, 90, speed=SPEED).sampler == restorer.recipe.sampler
     assert choose(restorer, 90, 90, 1e6, speed=SPEED).sampler == restorer.recipe.sampler
 
 
 def test_every_sample_takes_its_time(restorer: Restorer) -> None:
-    two, six = (choose(restorer, 90, 90, steps=2, samples=n, speed=SPEED) for n in (2, 6))
+    two, six = (choose(restorer, 90, 90, settings=Settings(steps=2, samples=n), speed=SPEED) for n in (2, 6))
     assert six.seconds == pytest.approx(3 * two.seconds)
     assert six.evaluations == 3 * two.evaluations
-    assert choose(restorer, 90, 90, 1e-6, samples=2, speed=SPEED).sampler.steps == 2  # one step gives one picture
+    assert (
+        choose(restorer, 90, 90, 1e-6, settings=Settings(samples=2), speed=SPEED).sampler.steps == 2
+    )  # one step gives one picture
 
 
 def test_the_guards_look_at_the_whole_is_counted(restorer: Restorer) -> None:
     seen: list[int] = []
     patches = Patches(size=32, overlap=8, multiple=4, batch=3, context=16, guard=0.5)
     plan = predict(restorer, patches, DDIM(steps=2), 70, 50, SPEED)
-    plan.apply(restorer).restore(torch.zeros(1, 3, 70, 50), on_batch=seen.append)
+    restorer.batch(Prepared(torch.zeros(1, 3, 70, 50)), plan.apply(Settings()), on_tiles=seen.append)
     assert plan.evaluations == sum(seen)
-    guarded = replace(restorer, patches=patches)
-    assert guarded.evaluations(70, 50, 2) == sum(seen)
+    assert restorer.evaluations(70, 50, Settings(steps=2, tiles=patches)) == sum(seen)
 
 
 def test_a_condition_with_a_mask_can_be_timed(tiny_recipe: Recipe) -> None:
@@ -175,8 +177,9 @@ def test_little_memory_means_small_tiles_or_an_error(tiny_recipe: Recipe) -> Non
 
 
 def test_a_plan_can_be_carried_out(restorer: Restorer) -> None:
-    plan = choose(restorer, 40, 60, 0.05, steps=3, speed=SPEED)
-    steps = list(plan.apply(restorer).stream(torch.zeros(1, 3, 40, 60)))
+    plan = choose(restorer, 40, 60, 0.05, settings=Settings(steps=3), speed=SPEED)
+    steps = list(restorer.stream(Prepared(torch.zeros(1, 3, 40, 60)), plan.apply(Settings(seed=7))))
+    assert plan.apply(Settings(seed=7)) == Settings(seed=7, sampler=plan.sampler, steps=3, tiles=plan.patches)
     assert len(steps) == plan.sampler.steps == 3 and steps[-1].x_t.shape == (1, 3, 40, 60)
 
 
@@ -244,7 +247,8 @@ def test_the_command_prints_what_there_is_to_choose(tiny_model: Path, photograph
 
 
 def test_tiles_that_share_much_can_be_timed(restorer: Restorer) -> None:
-    own = replace(restorer, patches=Patches(size=1024, overlap=256, multiple=4, context=16))
-    assert own.patches is not None and own.patches.overlap_of(256) == 64
-    small = choose(own, 40, 60, budget=100.0)  # calibrates with pictures that are smaller than what tiles share
-    assert small.fits and small.patches == own.patches
+    own = Patches(size=1024, overlap=256, multiple=4, context=16)
+    assert own.overlap_of(256) == 64
+    # calibrates with images that are smaller than what tiles share
+    small = choose(restorer, 40, 60, budget=100.0, settings=Settings(tiles=own))
+    assert small.fits and small.patches == own

@@ -206,7 +206,7 @@ def test_a_classifier_learns_labels_of_noised_pictures() -> None:
     level = Uniform()(48, SCHEDULE, generator)
     torch.testing.assert_close(seen[0], noised(condition.image, draw_eps(x0, generator), level.alpha_bar))
     with pytest.raises(ConfigError, match="have none"):
-        objective(network, problem, x0, condition.map(label=None), seeded())
+        objective(network, problem, x0, condition.replaced(label=None), seeded())
 
 
 @pytest.mark.parametrize(
