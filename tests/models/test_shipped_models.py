@@ -18,6 +18,7 @@ from restore.images import to_picture
 from restore.models import native
 from restore.models.find import model_card
 from restore.restoration.settings import Settings
+from restore.schema import parse
 from restore.system import resources
 from restore.tasks import Request
 from restore.training.config import load_train_config
@@ -50,7 +51,9 @@ def decibels(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_file_card_and_config_agree(name: str) -> None:
     card, path = model_card(name), resources.weights_path(name)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card.sha256
-    assert native.read_metadata(path)["recipe"] == card.recipe.model_dump(mode="json")
+    stored, whole = native.read_metadata(path)["recipe"], card.recipe.model_dump(mode="json")
+    assert stored == {key: whole[key] for key in stored}
+    assert parse(type(card.recipe), stored, str(path)) == card.recipe  # with what fields that came later are by default
     config = load_train_config(name)
     assert config.trained == card.recipe
     assert native.read_metadata(path)["training"]["step"] == config.steps

@@ -55,7 +55,7 @@ def test_a_photograph_of_odd_size(golden, tmp_path, family):
     photo = np.random.default_rng(0).integers(0, 256, (19, 21, 3), dtype=np.uint8)
     mask = torch.zeros(1, 19, 21)
     mask[:, 4:9, 3:8] = 1
-    request = Request(mask=mask) if family == "palette" else None
+    request = Request(mask=mask) if family == "palette" else Request()
     models = [
         Restorer.from_pretrained(source, "cpu", torch.float32, overrides=overrides),
         Restorer.from_pretrained(out, "cpu", torch.float32),
@@ -63,7 +63,7 @@ def test_a_photograph_of_odd_size(golden, tmp_path, family):
     restored = [model(photo, request=request, steps=2, seed=3) for model in models]
     assert restored[0].shape == (19 * scale, 21 * scale, 3) and restored[0].dtype == np.uint8
     assert np.array_equal(*restored)
-    if request is not None:
+    if request.mask is not None:
         known = mask[0].numpy() == 0
         assert np.array_equal(restored[0][known], photo[known]) and not np.array_equal(restored[0], photo)
     document = read_metadata(out)
