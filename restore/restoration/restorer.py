@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from restore.errors import ArrayError, ConfigError
 from restore.models import native, published
 from restore.models.find import find_weights
 from restore.models.recipe import Recipe
+from restore.restoration.detector import AUTO
 from restore.restoration.settings import Settings
 from restore.samplers import Moments, Posterior, SamplerSpec, SeededNoise, Step
 from restore.schema import parse
@@ -57,7 +59,10 @@ class Restorer:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "device", placed(self.device))
-        network = self.network.to(self.device, self.dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        network = self.network
+        if any(x.device != self.device or x.dtype != self.dtype for x in network.parameters()):
+            network = deepcopy(network)  # another restorer may share it
+        network = network.to(self.device, self.dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         object.__setattr__(self, "network", network)
 
     @classmethod
@@ -94,7 +99,8 @@ class Restorer:
         recipe = parse(Recipe, opened.recipe, str(path))
         recipe = recipe.preset(preset) if preset else recipe
         network = native.assemble(recipe.network.build, opened.tensors, str(path))
-        return cls(recipe, network, place, dtype or fast_dtype(place))
+        dtype = dtype or fast_dtype(place)
+        return cls(recipe, network.to(place, dtype), place, dtype)
 
     @cached_property
     def parameterization(self) -> Problem:
@@ -140,6 +146,8 @@ class Restorer:
         Raises:
             ConfigError: the model does not know it.
         """
+        if name == AUTO:
+            raise ConfigError("task 'auto' is a pipeline, a detector before the model: Pipeline.auto(model)(image)")
         name = name or next(iter(self.recipe.tasks))
         self.recipe.label(name)
         return self.recipe.task.asked(name)
