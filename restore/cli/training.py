@@ -53,7 +53,7 @@ def train(
     document = load_train_config(config, overrides or [])
     trainer = Trainer(document, resume=resume, device=device)
     if trainer.accelerator.is_main_process:
-        typer.echo("\n".join(trainer.sampler.report()), err=True)
+        typer.echo("\n".join(trainer.batches.report()), err=True)
     stopped: list[int] = []
     figure = _Figure(document.output, document.model.name) if trainer.accelerator.is_main_process else None
     previous = {sign: signal.signal(sign, lambda number, _: stopped.append(number)) for sign in _SIGNALS}

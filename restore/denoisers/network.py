@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from restore.contracts import Condition, Estimate, Level, Network
-from restore.diffusion.parameterization import Prediction, to_x0
+from restore.diffusion.parameterization import PredictionKind, to_x0
 from restore.diffusion.schedule import Schedule
 from restore.errors import ConfigError
 
@@ -70,7 +70,7 @@ class NetworkDenoiser:
     """
 
     network: Network
-    prediction: Prediction = "eps"
+    prediction: PredictionKind = "eps"
     level_input: LevelInput = "t"
     dtype: torch.dtype = torch.float32
     level_scale: float = 1.0

@@ -1,31 +1,30 @@
-"""What a network is asked, and what is drawn to train it."""
+"""What a network predicts and how it knows the noise level: what inference and training share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from restore.contracts import Condition, Level, Network
-from restore.denoisers.history import LossHistory
 from restore.denoisers.network import LevelInput, NetworkDenoiser, level_value, split_variance
-from restore.diffusion.parameterization import Prediction, noised, prediction_target, to_x0
-from restore.diffusion.schedule import LearnedSchedule, Schedule
+from restore.diffusion.parameterization import PredictionKind, noised, prediction_target, to_x0
+from restore.diffusion.schedule import Schedule
 from restore.errors import ConfigError
 
-__all__ = ["Answer", "Problem"]
+__all__ = ["Parameterization", "Prediction"]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a network answered for one batch, and what it should have.
+class Prediction:
+    """What a network predicted for one batch, and what it should have predicted.
 
     Attributes:
-        level: of each picture.
-        x_t: (B, 3, H, W), what it saw.
+        level: of each image.
+        x_t: (B, 3, H, W), the network's input.
         eps: (B, 3, H, W), the noise in it.
-        output: (B, 3, H, W), its prediction.
+        output: (B, 3, H, W), the prediction.
         fraction: (B, 3, H, W), the learned variance's, or None.
         target: (B, 3, H, W), what the prediction should have been.
     """
@@ -39,44 +38,35 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What a network is asked: its schedule, what it predicts, and the scale in which it knows the level.
+class Parameterization:
+    """How a network is called: its schedule, what it predicts, and the scale in which it knows the noise level.
 
     Attributes:
-        level_scale: a factor on the number that tells it the level.
-        history: the loss of each level so far, for importance sampling.
+        schedule: the levels that it is trained at.
+        prediction: what it predicts; None for a classifier, which predicts no image.
+        level_input: the scale of the number that stands for the level.
+        level_scale: a factor on that number.
     """
 
     schedule: Schedule
-    prediction: Prediction
+    prediction: PredictionKind | None
     level_input: LevelInput
     level_scale: float = 1.0
-    history: LossHistory = field(default_factory=LossHistory, compare=False)
+
+    @property
+    def predicts(self) -> PredictionKind:
+        """What the network predicts.
+
+        Raises:
+            ConfigError: no image, since it is a classifier.
+        """
+        if self.prediction is None:
+            raise ConfigError("a classifier predicts no image: train it by objective kind classification")
+        return self.prediction
 
     def denoiser(self, network: Network, dtype: torch.dtype = torch.float32) -> NetworkDenoiser:
-        """Return a network that was trained for this problem as a denoiser."""
-        return NetworkDenoiser(network, self.prediction, self.level_input, dtype, self.level_scale, self.schedule)
-
-    def to(self, device: torch.device | str) -> Problem:
-        """Return the problem with what is trained of it, if anything, on a device."""
-        if isinstance(self.schedule, LearnedSchedule):
-            self.schedule.module.to(device)
-        return self
-
-    def parameters(self) -> list[Tensor]:
-        """Return what is trained besides the network: a learned schedule's parameters, or nothing."""
-        return list(self.schedule.module.parameters()) if isinstance(self.schedule, LearnedSchedule) else []
-
-    def state_dict(self) -> dict[str, dict[str, Tensor]]:
-        """Return what changes in training, to be saved."""
-        learned = self.schedule.module.state_dict() if isinstance(self.schedule, LearnedSchedule) else {}
-        return {"history": self.history.state_dict(), "schedule": learned}
-
-    def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
-        """Take over a saved state; an empty one changes nothing."""
-        self.history.load_state_dict(state.get("history", {}))
-        if isinstance(self.schedule, LearnedSchedule) and state.get("schedule"):
-            self.schedule.module.load_state_dict(state["schedule"])
+        """Return a network of this parameterization as a denoiser."""
+        return NetworkDenoiser(network, self.predicts, self.level_input, dtype, self.level_scale, self.schedule)
 
     def value(self, level: Level) -> Tensor:
         """Return the (B,) number by which the network knows a level."""
@@ -86,18 +76,19 @@ class Problem:
         """Return the (B,) alpha_bar of the level below."""
         return self.schedule.level(level.t - 1, device=level.alpha_bar.device).alpha_bar
 
-    def ask(self, network: Network, x0: Tensor, condition: Condition, level: Level, eps: Tensor) -> Answer:
-        """Return what the network says to a batch of pictures at their levels with this noise."""
+    def predict(self, network: Network, x0: Tensor, condition: Condition, level: Level, eps: Tensor) -> Prediction:
+        """Return what the network predicts for a batch of images at their levels with this noise."""
         x_t = noised(x0, eps, level.alpha_bar)
         below = self.below(level) if self.prediction == "posterior_mean" else None
-        target = prediction_target(x0, eps, level.alpha_bar, self.prediction, condition.image, below)
+        target = prediction_target(x0, eps, level.alpha_bar, self.predicts, condition.image, below)
         output, fraction = split_variance(network(x_t, self.value(level), condition), x0.shape[1])
-        return Answer(level, x_t, eps, output, fraction, target)
+        return Prediction(level, x_t, eps, output, fraction, target)
 
-    def x0(self, answer: Answer, condition: Condition) -> Tensor:
-        """Return the estimate of x0, (B, 3, H, W), that an answer stands for."""
-        below = self.below(answer.level) if self.prediction == "posterior_mean" else None
-        return to_x0(answer.output, answer.x_t, answer.level.alpha_bar, self.prediction, condition.image, below)
+    def x0(self, predicted: Prediction, condition: Condition) -> Tensor:
+        """Return the estimate of x0, (B, 3, H, W), that a prediction stands for."""
+        level, output = predicted.level, predicted.output
+        below = self.below(level) if self.prediction == "posterior_mean" else None
+        return to_x0(output, predicted.x_t, level.alpha_bar, self.predicts, condition.image, below)
 
     def error_ratio(self, level: Level) -> Tensor:
         """Return (B,) by how much the squared error of the prediction exceeds that of x0 (infinite at alpha_bar = 1).

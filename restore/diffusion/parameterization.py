@@ -25,7 +25,7 @@ from torch import Tensor
 from restore.errors import ConfigError
 
 __all__ = [
-    "Prediction",
+    "PredictionKind",
     "coefficients",
     "mean_coefficients",
     "noised",
@@ -34,7 +34,7 @@ __all__ = [
     "to_x0",
 ]
 
-Prediction = Literal["eps", "x0", "v", "residual", "posterior_mean"]
+PredictionKind = Literal["eps", "x0", "v", "residual", "posterior_mean"]
 CHOICES = "eps, x0, v, residual or posterior_mean"
 
 
@@ -71,7 +71,7 @@ def to_x0(
     output: Tensor,
     x_t: Tensor,
     alpha_bar: Tensor,
-    prediction: Prediction,
+    prediction: PredictionKind,
     condition: Tensor,
     alpha_bar_prev: Tensor | None = None,
 ) -> Tensor:
@@ -110,7 +110,7 @@ def prediction_target(
     x0: Tensor,
     eps: Tensor,
     alpha_bar: Tensor,
-    prediction: Prediction,
+    prediction: PredictionKind,
     condition: Tensor,
     alpha_bar_prev: Tensor | None = None,
 ) -> Tensor:

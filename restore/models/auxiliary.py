@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from restore.degradations import LABELS
 from restore.denoisers.network import LevelInput
-from restore.denoisers.parameterization import Problem
-from restore.denoisers.tiles import Patches
+from restore.denoisers.parameterization import Parameterization
 from restore.diffusion.schedule import Linear, ScheduleSpec
 from restore.networks import ClassifierNetworkSpec, TwoViewsSpec
 from restore.schema import Spec
@@ -35,18 +34,13 @@ class ClassifierRecipe(Spec):
         return LABELS
 
     @property
-    def patches(self) -> Patches:
-        """How it sees pictures: as they come, without a thumbnail."""
-        return Patches()
-
-    @property
     def task(self) -> Weather:
         """Which degradations it tells apart."""
         return Weather()
 
-    def problem(self) -> Problem:
-        """Return at which levels it is asked; the prediction counts for nothing."""
-        return Problem(self.schedule.build(), "x0", self.level_input, self.level_scale)
+    def parameterization(self) -> Parameterization:
+        """Return at which levels it is called, and how it knows them."""
+        return Parameterization(self.schedule.build(), None, self.level_input, self.level_scale)
 
 
 class DetectorRecipe(Spec):
@@ -71,16 +65,13 @@ class DetectorRecipe(Spec):
     clean: float = Field(0.65, ge=0, le=1)
     threshold: float = Field(0.45, ge=0, le=1)
 
-    @property
-    def patches(self) -> Patches:
-        """How training shows it pictures: as they come, without a thumbnail; it cuts them by itself."""
-        return Patches()
+    @model_validator(mode="after")
+    def _check(self) -> DetectorRecipe:
+        if self.network.labels != len(self.labels):
+            given = f"network.labels={self.network.labels}"
+            raise ValueError(f"{given} does not fit the {len(self.labels)} labels of the detector")
+        return self
 
-    @property
-    def schedule(self) -> ScheduleSpec:
-        """A schedule, which a training run has and which counts for nothing here: no picture is noised."""
-        return Linear()
-
-    def problem(self) -> Problem:
-        """Return what a training run carries along; see `schedule`."""
-        return Problem(self.schedule.build(), "x0", "t", 1.0)
+    def parameterization(self) -> None:
+        """Return None: it sees images without noise."""
+        return None

@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 from restore.degradations import LABELS
 from restore.denoisers.guidance import Droppable
 from restore.denoisers.network import LevelInput
-from restore.denoisers.parameterization import Problem
+from restore.denoisers.parameterization import Parameterization
 from restore.denoisers.threshold import Static, ThresholdSpec
 from restore.denoisers.tiles import Patches
-from restore.diffusion.parameterization import Prediction
+from restore.diffusion.parameterization import PredictionKind
 from restore.diffusion.schedule import Cosine, ScheduleSpec
 from restore.errors import ConfigError, did_you_mean
 from restore.networks import EfficientUNetSpec, NetworkSpec
@@ -58,7 +58,7 @@ class Recipe(Spec):
     tasks: dict[str, str] = Field({"weather": "unknown"}, min_length=1)
     network: NetworkSpec = EfficientUNetSpec()
     schedule: ScheduleSpec = Cosine()
-    prediction: Prediction = "residual"
+    prediction: PredictionKind = "residual"
     level_input: LevelInput = "sqrt_alpha_bar"
     level_scale: float = Field(1.0, gt=0)
     threshold: ThresholdSpec = Static()
@@ -121,9 +121,9 @@ class Recipe(Spec):
         known = getattr(self.network, "labels", getattr(self.network, "classes", 0))
         return known > 1 and len(self.labels) > 1
 
-    def problem(self) -> Problem:
-        """Return what the network is asked."""
-        return Problem(self.schedule.build(), self.prediction, self.level_input, self.level_scale)
+    def parameterization(self) -> Parameterization:
+        """Return what the network predicts, and how it is called."""
+        return Parameterization(self.schedule.build(), self.prediction, self.level_input, self.level_scale)
 
     def preset(self, name: str) -> Recipe:
         """Return the recipe with sampler, patches and threshold of a preset.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from restore import images
 from restore.contracts import Codec, Condition, Denoiser
 from restore.denoisers.latent import decoded, encoded, shrunk_mask
-from restore.denoisers.parameterization import Problem
+from restore.denoisers.parameterization import Parameterization
 from restore.denoisers.stack import Guidance, Known, stacked
 from restore.denoisers.threshold import NoThreshold
 from restore.denoisers.tiles import Capacity, Patches, batches, compiled, in_patches, thumbnail
@@ -103,9 +103,9 @@ class Restorer:
         return cls(recipe, network.to(place, dtype), place, dtype)
 
     @cached_property
-    def parameterization(self) -> Problem:
+    def parameterization(self) -> Parameterization:
         """What the network was trained to predict, and how it knows the noise level."""
-        return self.recipe.problem()
+        return self.recipe.parameterization()
 
     @cached_property
     def schedule(self) -> Schedule:

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from restore.degradations import LABELS, Mixture, Random
-from restore.degradations.retouch import Retouch
+from restore.degradations.color_augmentation import ColorAugmentation
 from restore.tasks.task import Example, Examples, Task
 
 __all__ = ["Detection"]
@@ -22,14 +22,14 @@ class Detection(Task):
         faint: weather below this severity counts as none: it is hard to see, and its removal costs more than it gains.
         lean: exponent of drawn severities; below 1, weather is heavier than an even draw: of faint weather there is
             little to learn.
-        after: how photographs are developed after the weather; less than `data.retouch` develops them before it, since
-            strong changes look like haze. Without `data.retouch`, pale photographs are taken for hazy ones.
+        after: the color augmentation after the weather; less than `data.color_augmentation` before it, since strong
+            changes look like haze. Without the latter, pale photographs are taken for hazy ones.
     """
 
     kind: Literal["detection"] = "detection"
     faint: float = Field(0.1, ge=0, le=1)
     lean: float = Field(0.6, gt=0)
-    after: Retouch = Retouch(
+    after: ColorAugmentation = ColorAugmentation(
         chance=0.2,
         gamma=(0.8, 1.25),
         contrast=(0.85, 1.1),
@@ -40,7 +40,7 @@ class Detection(Task):
     )
 
     def examples(self, weather: Mixture) -> Examples:
-        """Return what makes training pictures: photographs in weather of any strength, developed after it."""
+        """Return what makes training pictures: photographs in weather of any strength, with other colours after it."""
 
         def make(clean: Tensor, random: Random, severity: float | None) -> Example:
             strength = random.severity(severity)

@@ -15,7 +15,7 @@ from torch import Tensor
 from restore.contracts import Condition
 from restore.degradations import Crop, Degradation, Hole, Mixture, Random
 from restore.degradations.masks import Box, FreeForm, Hybrid, Irregular
-from restore.denoisers.parameterization import Problem
+from restore.denoisers.parameterization import Parameterization
 from restore.errors import ConfigError
 from restore.images import Picture
 from restore.tasks.fill import flow_in
@@ -124,11 +124,11 @@ class Filling(Task):
         """Raise an error: pairs do not say which pixels are lost."""
         raise ConfigError(f"task {self.kind} is trained from clean photographs (data kind clean), not from pairs")
 
-    def problem(self, problem: Problem, x0: Tensor, condition: Condition) -> Problem:
-        """Return the problem of the hole alone: elsewhere the network sees the picture, and is asked for nothing."""
+    def parameterization(self, own: Parameterization, x0: Tensor, condition: Condition) -> Parameterization:
+        """Return the parameterization of the hole alone: elsewhere the network sees the image, and predicts nothing."""
         if not self.mask_channel:
             raise ConfigError(f"task {self.kind} is trained with mask_channel: true only")
-        return Holed.of(problem, x0, condition.image[:, 3:4] > 0)
+        return Holed.of(own, x0, condition.image[:, 3:4] > 0)
 
 
 class Inpainting(Filling):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from restore.contracts import Condition
 from restore.degradations import Degradation, Mixture, Random
-from restore.denoisers.parameterization import Problem
+from restore.denoisers.parameterization import Parameterization
 from restore.errors import ConfigError
 from restore.images import Picture
 from restore.schema import Spec
@@ -165,9 +165,9 @@ class Task(Spec):
         """Return what is asked of a picture that `degradation` made of a clean one of that size, so drawn."""
         return Request()
 
-    def problem(self, problem: Problem, x0: Tensor, condition: Condition) -> Problem:
-        """Return what the network is asked for in training; `problem`, where it is asked for every pixel."""
-        return problem
+    def parameterization(self, own: Parameterization, x0: Tensor, condition: Condition) -> Parameterization:
+        """Return what the network predicts of a training batch; `own`, the model's, where that is every pixel."""
+        return own
 
 
 def unlabelled(clean: Tensor) -> Tensor:

@@ -9,12 +9,11 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from restore.diffusion.schedule import Learned
-from restore.models.auxiliary import ClassifierRecipe, DetectorRecipe
 from restore.models.card import AnyRecipe
 from restore.models.recipe import Recipe
 from restore.schema import Spec, apply_overrides, parse, read_yaml
 from restore.system import resources
-from restore.training.objective import Classification, ContinuousBound, Objective, Recognition, Simple
+from restore.training.objective import ObjectiveSpec, Simple
 from restore.training.optimizer import Optimizer
 from restore.training.sources import Source
 
@@ -47,6 +46,7 @@ class TrainConfig(Spec):
     """A training run; all randomness follows from `seed` and the step, so that a resumed run is the same run.
 
     Attributes:
+        data: the files to train on; may be left out where the `Trainer` is given a data set.
         region: side of the square that is cut from a photograph and degraded.
         align: patches begin at multiples of it within their region; 16 keeps the blocks of JPEG that is made in
             training where a file has them. (Those of pairs lie anywhere, as their regions do.)
@@ -59,10 +59,10 @@ class TrainConfig(Spec):
     """
 
     model: AnyRecipe
-    data: Source
+    data: Source | None = None
     output: Path
     stages: tuple[Stage, ...] = Field(min_length=1)
-    objective: Objective = Simple()
+    objective: ObjectiveSpec = Simple()
     optimizer: Optimizer = Optimizer()
     ema: float = Field(0.999, ge=0, lt=1)
     region: int = Field(256, ge=16)
@@ -98,34 +98,32 @@ class TrainConfig(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
-        detector = self.model if isinstance(self.model, DetectorRecipe) else None
-        if detector and detector.network.labels != len(detector.labels):
-            told = f"network.labels={detector.network.labels}"
-            raise ValueError(f"{told} does not fit the {len(detector.labels)} labels of the detector")
-        if isinstance(self.objective, Classification) != isinstance(self.model, ClassifierRecipe):
-            raise ValueError("model kind classifier and objective kind classification belong together")
-        if isinstance(self.objective, Recognition) != isinstance(self.model, DetectorRecipe):
-            raise ValueError("model kind detector and objective kind recognition belong together")
-        looks = isinstance(self.objective, Classification | Recognition)
-        if looks and (self.label_drop or self.validation.pictures):
-            name = "classifier" if isinstance(self.objective, Classification) else "detector"
-            raise ValueError(f"a {name} needs every label and restores nothing: set label_drop and pictures to 0")
-        if looks and self.image_drop:
-            raise ValueError("a picture that is left out has nothing to recognise: set image_drop to 0")
-        holed = isinstance(self.model, Recipe) and self.model.task.kind in ("inpaint", "uncrop")
-        if self.image_drop and holed:
-            raise ValueError("image_drop takes the mask with the picture, so that no hole is left to be trained on")
-        bound = isinstance(self.objective, ContinuousBound)
-        if bound and holed:
-            raise ValueError("objective kind continuous_bound has no meaning for known pixels, which have no noise")
-        learned = isinstance(self.model.schedule, Learned)
-        if bound and not learned:
-            raise ValueError("objective kind continuous_bound trains a schedule of kind learned, not a fixed one")
-        if isinstance(self.model.schedule, Learned) and (self.model.schedule.table is None) != bound:
+        objective, kind = self.objective, f"objective kind {self.objective.kind}"
+        if not isinstance(self.model, objective.trains):
+            wanted, given = (_kind(recipe) for recipe in (objective.trains, type(self.model)))
+            raise ValueError(f"{kind} trains a model of kind {wanted}, not {given}: they belong together")
+        if objective.labelled and (self.label_drop or self.validation.pictures):
+            raise ValueError(f"{kind} needs every label and restores nothing: set label_drop and pictures to 0")
+        if objective.labelled and self.image_drop:
+            raise ValueError("an image that is left out has nothing to recognise: set image_drop to 0")
+        known_pixels = self.model.task.clean_known
+        if self.image_drop and known_pixels:
+            raise ValueError("image_drop takes the mask with the image, so that no hole is left to be trained on")
+        if known_pixels and not objective.known_pixels:
+            raise ValueError(f"{kind} has no meaning for known pixels, which have no noise")
+        return self
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> TrainConfig:
+        learns, schedule = self.objective.learns_schedule, getattr(self.model, "schedule", None)
+        kind, learned = f"objective kind {self.objective.kind}", isinstance(schedule, Learned)
+        if learns and not learned:
+            raise ValueError(f"{kind} trains a schedule of kind learned, not a fixed one")
+        if isinstance(schedule, Learned) and learns and schedule.table is not None:
+            raise ValueError(f"{kind} trains a schedule that has no table yet: leave schedule.table out")
+        if isinstance(schedule, Learned) and not learns and schedule.table is None:
             raise ValueError(
-                "a schedule of kind learned is trained by objective kind continuous_bound alone"
-                if not bound
-                else "objective kind continuous_bound trains a schedule that has no table yet: leave schedule.table out"
+                f"a schedule of kind learned is trained by objective kind continuous_bound alone, not by {kind}"
             )
         return self
 
@@ -138,6 +136,11 @@ class TrainConfig(Spec):
         return self.model.model_copy(update={"dropped": tuple(what for what, share in drops.items() if share > 0)})
 
     @property
+    def thumbnail(self) -> int:
+        """The side of the thumbnail that the network gets of each region, 0 for none."""
+        return self.model.patches.context if isinstance(self.model, Recipe) else 0
+
+    @property
     def steps(self) -> int:
         """The number of optimizer steps of the whole run."""
         return self.stages[-1].until
@@ -145,6 +148,12 @@ class TrainConfig(Spec):
     def stage(self, step: int) -> Stage:
         """Return the stage of a step, counted from 0."""
         return next(stage for stage in self.stages if step < stage.until)
+
+
+def _kind(recipe: type[Spec]) -> str:
+    """Return what the model of a recipe is called in a config."""
+    kind = recipe.model_fields.get("kind")
+    return "model" if kind is None else str(kind.default)
 
 
 def load_train_config(source: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

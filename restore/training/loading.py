@@ -21,7 +21,7 @@ from torch.nn import functional
 from restore.data.joined import File, Half, decode, path_of, size_of
 from restore.errors import ConfigError, DataError, ImageError, RestoreError
 
-__all__ = ["Ahead", "Draws", "PairStore", "PictureStore"]
+__all__ = ["Ahead", "Draws", "PairStore", "PictureStore", "cut_region"]
 
 T = TypeVar("T")
 
@@ -198,7 +198,7 @@ class _Store:
         for index in range(len(self.groups)):
             if (picture := self._load(index)) is not None:
                 picked.append(index)
-                samples.append(_region(picture, size, Draws(0, index), flips=False))
+                samples.append(cut_region(picture, size, Draws(0, index), flips=False))
         return picked, torch.stack(samples)
 
 
@@ -317,7 +317,7 @@ def _room(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 2**62
 
 
-def _region(picture: Tensor, size: int, draws: Draws, flips: bool = True) -> Tensor:
+def cut_region(picture: Tensor, size: int, draws: Draws, flips: bool = True) -> Tensor:
     """Return a (C, size, size) part of a picture at a place that is drawn, mirrored in half of all cases."""
     rows = _span(picture.shape[-2], size, draws)
     columns = _span(picture.shape[-1], size, draws)
@@ -331,9 +331,9 @@ def _zoomed(picture: Tensor, size: int, draws: Draws, zoom: tuple[float, float])
     """Return a (C, size, size) region of a uint8 picture: a part of it, enlarged (bicubic) by a drawn factor."""
     low, high = zoom
     if low == high == 1:
-        return _region(picture, size, draws)
+        return cut_region(picture, size, draws)
     factor = low * (high / low) ** (draws.below(1 << 20) / (1 << 20))
-    part = _region(picture, max(1, round(size / factor)), draws)
+    part = cut_region(picture, max(1, round(size / factor)), draws)
     if part.shape[-1] == size:
         return part
     grown = functional.interpolate(part[None].float(), (size, size), mode="bicubic", antialias=True)[0]

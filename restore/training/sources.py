@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from restore.data.card import DatasetCard, load_card
 from restore.data.files import list_pictures
 from restore.data.joined import File
 from restore.data.pairs import Pairs, drop_leaks, find_pairs, folder_pairs
 from restore.degradations import Mixture
+from restore.degradations.color_augmentation import ColorAugmentation, translate
 from restore.degradations.random import Range
-from restore.degradations.retouch import Retouch
 from restore.errors import ConfigError, DataError
 from restore.schema import Spec
 
-__all__ = ["CardFolder", "CardSource", "CardsSource", "CleanFolders", "Found", "PairedFolders", "Source"]
+__all__ = ["CardFolder", "CardSource", "CardsSource", "CleanFolders", "PairedFolders", "Source", "TrainingFiles"]
 
-Label = Literal["unknown", "rain", "snow", "haze", "rain+haze", "raindrop", "clean"]
+LabelName = Literal["unknown", "rain", "snow", "haze", "rain+haze", "raindrop", "clean"]
 
 
 def _zoom(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -37,7 +37,7 @@ def _zoom(bounds: tuple[float, float]) -> tuple[float, float]:
 Zoom = Annotated[Range, AfterValidator(_zoom)]
 """Lowest and highest factor by which regions of clean photographs are enlarged."""
 
-LABELLED: dict[frozenset[str], Label] = {
+LABELLED: dict[frozenset[str], LabelName] = {
     frozenset({"rain"}): "rain",
     frozenset({"snow"}): "snow",
     frozenset({"haze"}): "haze",
@@ -48,7 +48,7 @@ LABELLED: dict[frozenset[str], Label] = {
 
 
 @dataclass(frozen=True)
-class Found:
+class TrainingFiles:
     """The files of a source.
 
     Attributes:
@@ -57,7 +57,7 @@ class Found:
         asked: labels that the config named, and did not leave to a card.
         mixture: what degrades clean pictures.
         notes: a line about each set.
-        retouch: how clean pictures are developed before they are degraded, or None for as they are.
+        color_augmentation: of clean images before they are degraded, or None for as they are.
         zoom: by what regions of clean pictures are enlarged before that.
     """
 
@@ -66,7 +66,7 @@ class Found:
     asked: tuple[str, ...] = ()
     mixture: Mixture = field(default_factory=Mixture)
     notes: tuple[str, ...] = ()
-    retouch: Retouch | None = None
+    color_augmentation: ColorAugmentation | None = None
     zoom: tuple[float, float] = (1.0, 1.0)
 
     @property
@@ -85,11 +85,11 @@ class Found:
                 raise ConfigError(f"label {label!r} is not one of the model's: {', '.join(names)}")
         return [names.index(label) if label in names else 0 for label in self.labels]
 
-    def part(self, index: Sequence[int]) -> Found:
+    def part(self, index: Sequence[int]) -> TrainingFiles:
         """Return some of the groups."""
         return replace(self, groups=[self.groups[i] for i in index], labels=[self.labels[i] for i in index])
 
-    def hold_out(self, count: int) -> tuple[Found, Found | None]:
+    def hold_out(self, count: int) -> tuple[TrainingFiles, TrainingFiles | None]:
         """Return what to train on, and `count` groups with ground truths of their own, spread over the whole.
 
         Of several degraded pictures of one scene the first is held out and the others are left aside, so that nothing
@@ -116,6 +116,11 @@ class Kept(Spec):
     workers: int = Field(2, ge=0)
     corrupt_limit: float = Field(0.1, ge=0, le=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _translate(cls, document: Any) -> Any:
+        return translate(document)
+
 
 class CleanFolders(Kept):
     """Clean photographs, degraded on the fly.
@@ -123,8 +128,8 @@ class CleanFolders(Kept):
     Attributes:
         folders: where they are.
         degradation: what they suffer.
-        retouch: how they are developed anew each time, before that. Of few photographs a network learns by heart how
-            bright each one is, and so what hides behind haze in these alone.
+        color_augmentation: other tones, colours and sharpness each time, before that. Of few photographs a network
+            learns by heart how bright each one is, and so what hides behind haze in these alone.
         zoom: lowest and highest factor by which their regions are enlarged before that, drawn for each; below 1 a
             region is a larger part made smaller, and continued by reflection where the photograph ends. It makes more
             of few photographs, but what is enlarged has no fine detail: nothing for super-resolution. Held-out pictures
@@ -134,18 +139,18 @@ class CleanFolders(Kept):
     kind: Literal["clean"] = "clean"
     folders: tuple[Path, ...] = Field(min_length=1)
     degradation: Mixture = Mixture()
-    retouch: Retouch | None = None
+    color_augmentation: ColorAugmentation | None = None
     zoom: Zoom = (1.0, 1.0)
 
-    def find(self) -> Found:
+    def find(self) -> TrainingFiles:
         """Return the files.
 
         Raises:
             DataError: a folder is missing or holds no pictures.
         """
         paths = [path for folder in self.folders for path in list_pictures(folder)]
-        made = {"mixture": self.degradation, "retouch": self.retouch, "zoom": self.zoom}
-        return Found([(path,) for path in paths], [None] * len(paths), **made)
+        made = {"mixture": self.degradation, "color_augmentation": self.color_augmentation, "zoom": self.zoom}
+        return TrainingFiles([(path,) for path in paths], [None] * len(paths), **made)
 
 
 class PairedFolders(Kept):
@@ -154,16 +159,16 @@ class PairedFolders(Kept):
     kind: Literal["pairs"] = "pairs"
     input: Path
     target: Path
-    label: Label = "unknown"
+    label: LabelName = "unknown"
 
-    def find(self) -> Found:
+    def find(self) -> TrainingFiles:
         """Return the files.
 
         Raises:
             DataError: a folder is missing or empty, names are ambiguous, or ground truth is missing.
         """
         pairs = folder_pairs(self.input, self.target)
-        return Found(_groups(pairs), [_known(self.label)] * len(pairs), (self.label,))
+        return TrainingFiles(_groups(pairs), [_known(self.label)] * len(pairs), (self.label,))
 
 
 class CardFolder(Spec):
@@ -180,7 +185,7 @@ class CardFolder(Spec):
     card: str
     root: Path
     split: str | None = None
-    label: Label | None = None
+    label: LabelName | None = None
     leaks: Literal["drop", "keep"] = "drop"
 
     def pairs(self) -> tuple[Pairs, str | None, str]:
@@ -217,13 +222,13 @@ class CardFolder(Spec):
 def _join(
     sets: Sequence[CardFolder],
     degradation: Mixture | None,
-    retouch: Retouch | None,
+    color_augmentation: ColorAugmentation | None,
     zoom: tuple[float, float] | None,
-) -> Found:
+) -> TrainingFiles:
     """Return the files of several data sets, one after the other.
 
     Raises:
-        ConfigError: pairs and clean pictures are mixed, or a degradation, a retouch or a zoom is asked of pairs.
+        ConfigError: pairs and clean pictures are mixed, or or what is for clean pictures is given for pairs.
         DataError: a folder does not hold what its card says.
     """
     groups: list[tuple[File, ...]] = []
@@ -237,11 +242,13 @@ def _join(
         groups += own
         labels += [label if len(own[0]) == 2 else None] * len(own)
         notes.append(note)
-    for name, given in (("degradation", degradation), ("retouch", retouch), ("zoom", zoom)):
+    for name, given in (("degradation", degradation), ("color_augmentation", color_augmentation), ("zoom", zoom)):
         if given is not None and len(groups[0]) == 2:
             raise ConfigError(f"data.{name} is for clean pictures, but these are degraded already: {notes[0]}")
     asked = tuple(one.label for one in sets if one.label is not None)
-    return Found(groups, labels, asked, degradation or Mixture(), tuple(notes), retouch, zoom or (1.0, 1.0))
+    return TrainingFiles(
+        groups, labels, asked, degradation or Mixture(), tuple(notes), color_augmentation, zoom or (1.0, 1.0)
+    )
 
 
 def _known(label: str) -> str | None:
@@ -257,12 +264,12 @@ class CardSource(CardFolder, Kept):
 
     kind: Literal["card"] = "card"
     degradation: Mixture | None = None
-    retouch: Retouch | None = None
+    color_augmentation: ColorAugmentation | None = None
     zoom: Zoom | None = None
 
-    def find(self) -> Found:
+    def find(self) -> TrainingFiles:
         """Return the files; see `CardFolder`."""
-        return _join([self], self.degradation, self.retouch, self.zoom)
+        return _join([self], self.degradation, self.color_augmentation, self.zoom)
 
 
 class CardsSource(Kept):
@@ -271,12 +278,12 @@ class CardsSource(Kept):
     kind: Literal["cards"] = "cards"
     cards: tuple[CardFolder, ...] = Field(min_length=1)
     degradation: Mixture | None = None
-    retouch: Retouch | None = None
+    color_augmentation: ColorAugmentation | None = None
     zoom: Zoom | None = None
 
-    def find(self) -> Found:
+    def find(self) -> TrainingFiles:
         """Return the files; all sets hold pairs, or all hold clean pictures. See `CardFolder`."""
-        return _join(self.cards, self.degradation, self.retouch, self.zoom)
+        return _join(self.cards, self.degradation, self.color_augmentation, self.zoom)
 
 
 Source = Annotated[CleanFolders | PairedFolders | CardSource | CardsSource, Field(discriminator="kind")]

@@ -1,8 +1,8 @@
 """Training: a run is a generator of progress that can be interrupted, saved and resumed at any step.
 
-Every random number of a step follows from the seed and the step, for pictures, weather and cuts also from the place in
-the global batch, for noise and levels from the process. The rest of a run's state is the network, its average, and the
-optimizer. A resumed run is therefore the same run, whatever interrupted it.
+Every random number of a step follows from the seed, the step and the place in the global batch, never from the process
+that draws it. The rest of a run's state is the network, its average, the optimizer, and what the loss has learned. A
+resumed run is therefore the same run, whatever interrupted it, and so is one that several processes share.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from restore.contracts import Condition
-from restore.degradations import Random
-from restore.diffusion.schedule import Learned, LearnedSchedule
 from restore.errors import CheckpointError, ConfigError, DataError
 from restore.models import native, published
 from restore.models.card import AnyRecipe
 from restore.models.find import find_weights
 from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
-from restore.system.atomic import replacing, write_atomically
+from restore.system.atomic import write_atomically
 from restore.system.devices import fast_dtype, pick_device
 from restore.system.seeds import seed_of
-from restore.tasks import Example, Prepared
-from restore.training.batches import Sampler
+from restore.training.batches import Batches
+from restore.training.checkpoint import read_state, write_state
 from restore.training.config import TrainConfig
-from restore.training.loading import PairStore
+from restore.training.objective import Batch, Loss, Setting
+from restore.training.processes import share_dropout
+from restore.training.validation import HeldOut
 
 __all__ = ["Progress", "Trainer", "read_log"]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run tells after each step.
+    """Where a run stands after a step.
 
     Attributes:
         step: steps done.
@@ -49,7 +49,7 @@ class Progress:
         loss: of this step's global batch.
         rate: the learning rate it was made with.
         seconds: wall time of the step.
-        validation: PSNR in dB before and after restoration by label, at the steps where pictures were looked at.
+        validation: PSNR in dB before and after restoration by label, at the steps where images were validated.
     """
 
     step: int
@@ -63,24 +63,81 @@ class Progress:
 class Trainer:
     """One training run.
 
+    It is an iterator, and that is the hook for code of your own: the body of the loop runs after each step, with the
+    step's `Progress` and the trainer itself (`network`, `ema`, `optimizer`, `loss`, `config`) at hand. Leaving the loop
+    stops the run; `save` keeps it to be resumed::
+
+        trainer = Trainer(config)
+        for progress in trainer:
+            tracker.log({"loss": progress.loss, "rate": progress.rate}, step=progress.step)
+            if progress.validation and progress.validation["rain"][1] > 32:
+                trainer.save()
+                break
+
     Args:
         config: what to train, on what, and how.
         resume: continue from the last checkpoint in `config.output`; a fresh folder is a fresh start.
         device: `auto`, `cpu` or `cuda`.
+        dataset: pairs to train on in place of `config.data`: any map-style data set whose items are `(degraded, clean)`
+            or `(degraded, clean, label)`, float tensors (3, H, W) in [0, 1] and the number of a label of the model (see
+            `restore.training.datasets.DatasetStore`). `config.validation.pictures` of them are held out.
 
     Raises:
         ConfigError: the folder holds a run already and `resume` is off, the sampler has more steps than the
-            schedule, or there is no such device.
+            schedule, there is nothing to train on, or there is no such device.
         CheckpointError: the checkpoint, or the model to start from, belongs to another network.
+        DataError: the images or items to train on are not as they should be.
     """
 
-    def __init__(self, config: TrainConfig, resume: bool = False, device: str = "auto") -> None:
-        from accelerate import Accelerator
-        from accelerate.state import AcceleratorState
+    def __init__(
+        self,
+        config: TrainConfig,
+        resume: bool = False,
+        device: str = "auto",
+        dataset: Dataset[Any] | None = None,
+    ) -> None:
         from timm.scheduler.cosine_lr import CosineLRScheduler
         from timm.utils.model_ema import ModelEmaV3
 
         self.config = config
+        self._join(device)
+        self.last = config.output / "last.pt"
+        if self.last.exists() and not resume:
+            raise ConfigError(f"{config.output} holds a run already: pass --resume to continue it, or another output")
+        if (config.output / "model.safetensors").exists() and not self.last.exists():
+            raise ConfigError(f"{config.output} holds a model, but no last.pt to continue from: choose another output")
+        torch.manual_seed(config.seed)
+        network = self._build()
+        self.network, self.optimizer = self.accelerator.prepare(network, config.optimizer.build(network))
+        self.ema = ModelEmaV3(self.accelerator.unwrap_model(self.network), decay=config.ema, use_warmup=True)
+        self.loss = self._build_loss()
+        if learned := self.loss.parameters():
+            self.optimizer.add_param_group({"params": learned, "weight_decay": 0.0})
+        self.rates = CosineLRScheduler(
+            self.optimizer,
+            t_initial=config.steps,
+            lr_min=config.optimizer.final_rate,
+            warmup_t=min(config.optimizer.warmup, config.steps - 1),
+            warmup_lr_init=config.optimizer.final_rate,
+            t_in_epochs=False,
+        )
+        self.batches = Batches(config, self.device, self.rank, self.processes, dataset)
+        self.held_out = HeldOut(self.batches)
+        self.step = 0
+        self.saved: int | None = None
+        if resume and self.last.exists():
+            self._load()
+        self._forget_later_steps()
+
+    def _join(self, device: str) -> None:
+        """Find this process's device and the other processes.
+
+        Raises:
+            ConfigError: there is no such device, or it is given by its number.
+        """
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+
         place = pick_device(device)
         if place.index is not None:
             raise ConfigError(f"training takes the devices that it is given: set CUDA_VISIBLE_DEVICES, not {device}")
@@ -89,51 +146,54 @@ class Trainer:
         AcceleratorState._reset_state(reset_partial_state=False)
         self.accelerator = Accelerator(mixed_precision=self._precision(cpu), cpu=cpu)
         self.device = self.accelerator.device
-        self.last = config.output / "last.pt"
-        if self.last.exists() and not resume:
-            raise ConfigError(f"{config.output} holds a run already: pass --resume to continue it, or another output")
-        if (config.output / "model.safetensors").exists() and not self.last.exists():
-            raise ConfigError(f"{config.output} holds a model, but no last.pt to continue from: choose another output")
-        torch.manual_seed(config.seed)
-        network = config.model.network.build().to(memory_format=torch.channels_last)
-        if config.start_from and not self.last.exists():
-            path = find_weights(config.start_from)
-            tensors = published.open_checkpoint(path).tensors
-            native.fill(network, getattr(network, "extended", dict)(tensors), str(path))
-        if isinstance(config.model, Recipe) and not config.model.patches.context and hasattr(network, "context"):
-            # no thumbnail is shown: several processes would wait for gradients that nobody makes
-            for parameter in network.context.parameters() if network.context is not None else ():
-                parameter.requires_grad_(False)
-        optimizer = config.optimizer.build(network)
-        self.problem = config.model.problem().to(self.device)
-        if isinstance(config.model, Recipe):
-            sampled = config.model.sampling_schedule
-            config.model.sampler.levels(sampled.build() if sampled else self.problem.schedule)
-        if learned := self.problem.parameters():
-            optimizer.add_param_group({"params": learned, "weight_decay": 0.0})
-        self.rates = CosineLRScheduler(
-            optimizer,
-            t_initial=config.steps,
-            lr_min=config.optimizer.final_rate,
-            warmup_t=min(config.optimizer.warmup, config.steps - 1),
-            warmup_lr_init=config.optimizer.final_rate,
-            t_in_epochs=False,
-        )
-        self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
-        self.ema = ModelEmaV3(self.accelerator.unwrap_model(self.network), decay=config.ema, use_warmup=True)
-        self.sampler = Sampler(config, self.device, self.accelerator.process_index, self.accelerator.num_processes)
-        self.step = 0
-        if resume and self.last.exists():
-            self._load()
-        self._forget_later_steps()
+        self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
 
     def _precision(self, cpu: bool) -> str:
         if self.config.precision == "auto":
             return "bf16" if fast_dtype(torch.device("cpu" if cpu else "cuda")) is torch.bfloat16 else "no"
         return "bf16" if self.config.precision == "bf16" else "no"
 
+    def _build(self) -> nn.Module:
+        """Return the network, with the weights to start from.
+
+        Raises:
+            CheckpointError: the model to start from belongs to another network.
+        """
+        config = self.config
+        network = config.model.network.build().to(memory_format=torch.channels_last)
+        if config.start_from and not self.last.exists():
+            path = find_weights(config.start_from)
+            tensors = published.open_checkpoint(path).tensors
+            native.fill(network, getattr(network, "extended", dict)(tensors), str(path))
+        if isinstance(config.model, Recipe) and not config.thumbnail and hasattr(network, "context"):
+            # no thumbnail is shown: several processes would wait for gradients that nobody makes
+            for parameter in network.context.parameters() if network.context is not None else ():
+                parameter.requires_grad_(False)
+        share_dropout(network, self.rank, self.processes)
+        return network
+
+    def _build_loss(self) -> Loss:
+        """Return the loss, on the device.
+
+        Raises:
+            ConfigError: it has no meaning for this model, or the sampler has more steps than the schedule.
+        """
+        model = self.config.model
+        own = model.parameterization()
+        if isinstance(model, Recipe) and own is not None:
+            model.sampler.levels(model.sampling_schedule.build() if model.sampling_schedule else own.schedule)
+        loss = self.config.objective.build(Setting(self.network, own, model.task, self.ema.module))
+        for module in loss.modules().values():
+            module.to(self.device)
+        return loss
+
     def __iter__(self) -> Iterator[Progress]:
-        """Yield progress after each step until the run is done; stop iterating at any time and call `save`."""
+        """Yield progress after each step until the run is done; stop iterating at any time and call `save`.
+
+        Raises:
+            CheckpointError: the loss or its gradient is not finite. Nothing of that step is kept, and what was saved
+                before is whole.
+        """
         # Adam's second moments of small gradients become denormal numbers, which halve the speed of a CPU
         torch.set_flush_denormal(True)
         try:
@@ -147,34 +207,57 @@ class Trainer:
             start = time.perf_counter()
             self.rates.step_update(self.step)
             rate = self.optimizer.param_groups[0]["lr"]
-            loss = self._update(*self.sampler(self.step))
+            loss = self._update(*self.batches(self.step))
             self.step += 1
-            value = float(self.accelerator.gather(loss).mean())
-            if not math.isfinite(value):
-                raise CheckpointError(f"the loss is {value} at step {self.step}; lower optimizer.rate and resume")
             last = self.step == self.config.steps
-            # saved first: whatever may go wrong while pictures are looked at costs no step
+            # saved first: whatever may go wrong during validation costs no step
             if last or self.step % self.config.save_every == 0:
                 self.save()
             scores = self.validate() if last or self.step % self.config.validation.every == 0 else {}
-            progress = Progress(self.step, self.config.steps, value, rate, time.perf_counter() - start, scores)
+            progress = Progress(self.step, self.config.steps, loss, rate, time.perf_counter() - start, scores)
             self._log(progress)
             yield progress
 
-    def _update(self, x0: Tensor, condition: Condition) -> Tensor:
-        seed = seed_of(self.config.seed, self.step, 2**31 + self.accelerator.process_index)
+    def _update(self, x0: Tensor, condition: Condition) -> float:
+        """Take one step; return the loss of the global batch.
+
+        Raises:
+            CheckpointError: the loss or its gradient is not finite; weights and optimizer are as before the step.
+        """
+        seed = seed_of(self.config.seed, self.step, 2**31)
         generator = torch.Generator(self.device).manual_seed(seed)
         torch.manual_seed(seed)  # what a network draws by itself, dropout, must not differ in a resumed run
-        problem = self.config.model.task.problem(self.problem, x0, condition)
-        loss = self.config.objective(self.network, problem, x0, condition, generator)
+        loss = self.loss(Batch(x0, condition, generator, self.rank, self.processes))
         self.accelerator.backward(loss)
-        for parameter in self.problem.parameters():
+        learned = self.loss.parameters()
+        for parameter in learned:
             parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
-        self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.optimizer.clip)
+        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.optimizer.clip)
+        value = self._finite(loss.detach(), norm, [p.grad for p in learned if p.grad is not None])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update(self.accelerator.unwrap_model(self.network), step=self.step)
-        return loss.detach()
+        return value
+
+    def _finite(self, loss: Tensor, norm: Tensor, others: list[Tensor]) -> float:
+        """Return the loss of the global batch.
+
+        Raises:
+            CheckpointError: it is not finite, or the norm of the gradient or one of the `others` is not.
+        """
+        mean = self.accelerator.gather(loss).mean()
+        # one reading of the device a step, and the same numbers in all processes
+        value, *gradients = torch.stack([mean.float(), *(x.float().norm() for x in (norm, *others))]).tolist()
+        if all(math.isfinite(x) for x in (value, *gradients)):
+            return value
+        self.optimizer.zero_grad(set_to_none=True)
+        what = f"the gradient is not finite (loss {value:.4g})" if math.isfinite(value) else f"the loss is {value}"
+        way = (
+            "no state is saved yet: lower optimizer.rate and start again"
+            if self.saved is None
+            else f"the state of step {self.saved} is saved: lower optimizer.rate and pass --resume"
+        )
+        raise CheckpointError(f"{what} at step {self.step + 1}, of which nothing was kept; {way}")
 
     def _log(self, progress: Progress) -> None:
         if not self.accelerator.is_main_process:
@@ -185,59 +268,30 @@ class Trainer:
 
     def recipe(self) -> AnyRecipe:
         """Return the model's recipe with what follows from its training."""
-        recipe, learned = self.config.trained, self.problem.schedule
-        # one that was trained before is a table, and stays it
-        if isinstance(recipe.schedule, Learned) and isinstance(learned, LearnedSchedule):
-            return recipe.model_copy(update={"schedule": recipe.schedule.trained(learned.refreshed())})
-        return recipe
+        return self.loss.trained(self.config.trained)
 
     def restorer(self) -> Restorer:
         """Return the averaged weights as a model that can restore."""
         recipe = self.recipe()
-        assert isinstance(recipe, Recipe)  # a run that trains a classifier or a detector has no pictures to look at
+        assert isinstance(recipe, Recipe)  # a run that trains a classifier or a detector has nothing to validate
         return Restorer(recipe, self.ema.module, device=self.device)
 
-    @torch.no_grad()
     def validate(self) -> dict[str, tuple[float, float]]:
-        """Return PSNR in dB (before, after) by label on held-out pictures; writes a sheet of pictures.
-
-        The sheet shows a row a picture: degraded, restored, true.
-        """
-        if not self.accelerator.is_main_process or not self.sampler.held_out:
+        """Return PSNR in dB (before, after) by label on held-out images; writes a sheet of them. See `HeldOut`."""
+        if not self.batches.held_out:
             return {}
-        restorer = self.restorer()
-        scores, rows = {}, []
-        for name, (image, label, hole), clean in self._validation_pictures():
-            # what does not fit beside a run on a GPU is restored from the CPU, and stays there
-            found = restorer.batch(Prepared(image, hole), labels=label, seeds=range(len(clean)))
-            restored = found.mean.to(clean.device).add(1).div(2)
-            degraded = image[:, :3].add(1).div(2).clamp(0, 1)
-            before, after = (_psnr(x, clean) for x in (degraded, restored))
-            scores[name] = (before, after)
-            rows.append(torch.cat([degraded[0], restored[0].clamp(0, 1), clean[0]], dim=2))
-        sheet = (torch.cat(rows, dim=1).permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
-        folder = self.config.output / "validation"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(sheet).save(folder / f"{self.step:07d}.png")
+        scores = self.held_out.scores(self.restorer(), self.config.output / "validation" / f"{self.step:07d}.png")
         self.ema.module.train()
         return scores
 
-    def _validation_pictures(self) -> Iterator[tuple[str, Example, Tensor]]:
-        task, size = self.config.model.task, self.config.validation.size
-        for label_name, store in self.sampler.held_out.items():
-            if isinstance(store, PairStore):
-                *pictures, label = store.each(size)
-                degraded, clean = (x.to(self.device).float() / 255 for x in pictures)
-                yield label_name, Example(task.from_pairs(degraded), label.to(self.device)), clean
-                continue
-            clean = store.each(size).to(self.device).float() / 255
-            for name, view in task.views(self.sampler.mixture).items():
-                example = view(clean, Random(range(len(clean)), self.device), self.config.validation.severity)
-                yield name, self.sampler.named(example), clean
-
     def save(self) -> None:
-        """Write the run's state and its averaged weights, atomically."""
+        """Write the run's state and its averaged weights, atomically.
+
+        Raises:
+            CheckpointError: the state is not finite; what was saved before is left as it is.
+        """
         if not self.accelerator.is_main_process:
+            self.saved = self.step
             return
         unwrapped = self.accelerator.unwrap_model(self.network)
         state = {
@@ -245,22 +299,19 @@ class Trainer:
             "network": unwrapped.state_dict(),
             "ema": self.ema.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "problem": self.problem.state_dict(),
+            "loss": self.loss.state_dict(),
         }
-        with replacing(self.last) as temporary:
-            torch.save(state, temporary)
+        write_state(self.last, state)
         native.save(
             self.config.output / "model.safetensors",
             {key: value.to(torch.float32) for key, value in self.ema.module.state_dict().items()},
             self.recipe().model_dump(mode="json"),
             {"step": self.step, "config": self.config.model_dump(mode="json")},
         )
+        self.saved = self.step
 
     def _load(self) -> None:
-        try:
-            state: dict[str, Any] = torch.load(self.last, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises whatever its unpickler raised
-            raise CheckpointError(f"{self.last} is damaged and cannot be resumed: {error}") from None
+        state = read_state(self.last)
         if state["step"] > self.config.steps:
             raise ConfigError(
                 f"{self.last} is of step {state['step']}, and this run ends at step {self.config.steps}: it belongs to "
@@ -269,8 +320,8 @@ class Trainer:
         native.fill(self.accelerator.unwrap_model(self.network), state["network"], str(self.last))
         native.fill(self.ema.module, state["ema"], str(self.last))
         self.optimizer.load_state_dict(state["optimizer"])
-        self.problem.load_state_dict(state.get("problem", {}))
-        self.step = state["step"]
+        self.loss.load_state_dict(state["loss"])
+        self.step = self.saved = state["step"]
 
     def _forget_later_steps(self) -> None:
         """Drop from the log what a crash undid: steps after the checkpoint are made again."""
@@ -291,9 +342,3 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines if line.endswith("\n")]
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not the log of a training run: {error}") from None
-
-
-def _psnr(a: Tensor, b: Tensor) -> float:
-    """Return the mean PSNR in dB of two batches in [0, 1] after 8-bit rounding."""
-    error = (a.clamp(0, 1).mul(255).round() - b.mul(255).round()).square().mean((1, 2, 3)).clamp(min=1e-9)
-    return float((10 * torch.log10(255**2 / error)).mean())

@@ -26,6 +26,7 @@ from restore.degradations.names import FIXED, named
 from restore.models.recipe import Recipe
 from restore.tasks import Colorization, Compression, Inpainting, SuperResolution, Uncropping
 from restore.training.config import load_train_config
+from restore.training.objective import Batch, Setting
 
 REGIONS, REGION, PATCHES, PATCH = 8, 256, 32, 64
 MORE = ("bicubic-x2", "bicubic-x4", "bicubic-x8", "blind-x4")
@@ -43,14 +44,15 @@ def training_step(recipe: Recipe) -> Callable[[], None]:
     config = load_train_config("weather")
     network = recipe.network.build().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
-    generator, problem = torch.Generator().manual_seed(0), recipe.problem()
+    generator, setting = torch.Generator().manual_seed(0), Setting(network, recipe.parameterization())
+    loss = config.objective.build(setting)
     x0 = torch.rand(PATCHES, 3, PATCH, PATCH) * 2 - 1
     size = recipe.patches.context
     small = torch.rand(PATCHES, 3, size, size) if size else None
     condition = Condition(x0.clone(), torch.zeros(PATCHES, dtype=torch.int64), small, box=torch.rand(PATCHES, 4))
 
     def step() -> None:
-        config.objective(network, problem, x0, condition, generator).backward()
+        loss(Batch(x0, condition, generator)).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

@@ -18,7 +18,7 @@ from statistics import median
 import torch
 from machine import describe, table
 
-from restore.training.batches import Sampler
+from restore.training.batches import Batches
 from restore.training.config import TrainConfig, load_train_config
 from restore.training.trainer import Trainer
 
@@ -28,7 +28,7 @@ def loading(config: TrainConfig, count: int) -> list[list[str]]:
     rows = []
     for name, memory in (("in memory", 2**16), ("streamed", 1e-3)):
         data = config.data.model_copy(update={"memory_mb": memory, "workers": 0})
-        sampler = Sampler(config.model_copy(update={"data": data}), torch.device("cpu"))
+        sampler = Batches(config.model_copy(update={"data": data}), torch.device("cpu"))
         regions = sampler.regions.make(0)[0].shape[0]
         start = time.perf_counter()
         for step in range(1, count + 1):

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from restore.contracts import Condition
-from restore.denoisers.parameterization import Problem
+from restore.denoisers.parameterization import Parameterization
 from restore.diffusion.schedule import Cosine, Learned, LearnedSchedule, LogSNR, Schedule, ScheduleSpec
 from restore.errors import ConfigError
+from restore.models.recipe import Recipe
 from restore.schema import parse
-from restore.training.objective import ContinuousBound
+from restore.training.objective import Batch, ContinuousBound, Setting, Simple
 
 
 @given(seed=st.integers(0, 9999), spread=st.floats(0, 4))
@@ -45,14 +46,14 @@ def test_a_fresh_schedule_is_nearly_straight_in_log_snr() -> None:
     torch.testing.assert_close(found, torch.linspace(9, -5, 50), rtol=0, atol=0.7)
 
 
-def train(problem: Problem, network: nn.Module, draw, rounds: int) -> list[float]:
-    objective, generator = ContinuousBound(), torch.Generator().manual_seed(0)
-    optimizer = torch.optim.Adam([*network.parameters(), *problem.parameters()], lr=0.02)
+def train(parameterization: Parameterization, network: nn.Module, draw, rounds: int) -> list[float]:
+    bound, generator = ContinuousBound().build(Setting(network, parameterization)), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam([*network.parameters(), *bound.parameters()], lr=0.02)
     losses = []
     for _ in range(rounds):
         x0 = draw(generator)
         optimizer.zero_grad()
-        loss = objective(network, problem, x0, Condition(x0), generator)
+        loss = bound(Batch(x0, Condition(x0), generator))
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -83,20 +84,18 @@ def test_the_bound_of_the_exact_network_is_the_entropy(independent) -> None:
     """In continuous time nothing is lost: the bound is -log2 p(x0) of the data, wherever the schedule lies."""
     entropy = (0.5 * math.log(2 * math.pi * math.e * VARIANCE) + math.log(127.5)) / math.log(2)
     for start, end in ((9.0, -8.0), (8.0, -9.0)):
-        problem = Problem(Learned(start=start, end=end).build(), "eps", "log_snr")
+        parameterization = Parameterization(Learned(start=start, end=end).build(), "eps", "log_snr")
+        bound = ContinuousBound().build(Setting(Exact(VARIANCE), parameterization))
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
-            found = [
-                float(ContinuousBound()(Exact(VARIANCE), problem, x0, Condition(x0), generator))
-                for x0 in (values(generator) for _ in range(60))
-            ]
+            found = [float(bound(Batch(x0, Condition(x0), generator))) for x0 in (values(generator) for _ in range(60))]
         assert sum(found) / len(found) == pytest.approx(entropy, abs=0.04)
 
 
 def test_learning_evens_out_the_terms() -> None:
     """The shape between the ends descends the scatter of the estimate, not the bound."""
-    problem = Problem(Learned(start=9.0, end=-9.0, hidden=64).build(), "eps", "log_snr")
-    module = problem.schedule.module
+    parameterization = Parameterization(Learned(start=9.0, end=-9.0, hidden=64).build(), "eps", "log_snr")
+    module = parameterization.schedule.module
 
     def scatter() -> float:
         time = torch.linspace(0.005, 0.995, 400)
@@ -108,18 +107,20 @@ def test_learning_evens_out_the_terms() -> None:
         return float(term.std() / term.mean())
 
     before = scatter()
-    losses = train(problem, Exact(VARIANCE), values, 120)
+    losses = train(parameterization, Exact(VARIANCE), values, 120)
     assert scatter() < 0.6 * before
     assert sum(losses[-20:]) <= sum(losses[:20]) + 1.0
-    fresh = problem.schedule.refreshed()
-    assert bool((fresh.alpha_bar.diff() < 0).all()) and not torch.equal(fresh.alpha_bar, problem.schedule.alpha_bar)
+    fresh = parameterization.schedule.refreshed()
+    assert bool((fresh.alpha_bar.diff() < 0).all()) and not torch.equal(
+        fresh.alpha_bar, parameterization.schedule.alpha_bar
+    )
 
 
 def test_the_ends_descend_the_bound() -> None:
     """An end too clean or too noisy costs bits; both move to where they cost least."""
-    problem = Problem(Learned(start=2.0, end=0.0, hidden=8).build(), "eps", "log_snr")
-    losses = train(problem, Exact(VARIANCE), values, 80)
-    module = problem.schedule.module
+    parameterization = Parameterization(Learned(start=2.0, end=0.0, hidden=8).build(), "eps", "log_snr")
+    losses = train(parameterization, Exact(VARIANCE), values, 80)
+    module = parameterization.schedule.module
     assert float(module.start.detach()) > 2.5 and float(module.end.detach()) < -0.5
     assert sum(losses[-10:]) < sum(losses[:10])
 
@@ -133,14 +134,20 @@ def test_a_trained_schedule_is_a_table_in_the_recipe() -> None:
     torch.testing.assert_close(again.alpha_bar, schedule.alpha_bar, rtol=1e-12, atol=1e-15)
 
 
-def test_the_problem_saves_its_schedule() -> None:
+def test_the_loss_saves_its_schedule_and_tells_the_recipe() -> None:
     spec = Learned(steps=20, hidden=8)
-    problem, other = (Problem(spec.build(), "eps", "log_snr") for _ in range(2))
+    bound, other = (
+        ContinuousBound().build(Setting(Exact(1.0), Parameterization(spec.build(), "eps", "log_snr"))) for _ in range(2)
+    )
     with torch.no_grad():
-        problem.schedule.module.slope.add_(1.0)
-    other.load_state_dict(problem.state_dict())
-    assert torch.equal(other.schedule.refreshed().alpha_bar, problem.schedule.refreshed().alpha_bar)
-    assert len(problem.parameters()) == 6 and Problem(Cosine().build(), "eps", "t").parameters() == []
+        bound.modules()["schedule"].slope.add_(1.0)
+    other.load_state_dict(bound.state_dict())
+    recipe = Recipe(name="learned", schedule=spec)
+    table = bound.trained(recipe).schedule.table
+    assert table is not None and table == other.trained(recipe).schedule.table
+    assert len(bound.parameters()) == 6 and bound.trained(recipe).schedule.build().T == 20
+    fixed = Simple().build(Setting(Exact(1.0), Parameterization(Cosine().build(), "eps", "t")))
+    assert fixed.parameters() == [] and fixed.trained(recipe) is recipe
 
 
 @pytest.mark.parametrize(
@@ -157,6 +164,5 @@ def test_bad_values_are_named(document: dict[str, object], said: str) -> None:
 
 
 def test_the_bound_needs_a_learned_schedule() -> None:
-    x0 = torch.zeros(2, 3, 4, 4)
     with pytest.raises(ConfigError, match="choose schedule kind learned"):
-        ContinuousBound()(Exact(1.0), Problem(Cosine().build(), "eps", "t"), x0, Condition(x0), torch.Generator())
+        ContinuousBound().build(Setting(Exact(1.0), Parameterization(Cosine().build(), "eps", "t")))

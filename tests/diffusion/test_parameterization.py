@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from restore.diffusion.parameterization import Prediction, noised, prediction_target, to_eps, to_x0
+from restore.diffusion.parameterization import PredictionKind, noised, prediction_target, to_eps, to_x0
 from restore.diffusion.schedule import Cosine, Linear, ZeroTerminal
 from restore.errors import ConfigError
 
 SCHEDULES = {"linear": Linear(steps=100).build(), "cosine": Cosine(steps=100).build(), "zero": ZeroTerminal().build()}
-PREDICTIONS: list[Prediction] = ["eps", "x0", "v", "residual", "posterior_mean"]
+PREDICTIONS: list[PredictionKind] = ["eps", "x0", "v", "residual", "posterior_mean"]
 
 
 def drawn(seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -23,7 +23,7 @@ def drawn(seed: int) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize("name", SCHEDULES)
 @given(where=st.floats(0, 1), seed=st.integers(0, 2**31))
 @settings(max_examples=25, deadline=None)
-def test_round_trip_at_every_level(name: str, prediction: Prediction, where: float, seed: int) -> None:
+def test_round_trip_at_every_level(name: str, prediction: PredictionKind, where: float, seed: int) -> None:
     schedule = SCHEDULES[name]
     t = 1 + round(where * (schedule.T - 1))
     x0, eps, condition = drawn(seed)
@@ -42,7 +42,7 @@ def test_round_trip_at_every_level(name: str, prediction: Prediction, where: flo
 
 
 @pytest.mark.parametrize("prediction", ["v", "x0", "residual", "posterior_mean"])
-def test_both_ends_are_exact(prediction: Prediction) -> None:
+def test_both_ends_are_exact(prediction: PredictionKind) -> None:
     schedule = SCHEDULES["zero"]
     x0, eps, condition = drawn(1)
     for t in (1, schedule.T):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from restore.contracts import Condition
 from restore.denoisers.network import NetworkDenoiser
-from restore.denoisers.parameterization import Problem
+from restore.denoisers.parameterization import Parameterization
 from restore.denoisers.threshold import Clipped
 from restore.diffusion.likelihood import bits_per_dim, variational_bits
 from restore.diffusion.parameterization import noised
@@ -163,23 +163,23 @@ def test_bits_per_dimension(
 def test_training_losses(run: str, unet_a, golden: dict[str, Tensor], facts: dict[str, Any]) -> None:
     name, T = run.split(".")[0].rstrip("0123456789"), facts["loss"][f"unet_a.loss.{run}"]["T"]
     table = schedule(name, T)
-    problem, x0 = Problem(table, "eps", "t"), golden["loss.x_start"]
+    parameterization, x0 = Parameterization(table, "eps", "t"), golden["loss.x_start"]
     level = table.level(golden[f"unet_a.loss.{run}.t"] + 1)
     condition = asked(x0, golden["loss.y"])
     # the weight that each of theirs gives to the bound, in terms of ours: 0.001 T
     weight = T / 1000 if "RESCALED" in run else 1.0
     unet_a.zero_grad()
-    answer = problem.ask(unet_a, x0, condition, level, golden["loss.noise"])
+    predicted = parameterization.predict(unet_a, x0, condition, level, golden["loss.noise"])
     if run.endswith("KL"):
         with torch.no_grad():
             key, found = (
                 f"unet_a.loss.{run}.loss",
-                bound_bits(problem, answer, x0, condition, "learned", stop_mean=False),
+                bound_bits(parameterization, predicted, x0, condition, "learned", stop_mean=False),
             )
         close(found, golden[key], facts["tolerance"][key])
         return
-    mse = distance(answer.output, answer.target, "mse")
-    bound = bound_bits(problem, answer, x0, condition, "learned", stop_mean=True) * weight
+    mse = distance(predicted.output, predicted.target, "mse")
+    bound = bound_bits(parameterization, predicted, x0, condition, "learned", stop_mean=True) * weight
     for what, found in (("mse", mse), ("vb", bound), ("loss", mse + bound)):
         key = f"unet_a.loss.{run}.{what}"
         close(found.detach(), golden[key], facts["tolerance"][key])
@@ -196,6 +196,8 @@ def test_losses_of_a_fixed_variance(unet_b, golden: dict[str, Tensor], facts: di
     level = table.level(golden["unet_b.loss.cosine1000.MSE.t"] + 1)
     x0 = golden["loss.x_start"]
     with torch.no_grad():
-        answer = Problem(table, "eps", "t").ask(unet_b, x0, asked(x0, None), level, golden["loss.noise"])
+        predicted = Parameterization(table, "eps", "t").predict(
+            unet_b, x0, asked(x0, None), level, golden["loss.noise"]
+        )
     key = "unet_b.loss.cosine1000.MSE.mse"
-    close(distance(answer.output, answer.target, "mse"), golden[key], facts["tolerance"][key])
+    close(distance(predicted.output, predicted.target, "mse"), golden[key], facts["tolerance"][key])

@@ -13,7 +13,7 @@ from skimage import data
 
 from restore import Restorer
 from restore.degradations import LABELS, Haze, Mixture, Rain, Random, Snow
-from restore.degradations.retouch import Retouch
+from restore.degradations.color_augmentation import ColorAugmentation
 from restore.errors import ConfigError
 from restore.evaluation.scoring import ModelMethod, tasks_for
 from restore.images import to_picture
@@ -79,20 +79,20 @@ def test_faint_weather_counts_as_none() -> None:
     assert heavy.image.min() >= -1 and heavy.image.max() <= 1
 
 
-def test_retouched_pictures_stay_pictures_and_depend_on_their_own_seed() -> None:
+def test_augmented_pictures_stay_pictures_and_depend_on_their_own_seed() -> None:
     clean = torch.rand(8, 3, 20, 30, generator=torch.Generator().manual_seed(0))
-    together = Retouch(chance=0.8, gray=0.5, sharpness_chance=0.8)(clean, Random(range(8)))
-    alone = Retouch(chance=0.8, gray=0.5, sharpness_chance=0.8)(clean[3:4], Random([3]))
+    together = ColorAugmentation(chance=0.8, gray=0.5, sharpness_chance=0.8)(clean, Random(range(8)))
+    alone = ColorAugmentation(chance=0.8, gray=0.5, sharpness_chance=0.8)(clean[3:4], Random([3]))
     assert together.min() >= 0 and together.max() <= 1 and not torch.equal(together, clean)
     torch.testing.assert_close(together[3:4], alone)
-    assert torch.equal(Retouch(chance=0, gray=0, sharpness_chance=0)(clean, Random(range(8))), clean)
+    assert torch.equal(ColorAugmentation(chance=0, gray=0, sharpness_chance=0)(clean, Random(range(8))), clean)
 
 
 def test_light_and_white_balance_are_gains() -> None:
     """White balance multiplies each channel by one number, light all channels of a pixel by one, which is smooth."""
     clean = torch.full((64, 3, 24, 32), 0.2)
     same = {"gamma": (1, 1), "contrast": (1, 1), "brightness": (0, 0), "saturation": (1, 1), "gray": 0.0}
-    plain = Retouch(chance=1.0, sharpness_chance=0.0, **same)
+    plain = ColorAugmentation(chance=1.0, sharpness_chance=0.0, **same)
     torch.testing.assert_close(plain(clean, Random(range(64))), clean)
     balanced = plain.model_copy(update={"balance": 0.1})(clean, Random(range(64))) / clean
     assert (balanced.amax((2, 3)) - balanced.amin((2, 3))).max() < 1e-5
@@ -101,7 +101,9 @@ def test_light_and_white_balance_are_gains() -> None:
     assert (lit.amax(1) - lit.amin(1)).max() < 1e-5 and lit.diff(dim=-1).abs().max() < 0.15
     assert 0.1 < lit.log().std((1, 2, 3)).mean() < 0.3
     # and what is not toned is not lit
-    assert torch.equal(Retouch(chance=0, gray=0, sharpness_chance=0, light=0.5)(clean, Random(range(64))), clean)
+    assert torch.equal(
+        ColorAugmentation(chance=0, gray=0, sharpness_chance=0, light=0.5)(clean, Random(range(64))), clean
+    )
 
 
 def test_a_trained_detector_is_a_file_that_decides(
@@ -147,4 +149,4 @@ def test_the_detector_that_ships_is_small() -> None:
 @pytest.mark.parametrize("name", ["detector_first", "detector_second", "detector"])
 def test_pale_photographs_are_among_what_detectors_are_trained_on(name: str) -> None:
     config = load_train_config(name)
-    assert config.data.retouch is not None and config.data.retouch.contrast[0] < 1
+    assert config.data.color_augmentation is not None and config.data.color_augmentation.contrast[0] < 1

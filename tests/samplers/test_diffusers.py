@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from restore.contracts import Condition, Estimate, Level
-from restore.diffusion.parameterization import Prediction, noised, prediction_target, to_x0
+from restore.diffusion.parameterization import PredictionKind, noised, prediction_target, to_x0
 from restore.diffusion.schedule import Linear, Schedule
 from restore.diffusion.update import ddim_update
 from restore.diffusion.variance import log_variance
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 T = 1000
 SCHEDULE = Linear(steps=T).build()
 SPACINGS = ["leading", "trailing", "linspace"]
-THEIRS: dict[Prediction, str] = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
+THEIRS: dict[PredictionKind, str] = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 
 
 def drawn(n: int, seed: int = 0) -> list[Tensor]:
@@ -28,7 +28,7 @@ def drawn(n: int, seed: int = 0) -> list[Tensor]:
     return [torch.randn(2, 3, 5, 4, generator=generator, dtype=torch.float64) for _ in range(n)]
 
 
-def outputs(prediction: Prediction, t: int) -> tuple[Tensor, Tensor, Tensor]:
+def outputs(prediction: PredictionKind, t: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return x_t, a network's output there, and the x0 that it stands for."""
     x0, eps = drawn(2, t)
     alpha_bar = SCHEDULE.level(t, 2).alpha_bar
@@ -67,7 +67,7 @@ def configured():
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("clip", [False, True])
-def test_ddim(prediction: Prediction, spacing: str, eta: float, clip: bool, configured) -> None:
+def test_ddim(prediction: PredictionKind, spacing: str, eta: float, clip: bool, configured) -> None:
     scheduler = configured("DDIMScheduler", 10, spacing, prediction_type=THEIRS[prediction], clip_sample=clip)
     (noise,) = drawn(1, 99)
     for step in scheduler.timesteps[:-1].tolist():
@@ -91,7 +91,7 @@ def test_ddim(prediction: Prediction, spacing: str, eta: float, clip: bool, conf
 @pytest.mark.parametrize(
     ("variance", "named"), [("beta_tilde", "fixed_small"), ("beta", "fixed_large"), ("learned", "learned_range")]
 )
-def test_ddpm(prediction: Prediction, spacing: str, variance, named: str, configured) -> None:
+def test_ddpm(prediction: PredictionKind, spacing: str, variance, named: str, configured) -> None:
     scheduler = configured(
         "DDPMScheduler", 10, spacing, prediction_type=THEIRS[prediction], variance_type=named, clip_sample=True
     )
@@ -119,7 +119,7 @@ def lambdas(scheduler) -> list[float]:
 @pytest.mark.parametrize("prediction", THEIRS)
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("order", [1, 2, 3])
-def test_dpm_solver_multistep(prediction: Prediction, spacing: str, order: int, configured) -> None:
+def test_dpm_solver_multistep(prediction: PredictionKind, spacing: str, order: int, configured) -> None:
     scheduler = configured(
         "DPMSolverMultistepScheduler",
         20,
@@ -144,7 +144,7 @@ def test_dpm_solver_multistep(prediction: Prediction, spacing: str, order: int, 
 
 
 @pytest.mark.parametrize("prediction", THEIRS)
-def test_dpm_solver_singlestep(prediction: Prediction, configured) -> None:
+def test_dpm_solver_singlestep(prediction: PredictionKind, configured) -> None:
     scheduler = configured(
         "DPMSolverSinglestepScheduler",
         10,

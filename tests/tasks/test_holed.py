@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from restore.contracts import Condition
-from restore.denoisers.parameterization import Problem
+from restore.denoisers.parameterization import Parameterization
 from restore.diffusion.schedule import Cosine
 from restore.tasks.holed import Holed
-from restore.training.objective import Hybrid, Objective, Simple, Variational
+from restore.training.objective import Batch, Hybrid, Objective, Setting, Simple, Variational
 
 PREDICTIONS = ["eps", "x0", "v", "residual"]
 
@@ -31,10 +31,10 @@ class Wrong(nn.Module):
 def pull(objective: Objective, prediction: str, outputs: int, hole: float) -> float:
     """Return how strongly an objective pulls at the scale of the predictions, of pictures that are all hole or none."""
     x0, image = torch.rand(2, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    problem = Problem(Cosine(steps=30).build(), prediction, "alpha_bar")
-    holed = Holed.of(problem, x0, torch.full((4, 1, 8, 8), hole).bool())
+    parameterization = Parameterization(Cosine(steps=30).build(), prediction, "alpha_bar")
+    holed = Holed.of(parameterization, x0, torch.full((4, 1, 8, 8), hole).bool())
     network = Wrong(outputs)
-    value = objective(network, holed, x0, Condition(image), torch.Generator().manual_seed(1))
+    value = objective.build(Setting(network, holed))(Batch(x0, Condition(image), torch.Generator().manual_seed(1)))
     (gradient,) = torch.autograd.grad(value, [network.scale], allow_unused=True, materialize_grads=True)
     return float(gradient.abs())
 
@@ -53,8 +53,8 @@ def test_known_pixels_teach_no_prediction(objective: Objective, outputs: int, pr
 def test_the_estimate_of_known_pixels_is_what_they_are(prediction: str) -> None:
     x0, image, eps = torch.rand(3, 4, 3, 8, 8) * 2 - 1
     hole = torch.rand(4, 1, 8, 8) < 0.5
-    problem = Holed.of(Problem(Cosine(steps=30).build(), prediction, "alpha_bar"), x0, hole)
-    level = problem.schedule.level(12, 4)
-    found = problem.x0(problem.ask(Wrong(3), x0, Condition(image), level, eps), Condition(image))
+    parameterization = Holed.of(Parameterization(Cosine(steps=30).build(), prediction, "alpha_bar"), x0, hole)
+    level = parameterization.schedule.level(12, 4)
+    found = parameterization.x0(parameterization.predict(Wrong(3), x0, Condition(image), level, eps), Condition(image))
     known = ~hole.expand(-1, 3, -1, -1)
     assert torch.equal(found[known], x0[known]) and not torch.allclose(found[~known], x0[~known])

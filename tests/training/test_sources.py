@@ -15,9 +15,9 @@ from restore.data.card import load_card, load_cards
 from restore.data.joined import Half
 from restore.data.pairs import find_pairs
 from restore.degradations import LABELS
-from restore.degradations.retouch import Retouch
+from restore.degradations.color_augmentation import ColorAugmentation
 from restore.errors import ConfigError, DataError
-from restore.training.sources import Found, Source
+from restore.training.sources import Source, TrainingFiles
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def put(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def find(**document: Any) -> Found:
+def find(**document: Any) -> TrainingFiles:
     return TypeAdapter(Source).validate_python(document).find()
 
 
@@ -104,12 +104,12 @@ def test_clean_sets_are_degraded_on_the_fly(put: Callable) -> None:
         kind="cards",
         cards=[{"card": "div2k", "root": root}, {"card": "flickr2k", "root": other}],
         degradation={"weights": {"snow": 1.0}},
-        retouch={"gray": 0.5},
+        color_augmentation={"gray": 0.5},
     )
     assert not found.paired and [group[0].name for group in found.groups] == ["0001.png", "0002.png", "a.png"]
     assert found.mixture.weights == {"snow": 1.0} and found.labels == [None] * 3
-    assert found.retouch == Retouch(gray=0.5)
-    assert find(kind="card", card="div2k", root=root, retouch={}).retouch == Retouch()
+    assert found.color_augmentation == ColorAugmentation(gray=0.5)
+    assert find(kind="card", card="div2k", root=root, color_augmentation={}).color_augmentation == ColorAugmentation()
     assert found.zoom == (1.0, 1.0) and find(kind="card", card="div2k", root=root, zoom=(1, 2)).zoom == (1.0, 2.0)
     with pytest.raises(ValueError, match=r"must lie between 0\.25 and 4"):
         find(kind="card", card="div2k", root=root, zoom=(0, 1))
@@ -124,7 +124,11 @@ def test_what_is_refused(put: Callable, tmp_path: Path) -> None:
         ({"card": "csd", "root": pairs, "split": "val"}, DataError, "no split 'val'"),
         ({"card": "kodak24", "root": clean}, ConfigError, "kodak24 has no train split: name one of test by data.split"),
         ({"card": "csd", "root": pairs, "degradation": {}}, ConfigError, "these are degraded already: 1 pairs of csd"),
-        ({"card": "csd", "root": pairs, "retouch": {}}, ConfigError, r"data\.retouch is for clean pictures, but these"),
+        (
+            {"card": "csd", "root": pairs, "color_augmentation": {}},
+            ConfigError,
+            r"data\.color_augmentation is for clean pict",
+        ),
         ({"card": "csd", "root": pairs, "zoom": (1, 2)}, ConfigError, r"data\.zoom is for clean pictures, but these"),
     ):
         with pytest.raises(error, match=message) as caught:

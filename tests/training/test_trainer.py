@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from restore.errors import CheckpointError, ConfigError, DataError
 from restore.models import native
 from restore.restoration.restorer import Restorer
 from restore.tasks import Prepared
-from restore.training.batches import Sampler
+from restore.training.batches import Batches
 from restore.training.config import Stage, TrainConfig, load_train_config
 from restore.training.trainer import Trainer
 
@@ -80,7 +81,7 @@ def test_every_held_out_picture_is_looked_at_once(config: TrainConfig, photograp
     for data in (config.data, pairs):
         document = {**config.model_dump(), "data": data, "validation": {"pictures": 4, "size": 64}}
         trainer = Trainer(TrainConfig(**document), device="cpu")
-        for _, example, clean in trainer._validation_pictures():
+        for _, example, clean in trainer.held_out.examples():
             assert len(example.image) == len(clean) == 4
             assert len({picture.numpy().tobytes() for picture in clean}) == 4
 
@@ -90,11 +91,11 @@ def test_damaged_pictures_that_are_held_out_stop_no_run(config: TrainConfig, pho
     shutil.copytree(photographs, folder)
     document = {**config.model_dump(), "data": {"kind": "clean", "folders": [folder], "corrupt_limit": 0.5}}
     document["validation"]["pictures"] = 2
-    held = Trainer(TrainConfig(**document), device="cpu").sampler.held_out["unknown"]
+    held = Trainer(TrainConfig(**document), device="cpu").batches.held_out["unknown"]
     for (path,) in held.groups:
         path.write_bytes(b"no picture")
     trainer = Trainer(TrainConfig(**document), device="cpu")
-    assert not trainer.sampler.held_out and trainer.validate() == {}
+    assert not trainer.batches.held_out and trainer.validate() == {}
     document["data"]["corrupt_limit"] = 0
     with pytest.raises(DataError, match="damaged"):
         Trainer(TrainConfig(**document), device="cpu")
@@ -111,7 +112,7 @@ def test_a_device_that_is_not_there_is_named(config: TrainConfig) -> None:
 def test_every_stage_is_shared_by_all_processes_or_none(config: TrainConfig) -> None:
     stages = [Stage(until=4, patch=16, regions=2), Stage(until=6, patch=16, regions=3)]
     with pytest.raises(ConfigError, match="3 regions cannot be shared by 2"):
-        Sampler(config.model_copy(update={"stages": tuple(stages)}), torch.device("cpu"), 0, 2)
+        Batches(config.model_copy(update={"stages": tuple(stages)}), torch.device("cpu"), 0, 2)
 
 
 def test_what_is_shown_no_thumbnail_is_not_trained(config: TrainConfig) -> None:
@@ -121,7 +122,7 @@ def test_what_is_shown_no_thumbnail_is_not_trained(config: TrainConfig) -> None:
     for group in trainer.optimizer.param_groups:
         group["lr"] = 3e-3
     before = {name: value.clone() for name, value in trainer.network.named_parameters()}
-    trainer._update(*trainer.sampler(0))
+    trainer._update(*trainer.batches(0))
     changed = {name for name, value in trainer.network.named_parameters() if not torch.equal(value, before[name])}
     assert "stem.weight" in changed
     context = {name for name in before if name.startswith("context.")}
@@ -129,16 +130,16 @@ def test_what_is_shown_no_thumbnail_is_not_trained(config: TrainConfig) -> None:
     assert not any(p.requires_grad for p in trainer.network.context.parameters())
 
 
-def test_photographs_are_developed_anew_before_they_are_degraded(config: TrainConfig) -> None:
+def test_colors_are_augmented_before_photographs_are_degraded(config: TrainConfig) -> None:
     document = config.model_dump()
     document["data"]["degradation"]["weights"] = {"clean": 1.0}
     document["data"]["degradation"]["camera"] |= {"noise_chance": 0.0, "compression_chance": 0.0}
-    plain, condition = Sampler(TrainConfig(**document), torch.device("cpu"))(1)
+    plain, condition = Batches(TrainConfig(**document), torch.device("cpu"))(1)
     assert torch.equal(plain, condition.image)
-    document["data"]["retouch"] = {"chance": 1.0, "gamma": (0.5, 0.5), "contrast": (1.0, 1.0), "brightness": (0.0, 0.0),
-                           "saturation": (1.0, 1.0), "gray": 0.0, "sharpness_chance": 0.0}  # fmt: skip
-    brighter, condition = Sampler(TrainConfig(**document), torch.device("cpu"))(1)
-    # the truth is retouched, too, and at another time otherwise
+    still = {"contrast": (1.0, 1.0), "brightness": (0.0, 0.0), "saturation": (1.0, 1.0), "gray": 0.0}
+    document["data"]["color_augmentation"] = {"chance": 1.0, "gamma": (0.5, 0.5), "sharpness_chance": 0.0, **still}
+    brighter, condition = Batches(TrainConfig(**document), torch.device("cpu"))(1)
+    # the ground truth has the other colours, too
     assert torch.equal(brighter, condition.image)
     torch.testing.assert_close((brighter + 1) / 2, ((plain + 1) / 2).clamp(0, 1).sqrt(), atol=1e-5, rtol=0)
 
@@ -146,7 +147,7 @@ def test_photographs_are_developed_anew_before_they_are_degraded(config: TrainCo
 def test_regions_of_clean_photographs_are_zoomed_for_training_alone(config: TrainConfig) -> None:
     document = config.model_dump()
     plain, zoomed = (
-        Sampler(TrainConfig(**document | {"data": document["data"] | {"zoom": zoom}}), torch.device("cpu"))
+        Batches(TrainConfig(**document | {"data": document["data"] | {"zoom": zoom}}), torch.device("cpu"))
         for zoom in ((1.0, 1.0), (2.0, 2.0))
     )
     rough = [sampler(1)[0].diff(dim=-1).abs().mean() for sampler in (plain, zoomed)]
@@ -178,10 +179,10 @@ def test_steps_after_the_last_save_are_not_logged_twice(config: TrainConfig) -> 
 
 def test_the_loss_falls_on_one_batch(config: TrainConfig) -> None:
     trainer = Trainer(config, device="cpu")
-    batch = trainer.sampler(0)
+    batch = trainer.batches(0)
     for group in trainer.optimizer.param_groups:
         group["lr"] = 3e-3
-    values = [float(trainer._update(*batch)) for _ in range(40)]
+    values = [trainer._update(*batch) for _ in range(40)]
     assert sum(values[-5:]) < 0.8 * sum(values[:5])
 
 
@@ -193,7 +194,7 @@ def test_the_decay_of_the_average_grows_until_it_is_ema(config: TrainConfig, ema
     average = torch.zeros(())
     for step in range(5):
         trainer.step = step
-        trainer._update(*trainer.sampler(step))
+        trainer._update(*trainer.batches(step))
         weight = trainer.network.state_dict()["stem.weight"]
         decay = min(ema, 1 - step ** (-2 / 3)) if step else 0.0
         average = decay * average + (1 - decay) * weight
@@ -210,8 +211,8 @@ def test_ema_counts_where_the_decay_has_grown_to_it(config: TrainConfig) -> None
 
 
 def test_a_batch_does_not_depend_on_how_many_processes_share_it(config: TrainConfig) -> None:
-    whole, condition = Sampler(config, torch.device("cpu"))(1)
-    halves = [Sampler(config, torch.device("cpu"), rank, 2)(1) for rank in range(2)]
+    whole, condition = Batches(config, torch.device("cpu"))(1)
+    halves = [Batches(config, torch.device("cpu"), rank, 2)(1) for rank in range(2)]
     assert torch.equal(whole, torch.cat([x0 for x0, _ in halves]))
     assert torch.equal(condition.image, torch.cat([c.image for _, c in halves]))
     assert torch.equal(condition.label, torch.cat([c.label for _, c in halves]))
@@ -222,13 +223,13 @@ def test_runs_of_one_process_may_differ_in_precision(config: TrainConfig, tmp_pa
         changed = config.model_copy(update={"precision": precision, "output": tmp_path / f"as {precision}"})
         trainer = Trainer(changed, resume=True, device="cpu")
         assert trainer.accelerator.mixed_precision == {"fp32": "no", "bf16": "bf16"}[precision]
-        assert trainer._update(*trainer.sampler(0)).isfinite()
+        assert math.isfinite(trainer._update(*trainer.batches(0)))
 
 
 def test_pairs_are_trained_on_with_their_label(config: TrainConfig, photographs: Path) -> None:
     pairs = {"kind": "pairs", "input": photographs, "target": photographs, "label": "rain"}
     config = TrainConfig(**{**config.model_dump(), "data": pairs, "label_drop": 0.0})
-    x0, condition = Sampler(config, torch.device("cpu"))(0)
+    x0, condition = Batches(config, torch.device("cpu"))(0)
     assert torch.equal(x0, condition.image)
     assert condition.label.tolist() == [1] * 4
     trainer = Trainer(config, device="cpu")
@@ -249,15 +250,16 @@ def rainy(tmp_path: Path, photographs: Path) -> Path:
 def test_a_card_is_trained_on_with_its_label(config: TrainConfig, rainy: Path) -> None:
     data = {"kind": "card", "card": "rain800", "root": rainy}
     config = TrainConfig(**{**config.model_dump(), "data": data, "label_drop": 0.0})
-    sampler = Sampler(config, torch.device("cpu"))
+    sampler = Batches(config, torch.device("cpu"))
     x0, condition = sampler(0)
     torch.testing.assert_close(x0, -condition.image)
     assert condition.label.tolist() == [1] * 4
     assert sampler.report() == [
         "5 pairs of rain800 (split train, layout authors)",
         "training on 4 pictures, decoded once into memory; 1 more are held out",
+        "1 process makes the regions of each step",
     ]
-    parts = [Sampler(config, torch.device("cpu"), rank, 2)(0)[0] for rank in range(2)]
+    parts = [Batches(config, torch.device("cpu"), rank, 2)(0)[0] for rank in range(2)]
     assert torch.equal(torch.cat(parts), x0)
     scores = [p.validation for p in Trainer(config, device="cpu")]
     assert set(scores[-1]) == {"rain"}
@@ -272,12 +274,12 @@ def test_joined_sets_give_every_region_its_own_label(config: TrainConfig, rainy:
     cards = [{"card": "rain800", "root": rainy}, {"card": "o-haze", "root": folder}]
     changes = {"data": {"kind": "cards", "cards": cards}, "label_drop": 0.0, "stages": [{"until": 4, "patch": 16}]}
     config = TrainConfig(**{**config.model_dump(), **changes, "validation": {"every": 4, "pictures": 4, "size": 64}})
-    x0, condition = Sampler(config, torch.device("cpu"))(0)
+    x0, condition = Batches(config, torch.device("cpu"))(0)
     same = [torch.equal(a, b) for a, b in zip(x0, condition.image, strict=True)]
     assert [LABELS[label] for label in condition.label] == ["haze" if equal else "rain" for equal in same]
     assert {True, False} == set(same)
     streamed = TrainConfig(**{**config.model_dump(), "data": {**changes["data"], "memory_mb": 0.1}})
-    again, told = Sampler(streamed, torch.device("cpu"))(0)
+    again, told = Batches(streamed, torch.device("cpu"))(0)
     assert torch.equal(again, x0) and torch.equal(told.label, condition.label)
     assert set([p.validation for p in Trainer(config, device="cpu")][-1]) == {"rain", "haze"}
 
@@ -287,7 +289,7 @@ def test_clean_cards_are_degraded_on_the_fly(config: TrainConfig, photographs: P
     data = {"kind": "card", "card": "kodak24", "split": "test", "root": photographs}
     card = TrainConfig(**{**config.model_dump(), "data": data})
     for step in (0, 5):
-        (x0, told), (other, known) = (Sampler(one, torch.device("cpu"))(step) for one in (card, config))
+        (x0, told), (other, known) = (Batches(one, torch.device("cpu"))(step) for one in (card, config))
         assert torch.equal(x0, other) and torch.equal(told.image, known.image) and torch.equal(told.label, known.label)
 
 
@@ -304,7 +306,7 @@ def test_the_result_restores_and_carries_its_recipe(config: TrainConfig) -> None
 def test_patches_begin_where_blocks_of_a_file_begin(config: TrainConfig) -> None:
     corners = []
     for align in (1, 16):
-        sampler = Sampler(config.model_copy(update={"align": align}), torch.device("cpu"))
+        sampler = Batches(config.model_copy(update={"align": align}), torch.device("cpu"))
         found = torch.cat([sampler(step)[1].box for step in range(4)])
         corners.append((found[:, :2] * config.region % 16).abs().sum().item())
     assert corners[0] > 0
@@ -387,9 +389,9 @@ def test_made_weather_has_the_models_own_labels(config: TrainConfig) -> None:
     document["model"] |= {"labels": ("unknown", "haze", "rain"), "tasks": {"weather": "unknown", "derain": "rain"}}
     document["data"]["degradation"]["weights"] = {"rain": 1.0, "snow": 1.0, "haze": 1.0}
     document |= {"label_drop": 0.0, "stages": [{"until": 1, "patch": 16, "regions": 24}]}
-    theirs = Sampler(config.model_copy(update=dict(TrainConfig(**document))), torch.device("cpu"))(0)[1].label
+    theirs = Batches(config.model_copy(update=dict(TrainConfig(**document))), torch.device("cpu"))(0)[1].label
     document["model"]["labels"] = LABELS
-    usual = Sampler(config.model_copy(update=dict(TrainConfig(**document))), torch.device("cpu"))(0)[1].label
+    usual = Batches(config.model_copy(update=dict(TrainConfig(**document))), torch.device("cpu"))(0)[1].label
     names = ["unknown" if LABELS[i] == "snow" else LABELS[i] for i in usual.tolist()]
     assert set(names) == {"unknown", "rain", "haze"}
     assert [("unknown", "haze", "rain")[i] for i in theirs.tolist()] == names

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,10 +48,14 @@ class Transitions(NamedTuple):
         """Return the entries of the i-th step, each without a dimension."""
         return Transitions(*(field[i] for field in self))
 
+    def to(self, device: torch.device | str) -> Transitions:
+        """Return the entries on a device."""
+        return Transitions(*(field.to(device) for field in self))
+
     def gather(self, index: Tensor, like: Tensor) -> Transitions:
         """Return the entries of each picture's step: the floating-point ones (B, 1, 1, 1) in `like`'s type."""
         shape = (-1, *(1,) * (like.ndim - 1))
-        index = index.cpu()
+        index = index.to(self.t.device)
         moved = (field[index].to(like).reshape(shape) for field in self[2:])
         return Transitions(self.t[index].to(like.device), self.u[index].to(like.device), *moved)
 
@@ -115,6 +119,24 @@ class Schedule:
             return self.given_beta
         return 1 - self.alpha_bar[1:] / self.alpha_bar[:-1]
 
+    @cached_property
+    def _placed(self) -> dict[tuple[str, torch.device], Any]:
+        return {}
+
+    def on(self, device: torch.device | str) -> Tensor:
+        """Return (T + 1,) `alpha_bar` on a device, where it is kept: nothing waits when it is read there again."""
+        key = ("alpha_bar", torch.device(device))
+        if key not in self._placed:
+            self._placed[key] = self.alpha_bar.to(device)
+        return self._placed[key]
+
+    def every_step(self, device: torch.device | str) -> Transitions:
+        """Return the `transitions` between all levels on a device, where they are kept."""
+        key = ("steps", torch.device(device))
+        if key not in self._placed:
+            self._placed[key] = self.transitions().to(device)
+        return self._placed[key]
+
     def steps(self, n: int | None, spacing: str = "trailing", start: int | None = None) -> list[int]:
         """Return the levels that a sampler visits, strictly decreasing, the last of them 0; see `visited`.
 
@@ -137,8 +159,7 @@ class Schedule:
             share, size = float(self.alpha_bar[t]), (batch or 1,)
             filled = torch.full(size, share, dtype=torch.float64, device=device)
             return Level(torch.full(size, t, dtype=torch.int64, device=device), filled, t, share)
-        alpha_bar = self.alpha_bar[t.cpu()]
-        return Level(t.to(device), alpha_bar.to(device))
+        return Level(t.to(device), self.on(t.device)[t].to(device))
 
     def transitions(self, levels: Sequence[int] | None = None) -> Transitions:
         """Return the steps between visited levels (decreasing, the last 0); between all levels by default.

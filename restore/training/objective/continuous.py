@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from restore.contracts import Condition, Level, Network
-from restore.denoisers.parameterization import Problem
+from restore.contracts import Level
 from restore.diffusion.likelihood import discretised_log_likelihood, normal_kl, per_picture
 from restore.diffusion.parameterization import coefficients, shaped, to_eps
-from restore.diffusion.schedule import LearnedSchedule
+from restore.diffusion.schedule import Learned, LearnedSchedule
 from restore.errors import ConfigError
-from restore.schema import Spec
-from restore.training.objective.simple import draw_eps
+from restore.models.card import AnyRecipe
+from restore.models.recipe import Recipe
+from restore.training.objective.loss import Batch, Loss, Objective, Setting
 
 __all__ = ["ContinuousBound"]
 
 
-class ContinuousBound(Spec):
+class ContinuousBound(Objective):
     """The bound of variational diffusion models (Kingma et al. 2021, eq. 11), in bits per dimension.
 
     The diffusion term does not depend on the schedule between its ends, only the scatter of its estimate does
@@ -28,22 +29,34 @@ class ContinuousBound(Spec):
     second moment (appendix I.2).
     """
 
+    learns_schedule: ClassVar[bool] = True
+    known_pixels: ClassVar[bool] = False
+
     kind: Literal["continuous_bound"] = "continuous_bound"
 
-    def __call__(
-        self, network: Network, problem: Problem, x0: Tensor, condition: Condition, generator: torch.Generator
-    ) -> Tensor:
-        """Return the scalar loss of a batch; see `Simple`.
+    def build(self, setting: Setting) -> Loss:
+        """Return the loss of a run.
 
         Raises:
             ConfigError: the schedule is a fixed table.
         """
-        if not isinstance(problem.schedule, LearnedSchedule):
+        schedule = setting.known().schedule
+        if not isinstance(schedule, LearnedSchedule):
             raise ConfigError("objective continuous_bound trains a learned schedule; choose schedule kind learned")
-        module, batch = problem.schedule.module, len(x0)
+        return _ContinuousLoss(setting, schedule)
+
+
+class _ContinuousLoss(Loss):
+    def __init__(self, setting: Setting, schedule: LearnedSchedule) -> None:
+        super().__init__(setting)
+        self.schedule = schedule
+
+    def __call__(self, batch: Batch) -> Tensor:
+        module, parameterization, x0 = self.schedule.module, self.setting.of(batch), batch.x0
         # one draw, spread evenly over the batch: less scatter than independent times (appendix I.1)
-        first = torch.rand((), generator=generator, device=generator.device)
-        time = (first + torch.arange(batch, device=generator.device) / batch) % 1
+        device = batch.generator.device
+        first = torch.rand((), generator=batch.generator, device=device)
+        time = batch.rows((first + torch.arange(batch.size, device=device) / batch.size) % 1)
         risen, slope = module.rise(time)
         span = module.log_range.exp()
         seen: list[Tensor] = []  # the terms, once they are known
@@ -51,21 +64,33 @@ class ContinuousBound(Spec):
             if value.requires_grad:
                 value.register_hook(lambda gradient: gradient * 2 * seen[0])
         log_snr = (module.start - span * risen).double()
-        eps = draw_eps(x0, generator)
-        t = 1 + (time * (problem.schedule.T - 1)).round().long()
+        eps = batch.eps()
+        t = 1 + (time * (self.schedule.T - 1)).round().long()
         level = Level(t, log_snr.sigmoid())
-        answer = problem.ask(network, x0, condition, level, eps)
-        said = to_eps(problem.x0(answer, condition), answer.x_t, level.alpha_bar)
+        predicted = parameterization.predict(self.setting.network, x0, batch.condition, level, eps)
+        estimate = parameterization.x0(predicted, batch.condition)
+        error = to_eps(estimate, predicted.x_t, level.alpha_bar) - eps
         # the derivative of -log SNR in time is span * slope
-        bound = 0.5 * span * slope * (said - eps).square().flatten(1).mean(1) / math.log(2)
+        bound = 0.5 * span * slope * error.square().flatten(1).mean(1) / math.log(2)
         seen.append(bound.detach())
-        return (bound + self.ends(module.start, module.end, x0, eps)).mean()
+        return (bound + ends(module.start, module.end, x0, eps)).mean()
 
-    def ends(self, start: Tensor, end: Tensor, x0: Tensor, eps: Tensor) -> Tensor:
-        """Return (B,) what the two ends cost: L_T and L_0 (eq. 12 to 14)."""
-        a, s = coefficients(end.double().sigmoid()[None], x0)
-        zero = x0.new_zeros(())
-        prior = per_picture(normal_kl(a * x0, 2 * s.log(), zero, zero))
-        log_scale = shaped((-start / 2)[None], x0)
-        mean = x0 + log_scale.exp() * eps
-        return prior + per_picture(-discretised_log_likelihood(x0, mean, log_scale.expand_as(x0)))
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Return the network of the schedule."""
+        return {"schedule": self.schedule.module}
+
+    def trained(self, recipe: AnyRecipe) -> AnyRecipe:
+        """Return the recipe with the table that the schedule has come to."""
+        if not isinstance(recipe, Recipe) or not isinstance(recipe.schedule, Learned):
+            return recipe
+        return recipe.model_copy(update={"schedule": recipe.schedule.trained(self.schedule.refreshed())})
+
+
+def ends(start: Tensor, end: Tensor, x0: Tensor, eps: Tensor) -> Tensor:
+    """Return (B,) what the two ends of a schedule cost: L_T and L_0 (eq. 12 to 14)."""
+    a, s = coefficients(end.double().sigmoid()[None], x0)
+    zero = x0.new_zeros(())
+    prior = per_picture(normal_kl(a * x0, 2 * s.log(), zero, zero))
+    log_scale = shaped((-start / 2)[None], x0)
+    mean = x0 + log_scale.exp() * eps
+    return prior + per_picture(-discretised_log_likelihood(x0, mean, log_scale.expand_as(x0)))

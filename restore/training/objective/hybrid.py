@@ -2,51 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
-from restore.contracts import Condition, Estimate, Network
-from restore.denoisers.parameterization import Answer, Problem
+from restore.contracts import Condition, Estimate, Level
+from restore.denoisers.parameterization import Parameterization, Prediction
 from restore.diffusion.likelihood import variational_bits
 from restore.diffusion.variance import Variance
-from restore.errors import ConfigError
-from restore.schema import Spec
 from restore.training.objective.levels import LevelSampling, Uniform
-from restore.training.objective.simple import Norm, distance, draw_eps
+from restore.training.objective.loss import Batch, LevelLoss, Loss, Objective, Setting
+from restore.training.objective.simple import Norm, distance
 
 __all__ = ["Hybrid", "Variational"]
 
 
 def bound_bits(
-    problem: Problem, answer: Answer, x0: Tensor, condition: Condition, variance: Variance, stop_mean: bool
+    parameterization: Parameterization,
+    predicted: Prediction,
+    x0: Tensor,
+    condition: Condition,
+    variance: Variance,
+    stop_mean: bool,
 ) -> Tensor:
-    """Return the (B,) term of the bound at each picture's level, in bits per dimension.
+    """Return the (B,) term of the bound at each image's level, in bits per dimension.
 
     Args:
-        problem: what was asked.
-        answer: what the network said.
-        x0: (B, 3, H, W), the true pictures.
+        parameterization: how the network was called.
+        predicted: by it, at levels of the schedule: between them the bound has no term.
+        x0: (B, 3, H, W), the true images.
         condition: of them.
         variance: of the reverse step.
         stop_mean: whether the mean gets no gradient from it.
-
-    Raises:
-        ConfigError: a level lies between those of the schedule, where the bound has no term.
     """
-    t, schedule = answer.level.t.cpu(), problem.schedule
-    if not torch.equal(answer.level.alpha_bar.cpu(), schedule.alpha_bar[t]):
-        raise ConfigError("the variational bound is defined at the schedule's levels only; choose other levels")
-    estimate = problem.x0(answer, condition)
+    schedule = parameterization.schedule
+    estimate = parameterization.x0(predicted, condition)
     estimate = estimate.detach() if stop_mean else estimate
-    step = schedule.transitions().gather(schedule.T - t, x0)
-    return variational_bits(Estimate(estimate, answer.fraction), x0, answer.x_t, step, variance)
+    step = schedule.every_step(x0.device).gather(schedule.T - predicted.level.t, x0)
+    return variational_bits(Estimate(estimate, predicted.fraction), x0, predicted.x_t, step, variance)
 
 
-class Variational(Spec):
-    """L_vlb (improved DDPM, section 3.1): the whole bound, estimated at one level of each picture.
+class _Bounded(Objective):
+    """What has a term of the bound at each level.
+
+    Attributes:
+        levels: where it is trained.
+    """
+
+    levels: LevelSampling = Uniform()
+
+    @field_validator("levels")
+    @classmethod
+    def _on_the_table(cls, levels: Any) -> Any:
+        if levels.between:
+            raise ValueError("the variational bound is defined at the schedule's levels only; choose other levels")
+        return levels
+
+
+class Variational(_Bounded):
+    """L_vlb (improved DDPM, section 3.1): the whole bound, estimated at one level of each image, in bits per dimension.
 
     Attributes:
         variance: of the reverse steps; `learned` needs a network with twice as many outputs.
@@ -57,18 +72,24 @@ class Variational(Spec):
     variance: Variance = "learned"
     levels: LevelSampling = Uniform()
 
-    def __call__(
-        self, network: Network, problem: Problem, x0: Tensor, condition: Condition, generator: torch.Generator
-    ) -> Tensor:
-        """Return the scalar loss of a batch, in bits per dimension; see `Simple`."""
-        level, correction = self.levels.draw(len(x0), problem.schedule, generator, problem.history)
-        answer = problem.ask(network, x0, condition, level, draw_eps(x0, generator))
-        loss = bound_bits(problem, answer, x0, condition, self.variance, stop_mean=False) * problem.schedule.T
-        self.levels.learn(level, loss, problem.schedule, problem.history)
-        return (loss if correction is None else loss * correction).mean()
+    def build(self, setting: Setting) -> Loss:
+        """Return the loss of a run."""
+        return _VariationalLoss(setting, self)
 
 
-class Hybrid(Spec):
+class _VariationalLoss(LevelLoss):
+    def __init__(self, setting: Setting, objective: Variational) -> None:
+        super().__init__(setting, objective.levels)
+        self.objective = objective
+
+    def each(self, parameterization: Parameterization, batch: Batch, level: Level) -> Tensor:
+        x0, condition = batch.x0, batch.condition
+        predicted = parameterization.predict(self.setting.network, x0, condition, level, batch.eps())
+        variance, T = self.objective.variance, parameterization.schedule.T
+        return bound_bits(parameterization, predicted, x0, condition, variance, stop_mean=False) * T
+
+
+class Hybrid(_Bounded):
     """L_hybrid = L_simple + weight L_vlb (improved DDPM, eq. 16); the bound teaches the variance alone.
 
     Attributes:
@@ -82,13 +103,19 @@ class Hybrid(Spec):
     norm: Norm = "mse"
     levels: LevelSampling = Uniform()
 
-    def __call__(
-        self, network: Network, problem: Problem, x0: Tensor, condition: Condition, generator: torch.Generator
-    ) -> Tensor:
-        """Return the scalar loss of a batch; see `Simple`."""
-        level, correction = self.levels.draw(len(x0), problem.schedule, generator, problem.history)
-        answer = problem.ask(network, x0, condition, level, draw_eps(x0, generator))
-        bound = bound_bits(problem, answer, x0, condition, "learned", stop_mean=True)
-        loss = distance(answer.output, answer.target, self.norm) + self.weight * problem.schedule.T * bound
-        self.levels.learn(level, loss, problem.schedule, problem.history)
-        return (loss if correction is None else loss * correction).mean()
+    def build(self, setting: Setting) -> Loss:
+        """Return the loss of a run."""
+        return _HybridLoss(setting, self)
+
+
+class _HybridLoss(LevelLoss):
+    def __init__(self, setting: Setting, objective: Hybrid) -> None:
+        super().__init__(setting, objective.levels)
+        self.objective = objective
+
+    def each(self, parameterization: Parameterization, batch: Batch, level: Level) -> Tensor:
+        x0, condition = batch.x0, batch.condition
+        predicted = parameterization.predict(self.setting.network, x0, condition, level, batch.eps())
+        bound = bound_bits(parameterization, predicted, x0, condition, "learned", stop_mean=True)
+        weight = self.objective.weight * parameterization.schedule.T
+        return distance(predicted.output, predicted.target, self.objective.norm) + weight * bound

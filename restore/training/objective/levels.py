@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from restore.contracts import Level
-from restore.denoisers.history import LossHistory
 from restore.diffusion.schedule import Schedule
 from restore.errors import ConfigError
 from restore.schema import Spec
+from restore.training.objective.history import LossHistory
 
 __all__ = ["Antithetic", "AtTheEnd", "Continuous", "Importance", "LevelSampling", "Uniform", "between"]
 
 
 class LevelSampler(Spec):
-    """`(batch, schedule, generator) -> Level`, drawn on the generator's device."""
+    """`(batch, schedule, generator) -> Level`, drawn on the generator's device.
+
+    Attributes:
+        between: whether levels lie between those of the schedule.
+    """
+
+    between: ClassVar[bool] = False
 
     def __call__(self, batch: int, schedule: Schedule, generator: torch.Generator) -> Level:
         """Return the levels of a batch."""
@@ -88,11 +94,12 @@ def between(schedule: Schedule, t: Tensor, u: Tensor, within: Within) -> Level:
         u: (B,) in [0, 1]; 0 is level t, 1 level t - 1.
         within: the scale in which the way is measured.
     """
-    low, high = schedule.alpha_bar[t.cpu()], schedule.alpha_bar[t.cpu() - 1]
+    table = schedule.on(t.device)
+    low, high = table[t], table[t - 1]
     if within == "sqrt_alpha_bar":
         low, high = low.sqrt(), high.sqrt()
-    value = low + u.cpu().double() * (high - low)
-    return Level(t, (value**2 if within == "sqrt_alpha_bar" else value).to(t.device))
+    value = low + u.double() * (high - low)
+    return Level(t, value**2 if within == "sqrt_alpha_bar" else value)
 
 
 class Continuous(LevelSampler):
@@ -103,6 +110,8 @@ class Continuous(LevelSampler):
         first: the lowest step; 2 in Palette's code, so that no level is cleaner than the table's first.
         shared: all pictures of a batch stand in the same step, as in SR3's code.
     """
+
+    between: ClassVar[bool] = True
 
     kind: Literal["continuous"] = "continuous"
     within: Within = "alpha_bar"
@@ -143,7 +152,7 @@ class Importance(LevelSampler):
         self, batch: int, schedule: Schedule, generator: torch.Generator, history: LossHistory
     ) -> tuple[Level, Tensor | None]:
         """Return the levels of a batch, and the (B,) weights that make their losses unbiased."""
-        probability = history.weights(schedule.T, self.keep, self.floor).to(generator.device)
+        probability = history.weights(schedule.T, self.keep, self.floor, generator.device)
         index = torch.multinomial(probability, batch, replacement=True, generator=generator)
         level = schedule.level(index + 1, device=generator.device)
         return level, 1 / (schedule.T * probability[index]).float()

@@ -9,18 +9,18 @@ from pydantic import Field
 from torch import Tensor
 
 from restore.contracts import Level
-from restore.denoisers.parameterization import Problem
+from restore.denoisers.parameterization import Parameterization
 from restore.schema import Spec
 
-__all__ = ["P2", "Constant", "MinSNR", "Weighting"]
+__all__ = ["P2", "MinSNR", "Unweighted", "Weighting"]
 
 
-class Constant(Spec):
+class Unweighted(Spec):
     """Every level counts the same, in terms of what the network predicts (DDPM, eq. 14)."""
 
     kind: Literal["constant"] = "constant"
 
-    def __call__(self, problem: Problem, level: Level) -> Tensor | None:
+    def __call__(self, parameterization: Parameterization, level: Level) -> Tensor | None:
         """Return None: no weights."""
         return None
 
@@ -31,13 +31,13 @@ class MinSNR(Spec):
     kind: Literal["min_snr"] = "min_snr"
     gamma: float = Field(5.0, gt=0)
 
-    def __call__(self, problem: Problem, level: Level) -> Tensor:
+    def __call__(self, parameterization: Parameterization, level: Level) -> Tensor:
         """Return the (B,) float32 weights of the prediction's squared error."""
         alpha_bar = level.alpha_bar.to(torch.float64)
         snr = alpha_bar / (1 - alpha_bar)
-        if problem.prediction == "eps":  # the ratio's limit, 1, where nothing of the picture is left
+        if parameterization.prediction == "eps":  # the ratio's limit, 1, where nothing of the picture is left
             return (self.gamma / snr).clamp(max=1).float()
-        return (snr.clamp(max=self.gamma) / problem.error_ratio(level)).float()
+        return (snr.clamp(max=self.gamma) / parameterization.error_ratio(level)).float()
 
 
 class P2(Spec):
@@ -47,12 +47,14 @@ class P2(Spec):
     k: float = Field(1.0, gt=0)
     gamma: float = Field(1.0, ge=0)
 
-    def __call__(self, problem: Problem, level: Level) -> Tensor:
+    def __call__(self, parameterization: Parameterization, level: Level) -> Tensor:
         """Return the (B,) float32 weights of the prediction's squared error."""
         alpha_bar = level.alpha_bar.to(torch.float64)
         snr = alpha_bar / (1 - alpha_bar)
         weight = (self.k + snr) ** -self.gamma
-        return (weight if problem.prediction == "eps" else weight * snr / problem.error_ratio(level)).float()
+        return (
+            weight if parameterization.prediction == "eps" else weight * snr / parameterization.error_ratio(level)
+        ).float()
 
 
-Weighting = Annotated[Constant | MinSNR | P2, Field(discriminator="kind")]
+Weighting = Annotated[Unweighted | MinSNR | P2, Field(discriminator="kind")]

@@ -1,11 +1,12 @@
-"""Photographs differently developed: what a picture may look like in good weather."""
+"""Color augmentation: what a photograph may look like in good weather."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from restore.degradations.blur import gaussian_blur
@@ -14,10 +15,25 @@ from restore.degradations.grayscale import luma
 from restore.degradations.random import PositiveRange, Random, Range
 from restore.schema import Spec
 
-__all__ = ["Retouch"]
+__all__ = ["ColorAugmentation", "translate"]
+
+NAME, OLD = "color_augmentation", "retouch"  # what it is called in documents, and was at first
 
 
-class Retouch(Spec):
+def translate(document: Any) -> Any:
+    """Return a document that may have a color augmentation under its old name with the present one.
+
+    >>> translate({"color_augmentation": {"gray": 0.1}, "retouch": {"chance": 1.0}})
+    {'color_augmentation': {'gray': 0.1, 'chance': 1.0}}
+    """
+    if not isinstance(document, Mapping) or OLD not in document:
+        return document
+    old, own = document[OLD], document.get(NAME)
+    both = {**own, **old} if isinstance(old, Mapping) and isinstance(own, Mapping) else old
+    return {**{key: value for key, value in document.items() if key != OLD}, NAME: both}
+
+
+class ColorAugmentation(Spec):
     """Tones, colours and sharpness as photographers, cameras and programs leave them.
 
     Attributes:
@@ -35,7 +51,7 @@ class Retouch(Spec):
             whose tones change.
     """
 
-    kind: Literal["retouch"] = "retouch"
+    kind: Literal["color_augmentation"] = "color_augmentation"
     chance: float = Field(0.5, ge=0, le=1)
     gamma: PositiveRange = (0.55, 1.7)
     contrast: PositiveRange = (0.6, 1.25)
@@ -47,8 +63,13 @@ class Retouch(Spec):
     balance: float = Field(0.0, ge=0, le=1)
     light: float = Field(0.0, ge=0, le=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _translate(cls, document: Any) -> Any:
+        return {**document, "kind": NAME} if isinstance(document, Mapping) and document.get("kind") == OLD else document
+
     def __call__(self, clean: Tensor, random: Random) -> Tensor:
-        """Return `clean` (B, 3, H, W) in [0, 1] retouched."""
+        """Return `clean` (B, 3, H, W) in [0, 1] with other tones, colours and sharpness."""
         toned, edged = random.chance(self.chance), random.chance(self.sharpness_chance)
         gray = random.chance(self.gray)
         gamma, contrast = random.log_within(self.gamma), random.within(self.contrast)
