@@ -18,7 +18,7 @@ from restore.degradations.haze import Haze
 from restore.degradations.hole import Crop, Hole
 from restore.degradations.jpeg import JPEG
 from restore.degradations.mixture import LABELS, Mixture
-from restore.degradations.noise import Noise
+from restore.degradations.noise import SensorNoise
 from restore.degradations.rain import Rain
 from restore.degradations.rain_haze import RainHaze
 from restore.degradations.rain_snow import RainSnow
@@ -39,13 +39,13 @@ __all__ = [
     "Haze",
     "Hole",
     "Mixture",
-    "Noise",
     "Rain",
     "RainHaze",
     "RainSnow",
     "Raindrop",
     "Random",
     "Resolution",
+    "SensorNoise",
     "Snow",
 ]
 
@@ -60,7 +60,7 @@ Degradation = Annotated[
     | Resolution
     | BlindResolution
     | JPEG
-    | Noise
+    | SensorNoise
     | Grayscale
     | Hole
     | Crop,

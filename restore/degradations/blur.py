@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from restore.system.transfer import send
+
 __all__ = ["gaussian_blur"]
 
 
@@ -14,10 +16,11 @@ def gaussian_blur(image: Tensor, sigma: Tensor) -> Tensor:
 
     Args:
         image: any range of values.
-        sigma: (B, 2) standard deviation in pixels, down and across; 0 leaves a direction as it is.
+        sigma: (B, 2) standard deviation in pixels, down and across, on the CPU; 0 leaves a direction as it is.
     """
     radius = max(1, int(float(sigma.max()) * 3 + 0.5)) if len(sigma) else 1
     place = torch.arange(-radius, radius + 1, device=image.device, dtype=torch.float32)
+    (sigma,) = send(image.device, sigma)
     kernel = torch.exp(-0.5 * (place / sigma[..., None].clamp(min=1e-3)) ** 2)
     kernel = (kernel / kernel.sum(-1, keepdim=True))[..., None, None, None]
     for dim, border in ((0, (0, 0, radius, radius)), (1, (radius, radius, 0, 0))):

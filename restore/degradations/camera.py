@@ -42,14 +42,16 @@ class Camera(Spec):
 
     def __call__(self, image: Tensor, random: Random) -> Tensor:
         """Return `image` (B, 3, H, W) in [0, 1] as this camera records it; most pictures stay as they are."""
-        noisy, coarse = random.chance(self.noise_chance), random.chance(self.compression_chance)
-        sigma, step = random.within(self.noise), random.within(self.compression)
+        host = random.host
+        noisy, coarse = host.chance(self.noise_chance), host.chance(self.compression_chance)
+        sigma, step = host.within(self.noise), host.within(self.compression)
         result = image.clone()
         for affected, effect, amount in ((noisy, self._noise, sigma), (coarse, self._compress, step)):
             index = affected.nonzero()[:, 0]
             if len(index):
                 part = random.subset(index.tolist())
-                result[index] = effect(result[index], part, amount[index, None, None, None]).clamp(0.0, 1.0)
+                place, some = random.send(index, amount[index])
+                result[place] = effect(result[place], part, some[:, None, None, None]).clamp(0.0, 1.0)
         return result
 
     @staticmethod

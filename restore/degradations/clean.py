@@ -19,5 +19,5 @@ class Clean(Spec):
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` unchanged, whatever the severity."""
-        random.severity(severity)
+        random.host.severity(severity)
         return clean.clone()

@@ -70,11 +70,12 @@ class ColorAugmentation(Spec):
 
     def __call__(self, clean: Tensor, random: Random) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] with other tones, colours and sharpness."""
-        toned, edged = random.chance(self.chance), random.chance(self.sharpness_chance)
-        gray = random.chance(self.gray)
-        gamma, contrast = random.log_within(self.gamma), random.within(self.contrast)
-        brightness, saturation = random.within(self.brightness), random.within(self.saturation)
-        sharpness = random.within(self.sharpness)
+        host = random.host
+        toned, edged = host.chance(self.chance), host.chance(self.sharpness_chance)
+        gray = host.chance(self.gray)
+        gamma, contrast = host.log_within(self.gamma), host.within(self.contrast)
+        brightness, saturation = host.within(self.brightness), host.within(self.saturation)
+        sharpness = host.within(self.sharpness)
         gamma, contrast = torch.where(toned, gamma, 1.0), torch.where(toned, contrast, 1.0)
         brightness = torch.where(toned, brightness, 0.0)
         saturation = torch.where(gray, 0.0, torch.where(toned, saturation, 1.0))
@@ -83,22 +84,21 @@ class ColorAugmentation(Spec):
         # most of a small batch's time is spent in passes over all pixels: only what changes is touched
         index = (toned | gray).nonzero()[:, 0]
         if len(index):
-            gamma, contrast, brightness, saturation = (
-                x[index, None, None, None] for x in (gamma, contrast, brightness, saturation)
-            )
-            some = (
-                image[index]
-                if gain is None
-                else image[index] * torch.where(per_pixel(toned[:, None]), gain, 1.0)[index]
-            )
-            # contrast turns around the middle of the range, so that a dark picture does not get paler with it
-            some = some.clamp_(0, 1).pow_(gamma).sub_(0.5).mul_(contrast).add_(brightness + 0.5)
-            image[index] = torch.lerp(luma(some), some, saturation)
+            numbers = (x[index] for x in (gamma, contrast, brightness + 0.5, saturation))
+            place, lit, *numbers = random.send(index, toned, *numbers)
+            gamma, contrast, middle, saturation = (x[:, None, None, None] for x in numbers)
+            some = image[place]
+            if gain is not None:
+                some = some * torch.where(per_pixel(lit[:, None]), gain, 1.0)[place]
+            # contrast turns around the middle of the range, so that a dark image does not get paler with it
+            some = some.clamp_(0, 1).pow_(gamma).sub_(0.5).mul_(contrast).add_(middle)
+            image[place] = torch.lerp(luma(some), some, saturation)
         index = edged.nonzero()[:, 0]
         if len(index):
-            some = image[index]
-            soft = gaussian_blur(some, torch.full((len(some), 2), 1.2, device=image.device))
-            image[index] = some + sharpness[index, None, None, None] * (some - soft)
+            place, amount = random.send(index, sharpness[index])
+            some = image[place]
+            soft = gaussian_blur(some, torch.full((len(some), 2), 1.2))
+            image[place] = some + amount[:, None, None, None] * (some - soft)
         return image.clamp_(0, 1)
 
     def _gain(self, random: Random, height: int, width: int) -> Tensor | None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from restore.degradations.random import Points, Random
+from restore.system.transfer import send
 
 __all__ = ["Canvas", "blend", "enlarge", "per_pixel", "scatter", "size_factor", "smooth_field", "smoothstep"]
 
@@ -24,12 +25,12 @@ def per_pixel(values: Tensor) -> Tensor:
 
 
 def size_factor(random: Random, height: int, width: int) -> Tensor:
-    """Return (B,) factors by which lengths in pixels grow on large pictures, between 1 and the full ratio to 256.
+    """Return (B,) factors by which lengths in pixels grow on large images, between 1 and the full ratio to 256.
 
     Photographs of any size carry streaks of a few pixels; that is why the exponent is drawn and not one.
     """
     ratio = min(max(min(height, width) / 256.0, 0.5), 8.0)
-    return ratio ** random.uniform(0.0, 0.8)
+    return ratio ** random.host.uniform(0.0, 0.8)
 
 
 def smoothstep(values: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
@@ -101,6 +102,12 @@ def _fast_length(length: int) -> int:
         candidate += 2
 
 
+@lru_cache(maxsize=4)
+def _golden(device: torch.device) -> Tensor:
+    """Return 1/g and 1/g^2 with g^3 = g + 1, float64."""
+    return torch.tensor([0.7548776662466927, 0.5698402909980532], dtype=torch.float64).to(device)
+
+
 @lru_cache(maxsize=16)
 def _frequencies(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     fy = torch.fft.fftfreq(height, device=device)[:, None]
@@ -155,7 +162,7 @@ class Canvas:
 
         Args:
             random: the per-sample streams.
-            density: (B,) points per pixel, as drawn.
+            density: (B,) points per pixel, as drawn; as all numbers here, on the CPU.
             share: (B,) in [0, 1], how many of them are shown; a larger share shows the same points and more.
             evenness: (B,) in (0, 1]: heights are `u ** (1 / evenness - 1)`, all equal for 1.
             apart: keep the points at a distance from each other, in a jittered low-discrepancy sequence.
@@ -166,10 +173,11 @@ class Canvas:
         place = points.values[:, :2]
         if apart:
             place = self._apart(random, points, counts)
+        total, exponent = random.send(share * density * self.area, 1.0 / evenness - 1.0)
         y = (place[:, 0] * h).long().clamp(max=h - 1)
         x = (place[:, 1] * w).long().clamp(max=w - 1)
-        shown = (share * density * self.area)[points.owner] - points.rank
-        height = points.values[:, 2] ** (1.0 / evenness - 1.0)[points.owner] * shown.clamp(0.0, 1.0)
+        shown = total[points.owner] - points.rank
+        height = points.values[:, 2] ** exponent[points.owner] * shown.clamp(0.0, 1.0)
         grid = torch.zeros(len(random) * self.area, device=self.device)
         grid.index_add_(0, points.owner * self.area + y * w + x, height)
         return to_spectrum(grid.view(len(random), h, w))
@@ -181,10 +189,10 @@ class Canvas:
         The sequence (multiples of 1/g and 1/g^2 with g^3 = g + 1; Roberts 2018) is even for every prefix, so showing a
         smaller share of it leaves no holes.
         """
-        steps = torch.tensor([0.7548776662466927, 0.5698402909980532], dtype=torch.float64, device=points.rank.device)
-        even = (points.rank[:, None] * steps).frac().float()
+        counts, shift = random.send(counts, random.host.uniform(shape=(2,)))
+        even = (points.rank[:, None] * _golden(random.device)).frac().float()
         jitter = (points.values[:, :2] - 0.5) / counts[points.owner, None].float().sqrt()
-        return (even + random.uniform(shape=(2,))[points.owner] + jitter).remainder(1.0)
+        return (even + shift[points.owner] + jitter).remainder(1.0)
 
     def motion(self, angle: Tensor, length: Tensor, sigma: Tensor) -> Tensor:
         """Return the spectrum (B, h, w // 2 + 1) of a line blurred by a Gaussian, scaled to a peak of one.
@@ -197,6 +205,7 @@ class Canvas:
             sigma: (B,) pixels, the Gaussian's standard deviation.
         """
         fy, fx = _frequencies(*self.shape, self.device)
+        angle, length, sigma = send(self.device, angle, length, sigma)
         decay = -2.0 * math.pi**2 * sigma[:, None, None] ** 2
         reach = math.pi * length
         along = (angle.cos() * reach)[:, None, None] * fy + (angle.sin() * reach)[:, None, None] * fx

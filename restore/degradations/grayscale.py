@@ -26,7 +26,7 @@ class Grayscale(Spec):
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1], paler for a higher severity, gray at 1 or None."""
-        strength = random.severity(severity)
+        (strength,) = random.send(random.host.severity(severity))
         if severity is None:
             return luma(clean)
         return torch.lerp(clean, luma(clean), strength[:, None, None, None])

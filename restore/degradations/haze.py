@@ -52,20 +52,21 @@ class Haze(Spec):
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] behind haze; severity 0 leaves it as it is."""
-        strength = random.severity(severity)
+        strength = random.host.severity(severity)
         return scatter(clean, *self.medium(random, strength, *clean.shape[-2:])).clamp_(0.0, 1.0)
 
     def medium(self, random: Random, strength: Tensor, height: int, width: int) -> Medium:
         """Return transmission and airlight for a (B, height, width) batch at severities `strength` (B,)."""
         depth = self._depth(random, height, width) if self.depth is None else self._given(random, height, width)
-        level = 1.0 - strength * (1.0 - random.within(self.transmission))
+        host = random.host
+        level = 1.0 - strength * (1.0 - host.within(self.transmission))
         beta = -level.log()
         # Short wavelengths scatter a little more: distant things turn bluish.
-        colour = 1.0 + random.uniform(0.0, 0.12)[:, None] * torch.tensor([-1.0, 0.0, 1.0], device=random.device)
-        colour = torch.where((self.tint > 0.0) & random.chance(0.5)[:, None], colour, 1.0)
-        transmission = (per_pixel(-beta[:, None] * colour) * depth[:, None]).exp_()
-        air = random.within(self.airlight)[:, None] * (1.0 + self.tint * random.normal((3,)))
-        return Medium(transmission, air.clamp(0.0, 1.0))
+        colour = 1.0 + host.uniform(0.0, 0.12)[:, None] * torch.tensor([-1.0, 0.0, 1.0])
+        colour = torch.where((self.tint > 0.0) & host.chance(0.5)[:, None], colour, 1.0)
+        air = host.within(self.airlight)[:, None] * (1.0 + self.tint * host.normal((3,)))
+        loss, air = random.send(-beta[:, None] * colour, air.clamp(0.0, 1.0))
+        return Medium((per_pixel(loss) * depth[:, None]).exp_(), air)
 
     def _given(self, random: Random, height: int, width: int) -> Tensor:
         """Return (B, H, W) depths of the scene in the file, with mean one.
@@ -77,18 +78,19 @@ class Haze(Spec):
         shades = images.read(self.depth).pixels.mean(0).add(1).div_(2)
         shades = functional.interpolate(shades[None, None], (height, width), mode="bilinear", antialias=True)[0]
         depth = shades / shades.mean().clamp(min=1e-3)
-        return depth.to(random.device).expand(len(random), -1, -1)
+        return random.send(depth)[0].expand(len(random), -1, -1)
 
     def _depth(self, random: Random, height: int, width: int) -> Tensor:
         """Return (B, H, W) depths with mean about one: a receding ground, hills, and things with outlines before it."""
         rows = 1.0 - 2.0 * (torch.arange(height, device=random.device) + 0.5) / height
-        slope = random.normal() * 0.5 + 0.6
-        ground = slope[:, None, None] * rows[:, None]
+        host = random.host
+        slope = host.normal() * 0.5 + 0.6
         hills = 0.35 * smooth_field(random, 2, height, width) + 0.2 * smooth_field(random, 5, height, width)
-        sharpness = random.log_within((2.0, 40.0))[:, None, None]
-        things = torch.sigmoid(sharpness * (smooth_field(random, 4, height, width) + random.normal()[:, None, None]))
-        raw = ground + hills + random.uniform(0.0, 1.0)[:, None, None] * things
+        sharpness, bumps = host.log_within((2.0, 40.0)), smooth_field(random, 4, height, width)
+        numbers = random.send(slope, sharpness, host.normal(), host.uniform(0.0, 1.0), host.within(self.relief))
+        slope, sharpness, shift, share, relief = (x[:, None, None] for x in numbers)
+        things = torch.sigmoid(sharpness * (bumps + shift))
+        raw = slope * rows[:, None] + hills + share * things
         depth = (0.9 * raw).exp()
         depth = depth / depth.mean((1, 2), keepdim=True)
-        relief = random.within(self.relief)[:, None, None]
         return (1.0 - relief) + relief * depth

@@ -30,7 +30,7 @@ class Hole(Spec):
 
     def masks(self, random: Random, height: int, width: int, severity: float | Tensor | None = None) -> Tensor:
         """Return (B, 1, H, W), 1 where pixels are lost; a severity is a share of the largest area."""
-        strength = random.severity(severity)
+        strength = random.host.severity(severity)
         low, high = self.area
         area = low + (high - low) * strength if severity is None else high * strength
         return self.mask(random, height, width, area)

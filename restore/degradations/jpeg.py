@@ -54,8 +54,8 @@ class JPEG(Spec):
         None draws the quality from its range, each doubling as often: from 10 to 20 a picture changes more than from
         60 to 70. A severity goes from nothing at 0 over quality 95 to the worst at 1.
         """
-        strength = random.severity(severity)
-        halved = random.chance(self.subsampling).tolist()
+        strength = random.host.severity(severity)
+        halved = random.host.chance(self.subsampling).tolist()
         worst, best = self.quality
         top = max(MILDEST, best)
         levels = best * (worst / best) ** strength if severity is None else top + (worst - top) * strength

@@ -24,9 +24,9 @@ from restore.schema import Spec
 __all__ = [
     "Border",
     "Box",
+    "BoxAndStrokes",
     "Center",
     "FreeForm",
-    "Hybrid",
     "Irregular",
     "MaskFiles",
     "MaskSpec",
@@ -43,16 +43,20 @@ def _coordinates(length: int, random: Random) -> Tensor:
 
 
 def _rectangle(random: Random, height: int, width: int, area: Tensor, aspect: Tensor, place: Tensor) -> Tensor:
-    """Return (B, 1, H, W) rectangles of a share of the picture; `place` (B, 2) in [0, 1] is where there is room."""
+    """Return (B, 1, H, W) rectangles of a share of the image; `place` (B, 2) in [0, 1] is where there is room.
+
+    The numbers are on the CPU.
+    """
     down = (area * aspect).sqrt().clamp(max=1)
     down = torch.maximum(down, area)  # the other side cannot be longer than the picture
     across = torch.where(area > 0, area / down.clamp(min=1e-6), 0)
-    sides = []
+    ends = []
     for share, length, where in ((down, height, place[:, 0]), (across, width, place[:, 1])):
-        start, stop = where * (1 - share) * length, (where + (1 - where) * share) * length
-        at = _coordinates(length, random) + 0.5
-        sides.append((at > start[:, None]) & (at < stop[:, None]))
-    return (sides[0][:, :, None] & sides[1][:, None, :])[:, None].float()
+        ends += [where * (1 - share) * length, (where + (1 - where) * share) * length]
+    top, bottom, left, right = (end[:, None] for end in random.send(*ends))
+    y, x = (_coordinates(length, random) + 0.5 for length in (height, width))
+    rows, columns = (y > top) & (y < bottom), (x > left) & (x < right)
+    return (rows[:, :, None] & columns[:, None, :])[:, None].float()
 
 
 def _lowest(field: Tensor, area: Tensor) -> Tensor:
@@ -60,7 +64,7 @@ def _lowest(field: Tensor, area: Tensor) -> Tensor:
     flat = field.flatten(1)
     counts = (area * flat.shape[1]).round().long().tolist()
     edges = [row.kthvalue(k).values if k else row.new_tensor(-torch.inf) for row, k in zip(flat, counts, strict=True)]
-    edge = torch.stack(edges) if edges else area
+    edge = torch.stack(edges) if edges else field.new_empty(0)
     return (field <= edge[:, None, None])[:, None].float()
 
 
@@ -76,8 +80,8 @@ class Box(Spec):
 
     def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
         """Return the masks, (B, 1, height, width); see the module."""
-        aspect = self.aspect ** random.uniform(-1.0, 1.0)
-        return _rectangle(random, height, width, area, aspect, random.uniform(shape=(2,)))
+        aspect = self.aspect ** random.host.uniform(-1.0, 1.0)
+        return _rectangle(random, height, width, area, aspect, random.host.uniform(shape=(2,)))
 
 
 class Center(Spec):
@@ -87,7 +91,7 @@ class Center(Spec):
 
     def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
         """Return the masks, (B, 1, height, width); see the module."""
-        half = torch.full((len(area), 2), 0.5, device=random.device)
+        half = torch.full((len(area), 2), 0.5)
         return _rectangle(random, height, width, area, torch.ones_like(area), half)
 
 
@@ -103,17 +107,18 @@ class Border(Spec):
 
     def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
         """Return the masks, (B, 1, height, width); see the module."""
-        single, side = random.chance(self.sides), random.choice((1, 1, 1, 1))
-        place = random.uniform(0.2, 0.8, (2,))
+        host = random.host
+        single, side = host.chance(self.sides), host.choice((1, 1, 1, 1))
+        place = host.uniform(0.2, 0.8, (2,))
         kept = 1 - area
         zero = torch.zeros_like(kept)
         end = side % 2 + zero
         # an extreme aspect is a band from border to border
         rows = _rectangle(random, height, width, kept, zero, torch.stack([end, zero], 1))
         columns = _rectangle(random, height, width, kept, zero + 1e6, torch.stack([zero, end], 1))
-        one = torch.where((side < 2)[:, None, None, None], rows, columns)
         every = _rectangle(random, height, width, kept, torch.ones_like(kept), place)
-        return 1 - torch.where(single[:, None, None, None], one, every)
+        upright, single = (x[:, None, None, None] for x in random.send(side < 2, single))
+        return 1 - torch.where(single, torch.where(upright, rows, columns), every)
 
 
 class Irregular(Spec):
@@ -151,24 +156,24 @@ class FreeForm(Spec):
 
     def __call__(self, random: Random, height: int, width: int, area: Tensor) -> Tensor:
         """Return the masks, (B, 1, height, width); see the module."""
-        low, high = self.strokes
-        count = low + random.uniform(0, high - low + 1 - 1e-4).long()
+        (low, high), host = self.strokes, random.host
+        count = low + host.uniform(0, high - low + 1 - 1e-4).long()
         size = max(height, width)
-        start = random.uniform(shape=(high, 2)) * torch.tensor([height, width], device=random.device)
-        first = random.uniform(0.0, 2 * torch.pi, (high,))
-        turns = random.uniform(-self.turn, self.turn, (high, self.bends)).cumsum(-1)
-        length = random.uniform(0.05, 0.25, (high, self.bends)) * size
+        start = host.uniform(shape=(high, 2)) * torch.tensor([height, width])
+        first = host.uniform(0.0, 2 * torch.pi, (high,))
+        turns = host.uniform(-self.turn, self.turn, (high, self.bends)).cumsum(-1)
+        length = host.uniform(0.05, 0.25, (high, self.bends)) * size
         angle = first[..., None] + turns
         step = torch.stack([angle.sin() * length, angle.cos() * length], dim=-1)
         end = start[:, :, None] + step.cumsum(2)
         begin = torch.cat([start[:, :, None], end[:, :, :-1]], dim=2)
-        drawn = (torch.arange(high, device=random.device) < count[:, None])[:, :, None].expand(-1, -1, self.bends)
+        drawn = (torch.arange(high) < count[:, None])[:, :, None].expand(-1, -1, self.bends)
         # the distance is smooth, and a coarse grid of it serves as well
         step = max(1, round(size / FIELD))
         rows, columns = max(1, height // step), max(1, width // step)
-        scale = torch.tensor([rows / height, columns / width], device=random.device)
+        scale = torch.tensor([rows / height, columns / width])
         begin, end = begin.flatten(1, 2) * scale, end.flatten(1, 2) * scale
-        distance = self._distance(begin, end, drawn.flatten(1), rows, columns)
+        distance = self._distance(*random.send(begin, end, drawn.flatten(1)), rows, columns)
         return _lowest(enlarge(distance.sqrt()[:, None], height, width)[:, 0], area)
 
     @staticmethod
@@ -186,7 +191,7 @@ class FreeForm(Spec):
         return nearest
 
 
-class Hybrid(Spec):
+class BoxAndStrokes(Spec):
     """A box and strokes together, each about half of the area."""
 
     kind: Literal["hybrid"] = "hybrid"
@@ -229,12 +234,12 @@ class MaskFiles(Spec):
             ImageError: a file is no picture, or there is none.
         """
         masks = []
-        for place, flip in zip(random.uniform().tolist(), random.chance(0.5).tolist(), strict=True):
+        for place, flip in zip(random.host.uniform().tolist(), random.host.chance(0.5).tolist(), strict=True):
             mask = read_mask(self.paths[int(place * len(self.paths))], self.white)
             mask = F.interpolate(mask[None], (height, width), mode="nearest")[0]
             masks.append(mask.flip(-1) if flip and self.flip else mask)
-        stacked = torch.stack(masks).to(random.device) if masks else torch.empty(0, 1, height, width)
-        return stacked * (area > 0)[:, None, None, None]
+        stacked = torch.stack(masks) if masks else torch.empty(0, 1, height, width)
+        return random.send(stacked * (area > 0)[:, None, None, None])[0]
 
 
 def read_mask(path: Path, white: Literal["restore", "keep"] = "restore") -> Tensor:
@@ -279,6 +284,6 @@ def _has_folders(folder: Path, changed: int) -> bool:
 
 
 MaskSpec = Annotated[
-    Box | Center | Border | Irregular | FreeForm | Hybrid | MaskFiles,
+    Box | Center | Border | Irregular | FreeForm | BoxAndStrokes | MaskFiles,
     Field(discriminator="kind"),
 ]

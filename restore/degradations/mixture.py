@@ -65,15 +65,17 @@ class Mixture(Spec):
             random: the per-sample streams.
             severity: as for each kind; None draws one for each picture.
         """
-        kinds = self.parts()
-        kind = random.choice([self.weights.get(kind, 0.0) for kind in KINDS])
-        strength = random.severity(severity)
-        degraded, label = clean.clone(), torch.zeros_like(kind)
-        for number in kind.unique().tolist():
-            index = (kind == number).nonzero()[:, 0]
-            part, name = random.subset(index.tolist()), KINDS[number]
-            degraded[index] = self.camera(kinds[name](clean[index], part, strength[index]), part)
-            label[index] = LABELS.index(name) if name in LABELS else 0
+        kinds, host = self.parts(), random.host
+        kind = host.choice([self.weights.get(kind, 0.0) for kind in KINDS])
+        strength = host.severity(severity)
+        drawn = kind.unique().tolist()
+        rows = [(kind == number).nonzero()[:, 0] for number in drawn]
+        numbers = torch.tensor([LABELS.index(name) if name in LABELS else 0 for name in KINDS])
+        label, *places = random.send(numbers[kind], *rows)
+        degraded = clean.clone()
+        for number, index, place in zip(drawn, rows, places, strict=True):
+            part = random.subset(index.tolist())
+            degraded[place] = self.camera(kinds[KINDS[number]](clean[place], part, strength[index]), part)
         return degraded, label
 
     def parts(self) -> dict[str, Rain | Snow | Haze | RainHaze | RainSnow | Raindrop | Clean]:

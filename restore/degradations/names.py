@@ -14,15 +14,15 @@ from restore.degradations import (
     Grayscale,
     Haze,
     Hole,
-    Noise,
     Rain,
     Raindrop,
     RainHaze,
     RainSnow,
     Resolution,
+    SensorNoise,
     Snow,
 )
-from restore.degradations.masks import Box, Center, FreeForm, Hybrid, Irregular
+from restore.degradations.masks import Box, BoxAndStrokes, Center, FreeForm, Irregular
 from restore.errors import ConfigError
 
 __all__ = ["KNOWN", "MASK_FILE", "named"]
@@ -40,21 +40,21 @@ FIXED: dict[str, Degradation] = {
     "raindrop": Raindrop(),
     "clean": Clean(),
     "jpeg": JPEG(),
-    "noise": Noise(),
+    "noise": SensorNoise(),
     "grayscale": Grayscale(),
     "crop": Crop(),
     "mask-box": Hole(mask=Box()),
     "mask-center": Hole(area=(0.25, 0.25), mask=Center()),
     "mask-irregular": Hole(mask=Irregular()),
     "mask-free-form": Hole(mask=FreeForm()),
-    "mask-hybrid": Hole(area=(0.2, 0.5), mask=Hybrid()),
+    "mask-hybrid": Hole(area=(0.2, 0.5), mask=BoxAndStrokes()),
 }
 
 FAMILIES: dict[str, tuple[range, Callable[[int], Degradation]]] = {
     "bicubic-x": (range(2, 33), lambda n: Resolution(scale=n)),
     "blind-x": (range(2, 33), lambda n: BlindResolution(scale=n)),
     "jpeg-q": (range(1, 101), lambda n: JPEG(quality=(n, n))),
-    "noise-": (range(1, 256), lambda n: Noise(sigma=(n / 255, n / 255), shot=0.0)),
+    "noise-": (range(1, 256), lambda n: SensorNoise(sigma=(n / 255, n / 255), shot=0.0)),
 }
 
 MASK_FILE = "mask-file"

@@ -11,10 +11,10 @@ from restore.degradations.fields import per_pixel
 from restore.degradations.random import Random, Share
 from restore.schema import Spec
 
-__all__ = ["Noise"]
+__all__ = ["SensorNoise"]
 
 
-class Noise(Spec):
+class SensorNoise(Spec):
     """Normal noise in every channel; in some pictures its variance grows with the light (shot noise).
 
     Attributes:
@@ -28,9 +28,10 @@ class Noise(Spec):
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] with noise; severity 0 leaves it as it is."""
-        strength = random.severity(severity)
-        sigma = per_pixel(strength * random.within(self.sigma))[:, None]
-        shot = random.chance(self.shot)[:, None, None, None]
+        host = random.host
+        strength = host.severity(severity)
+        sigma, shot = random.send(strength * host.within(self.sigma), host.chance(self.shot))
+        sigma, shot = per_pixel(sigma)[:, None], shot[:, None, None, None]
         # the normal law with the mean's variance stands for Poisson's: photons are many where noise is mild
         spread = shot * clean.clamp(0, 1).sqrt() + ~shot
         return (clean + sigma * spread * random.normal(tuple(clean.shape[1:]))).clamp_(0, 1)

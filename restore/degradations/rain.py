@@ -66,86 +66,92 @@ class Rain(Spec):
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] in the rain; severity 0 leaves it as it is."""
-        strength = random.severity(severity)
+        host = random.host
+        strength = host.severity(severity)
         streaks = self.streaks(random, strength, *clean.shape[-2:])
-        veil = strength * random.uniform(0.0, self.veil) * random.chance(0.35)
-        dim = strength * random.uniform(0.0, 0.15) * random.chance(0.2)
-        airlight = random.uniform(0.55, 0.95)[:, None].expand(-1, 3)
+        veil = strength * host.uniform(0.0, self.veil) * host.chance(0.35)
+        dim = strength * host.uniform(0.0, 0.15) * host.chance(0.2)
+        veil, dim, airlight = random.send(veil, dim, host.uniform(0.55, 0.95)[:, None].expand(-1, 3))
         scene = scatter(clean, (1.0 - veil)[:, None, None], airlight).mul_((1.0 - dim)[:, None, None, None])
         return blend(scene, *streaks).clamp_(0.0, 1.0)
 
     def streaks(self, random: Random, strength: Tensor, height: int, width: int) -> Streaks:
         """Return the streaks of a (B, height, width) batch at severities `strength` (B,)."""
-        canvas = Canvas(height, width, random.device)
+        canvas, host = Canvas(height, width, random.device), random.host
         # A severity is shared between "fewer streaks" and "fainter streaks", so that both sorts of light rain occur.
-        shared = random.uniform()
+        shared = host.uniform()
         share, fade = strength ** (1.0 - shared), strength**shared
-        dense = random.chance(self.dense)
+        dense = host.chance(self.dense)
         # nothing more is drawn where no sheets are asked for: such rain stays the same from version to version
-        sheets = random.chance(self.sheets) if self.sheets else torch.zeros_like(dense)
+        sheets = host.chance(self.sheets) if self.sheets else torch.zeros_like(dense)
         dense = dense | sheets
         spectrum = self._layers(random, canvas, share, dense)
         texture = self._levels(random, canvas.paint(spectrum), dense).clamp_(max=1.0)
         if self.sheets:
-            texture = torch.where(sheets[:, None, None], self._hung(random, texture), texture)
-        opacity = random.within(self.opacity) * torch.where(dense, random.uniform(0.5, 1.0), 1.0) * fade
-        patchy = random.chance(0.35)[:, None, None]
+            (hung,) = random.send(sheets)
+            texture = torch.where(hung[:, None, None], self._hung(random, texture), texture)
+        opacity = host.within(self.opacity) * torch.where(dense, host.uniform(0.5, 1.0), 1.0) * fade
+        patchy = host.chance(0.35)
         gusts = smoothstep(smooth_field(random, 3, height, width), -1.2, 0.8)
-        amount = texture.mul_(torch.where(patchy, gusts, 1.0).mul_(opacity[:, None, None]))
-        tint = random.normal((3,)) * (0.02 * random.chance(0.5))[:, None]
-        colour = (random.within(self.brightness)[:, None] * (1.0 + tint)).clamp(0.0, 1.0)
-        law = random.choice((0.45, 0.3, 0.25))
+        tint = host.normal((3,)) * (0.02 * host.chance(0.5))[:, None]
+        colour = (host.within(self.brightness)[:, None] * (1.0 + tint)).clamp(0.0, 1.0)
+        law = host.choice((0.45, 0.3, 0.25))
         # what is dense and soft is light that is added; laid over as an opaque layer it would be mist
         law = torch.where(dense, law.clamp(max=1), law)[:, None]
         keep = torch.where(law == 0, torch.zeros_like(colour), torch.where(law == 1, colour, torch.ones_like(colour)))
+        opacity, patchy, colour, keep = random.send(opacity, patchy, colour, keep)
+        amount = texture.mul_(torch.where(patchy[:, None, None], gusts, 1.0).mul_(opacity[:, None, None]))
         return Streaks(amount, colour, keep)
 
     @staticmethod
     def _levels(random: Random, texture: Tensor, dense: Tensor) -> Tensor:
         """Return the texture with, for some samples, its dark end cut and its contrast raised: crisp streaks."""
-        crisp = random.chance(0.45) & ~dense
-        floor = torch.where(crisp, random.uniform(0.0, 0.3), 0.0)
-        gain = torch.where(crisp, random.log_within((1.3, 5.0)), 1.0)
+        host = random.host
+        crisp = host.chance(0.45) & ~dense
+        floor = torch.where(crisp, host.uniform(0.0, 0.3), 0.0)
+        floor, gain = random.send(floor, torch.where(crisp, host.log_within((1.3, 5.0)), 1.0))
         return texture.sub_(floor[:, None, None]).clamp_(min=0.0).mul_(gain[:, None, None])
 
     @staticmethod
     def _hung(random: Random, texture: Tensor) -> Tensor:
         """Return textures whose mean follows a smooth field, and whose contrast, lowered, follows its root."""
-        field = smoothstep(smooth_field(random, 1, *texture.shape[-2:]), -1.2, random.uniform(0.5, 1.8)[:, None, None])
-        more, contrast = (random.log_within(span)[:, None, None] for span in ((1.0, 2.2), (0.12, 0.9)))
+        field, host = smooth_field(random, 1, *texture.shape[-2:]), random.host
+        numbers = random.send(host.uniform(0.5, 1.8), host.log_within((1.0, 2.2)), host.log_within((0.12, 0.9)))
+        high, more, contrast = (x[:, None, None] for x in numbers)
+        field = smoothstep(field, -1.2, high)
         mean = texture.mean((1, 2), keepdim=True)
         return (more * mean * field + (texture - mean) * contrast * field.sqrt()).clamp_(0.0, 1.0)
 
     def _layers(self, random: Random, canvas: Canvas, share: Tensor, dense: Tensor) -> Tensor:
         """Return the summed spectrum of all layers; transforms are linear, so one inverse serves them all."""
-        most = self.layers[1]
-        count = self.layers[0] + random.choice((1.0,) * (most - self.layers[0] + 1))
+        most, host = self.layers[1], random.host
+        count = self.layers[0] + host.choice((1.0,) * (most - self.layers[0] + 1))
         scale = size_factor(random, *canvas.picture)
-        upright = random.normal() * math.radians(self.slant)
-        steep = random.uniform(-1.0, 1.0) * math.radians(60.0)
-        direction = torch.where(random.chance(0.15), steep, upright).clamp(-math.radians(60.0), math.radians(60.0))
-        spread = random.log_within((0.02, 0.3))
-        angle = direction[:, None] + spread[:, None] * random.normal((most,))
-        length = (random.log_within(self.length) * scale)[:, None] * random.uniform(0.6, 1.4, (most,))
+        upright = host.normal() * math.radians(self.slant)
+        steep = host.uniform(-1.0, 1.0) * math.radians(60.0)
+        direction = torch.where(host.chance(0.15), steep, upright).clamp(-math.radians(60.0), math.radians(60.0))
+        spread = host.log_within((0.02, 0.3))
+        angle = direction[:, None] + spread[:, None] * host.normal((most,))
+        length = (host.log_within(self.length) * scale)[:, None] * host.uniform(0.6, 1.4, (most,))
         # The exponent favours thin streaks, which are what most rain is.
-        width = self.width[0] * (self.width[1] / self.width[0]) ** random.uniform(shape=(most,)) ** 1.5
+        width = self.width[0] * (self.width[1] / self.width[0]) ** host.uniform(shape=(most,)) ** 1.5
         sigma = width / 2.355 * scale[:, None] ** 0.5
         # Near streaks are both long and wide: a wide short streak would be a flake.
-        length = torch.maximum(length, sigma * random.log_within((8.0, 20.0), (most,)))
+        length = torch.maximum(length, sigma * host.log_within((8.0, 20.0), (most,)))
         most_covered = self.coverage[1]
-        coverage = random.log_within(self.coverage, (most,))
-        coverage = torch.where(dense[:, None], random.log_within((most_covered / 3.0, most_covered), (most,)), coverage)
+        coverage = host.log_within(self.coverage, (most,))
+        coverage = torch.where(dense[:, None], host.log_within((most_covered / 3.0, most_covered), (most,)), coverage)
         density = coverage / (length * sigma * 2.5 + 1.0)
-        evenness = random.uniform(0.35, 0.95, (most,))
-        height = random.uniform(0.4, 1.0, (most,))
+        evenness = host.uniform(0.35, 0.95, (most,))
+        height = host.uniform(0.4, 1.0, (most,))
         # The mean of the texture is known beforehand. Where it would be a white wall, streaks get fainter, as they do
         # when many are averaged during an exposure.
-        mean = (coverage * evenness * height * (count[:, None] > torch.arange(most, device=random.device))).sum(1)
-        height = height * (random.uniform(0.15, torch.where(dense, 0.7, 0.45)) / mean).clamp(max=1.0)[:, None]
+        mean = (coverage * evenness * height * (count[:, None] > torch.arange(most, device=host.device))).sum(1)
+        height = height * (host.uniform(0.15, torch.where(dense, 0.7, 0.45)) / mean).clamp(max=1.0)[:, None]
         # all layers of all pictures at once, which is fewer and larger operations
-        layer, owner = (torch.arange(most, device=random.device)[:, None] < count).nonzero().T
+        layer, owner = (torch.arange(most, device=host.device)[:, None] < count).nonzero().T
         part = random.subset(owner.tolist())
         points = canvas.impulses(part, density[owner, layer], share[owner], evenness[owner, layer])
         kernel = canvas.motion(angle[owner, layer], length[owner, layer], sigma[owner, layer])
-        kernel *= height[owner, layer, None, None]
-        return canvas.blank(len(random)).index_add_(0, owner, points.mul_(kernel))
+        where, peak = random.send(owner, height[owner, layer])
+        return canvas.blank(len(random)).index_add_(0, where, points.mul_(kernel.mul_(peak[:, None, None])))

@@ -31,7 +31,7 @@ class RainHaze(Spec):
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] in heavy rain; severity 0 leaves it as it is."""
-        strength = random.severity(severity)
+        strength = random.host.severity(severity)
         height, width = clean.shape[-2:]
         amount, colour, keep = self.rain.streaks(random, strength, height, width)
         medium = self.haze.medium(random, strength, height, width)

@@ -33,7 +33,7 @@ class RainSnow(Spec):
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] in sleet; severity 0 leaves it as it is."""
-        strength = random.severity(severity) * self.strength
-        rain = random.within(self.balance)
+        strength = random.host.severity(severity) * self.strength
+        rain = random.host.within(self.balance)
         snowy = self.snow(clean, random, (strength * (1 - rain)).clamp(max=1))
         return self.rain(snowy, random, (strength * rain).clamp(max=1))

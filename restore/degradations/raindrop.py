@@ -65,49 +65,62 @@ class Raindrop(Spec):
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] seen through wet glass; severity 0 leaves it as it is."""
-        strength = random.severity(severity)
+        host = random.host
+        strength = host.severity(severity)
         height, width = clean.shape[-2:]
-        shared = random.uniform(0.0, 0.5)
+        shared = host.uniform(0.0, 0.5)
         share, fade = strength ** (1.0 - shared), strength**shared
         water = self._water(random, (height + 1) // 2, (width + 1) // 2, share)
-        seen = _look(clean, water, random.within(self.refraction), random.uniform(0.2, 1.0))
-        mask = smoothstep(water.height, 0.2, 0.2 + random.uniform(0.2, 0.8)[:, None, None])
-        rim = (mask - mask.square()).mul_((random.uniform(-0.5, 1.0) * self.ring * 4.0)[:, None, None])
-        seen = seen.mul_(random.within(self.gain)[:, None, None, None]).add_(rim[:, None])
+        numbers = (
+            host.within(self.refraction),
+            host.uniform(0.2, 1.0),
+            0.2 + host.uniform(0.2, 0.8),
+            host.uniform(-0.5, 1.0) * self.ring * 4.0,
+            host.within(self.gain),
+            host.uniform(-0.2, 1.0) * self.shading,
+            host.uniform(0.0, self.glare) * host.chance(0.6),
+            host.uniform(0.7, 1.0),
+            host.within(self.opacity) * fade,
+            strength * host.uniform(0.0, self.veil) * host.chance(0.4),
+            host.uniform(0.5, 0.9),
+        )
+        refraction, blur, *rest, air = random.send(*numbers)
+        high, ring, gain, shading, glare, light, opacity, veil = (x[:, None, None] for x in rest)
+        seen = _look(clean, water, refraction, blur)
+        mask = smoothstep(water.height, 0.2, high)
+        rim = (mask - mask.square()).mul_(ring)
+        seen = seen.mul_(gain[:, None]).add_(rim[:, None])
         shade = (water.below / water.radius[:, None, None]).clamp_(-1.0, 1.0)
-        seen = seen.add_(shade.mul_((random.uniform(-0.2, 1.0) * self.shading)[:, None, None])[:, None])
-        glare = (random.uniform(0.0, self.glare) * random.chance(0.6))[:, None, None, None]
-        seen = seen.lerp_(random.uniform(0.7, 1.0)[:, None, None, None].expand_as(seen), glare).clamp_(0.0, 1.0)
-        alpha = mask.mul_((random.within(self.opacity) * fade)[:, None, None])
+        seen = seen.add_(shade.mul_(shading)[:, None])
+        seen = seen.lerp_(light[:, None].expand_as(seen), glare[:, None]).clamp_(0.0, 1.0)
+        alpha = mask.mul_(opacity)
         layer = enlarge(torch.cat([seen, alpha[:, None]], dim=1), height, width)
-        veil = strength * random.uniform(0.0, self.veil) * random.chance(0.4)
-        airlight = random.uniform(0.5, 0.9)[:, None].expand(-1, 3)
-        return scatter(clean, (1.0 - veil)[:, None, None], airlight).lerp_(layer[:, :3], layer[:, 3:])
+        return scatter(clean, 1.0 - veil, air[:, None].expand(-1, 3)).lerp_(layer[:, :3], layer[:, 3:])
 
     def _water(self, random: Random, height: int, width: int, share: Tensor) -> _Water:
         """Return the water on a (B, height, width) grid of half the picture's resolution."""
-        canvas = Canvas(height, width, random.device)
+        canvas, host = Canvas(height, width, random.device), random.host
         scale = size_factor(random, 2 * height, 2 * width) / 2.0
         ratio = self.diameter[1] / self.diameter[0]
         surface, lens = canvas.blank(len(random)), canvas.blank(len(random))
-        radius = torch.full((len(random),), 1.0, device=random.device)
+        radius = torch.full((len(random),), 1.0)
         for step, chance in enumerate((0.75, 1.0, 0.6)):
-            present = random.chance(chance)
-            diameter = self.diameter[0] * ratio ** ((step + random.uniform()) / 3.0) * scale
-            density = random.log_within(self.coverage) * present / (0.8 * diameter**2 + 1.0)
+            present = host.chance(chance)
+            diameter = self.diameter[0] * ratio ** ((step + host.uniform()) / 3.0) * scale
+            density = host.log_within(self.coverage) * present / (0.8 * diameter**2 + 1.0)
             sigma = diameter / 3.4
-            points = canvas.impulses(random, density, share, random.uniform(0.8, 0.97), apart=True)
-            length = sigma * random.uniform(0.05, 1.5)
-            points.mul_(canvas.motion(random.normal() * 0.4, length, sigma))
+            points = canvas.impulses(random, density, share, host.uniform(0.8, 0.97), apart=True)
+            length = sigma * host.uniform(0.05, 1.5)
+            points.mul_(canvas.motion(host.normal() * 0.4, length, sigma))
             surface += points
             # The slope of a Gaussian bump times sigma^2, over its height, is the way back to its middle.
-            lens.addcmul_(points, sigma.square()[:, None, None])
+            lens.addcmul_(points, random.send(sigma.square())[0][:, None, None])
             radius = torch.maximum(radius, 0.5 * diameter * present)
         rough = smooth_field(random, max(2, max(height, width) // 7), height, width).mul_(0.12).add_(1.0)
         slope_y, slope_x = canvas.gradient(lens)
         height_field = canvas.paint(surface)
         below, aside = -slope_y / (height_field + 0.1), -slope_x / (height_field + 0.1)
-        return _Water(height_field.mul_(rough), below, aside, radius)
+        return _Water(height_field.mul_(rough), below, aside, *random.send(radius))
 
 
 def _look(clean: Tensor, water: _Water, refraction: Tensor, blur: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from restore.errors import ArrayError
+from restore.system.transfer import send
 
 __all__ = ["CountRange", "Points", "PositiveRange", "PositiveShare", "Random", "Range", "Share"]
 
@@ -65,7 +66,9 @@ class Points(NamedTuple):
 class Random:
     """Per-sample random draws: sample `i` sees only the stream that `seeds[i]` starts.
 
-    Numbers are drawn on the CPU and moved to `device`, so that a seed means the same picture on every device.
+    Numbers are drawn on the CPU and moved to `device`, so that a seed means the same image on every device. So that
+    nothing waits for a GPU, a degradation draws its parameters from `host`, which leaves them on the CPU where they can
+    be read and computed with, and moves those that meet pixels together, by `send`.
 
     Args:
         seeds: one integer per sample of the batch.
@@ -79,11 +82,18 @@ class Random:
     def __len__(self) -> int:
         return len(self._generators)
 
+    @property
+    def host(self) -> Random:
+        """The same streams, whose numbers stay on the CPU."""
+        return self if self.device.type == "cpu" else self._sharing(self._generators, torch.device("cpu"))
+
+    def send(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Return tensors of the CPU on `device`, moved in one transfer that nothing waits for; see `transfer.send`."""
+        return send(self.device, *tensors)
+
     def subset(self, index: Sequence[int]) -> Random:
         """Return the randomness of the samples `index`; it shares (and advances) their streams."""
-        part = Random((), self.device)
-        part._generators = [self._generators[i] for i in index]
-        return part
+        return self._sharing([self._generators[i] for i in index], self.device)
 
     def uniform(self, low: float | Tensor = 0.0, high: float | Tensor = 1.0, shape: tuple[int, ...] = ()) -> Tensor:
         """Return (B, *shape) float32 uniform in [low, high); tensor bounds must broadcast against the result."""
@@ -111,16 +121,17 @@ class Random:
         """Return (B, *shape) int64 indices into `weights`, each as likely as its weight (they need not sum to one)."""
         total = torch.tensor(weights, dtype=torch.float64).cumsum(0)
         edges = (total[:-1] / total[-1]).to(torch.float32)
-        return torch.bucketize(self.uniform(shape=shape), edges.to(self.device), right=True)
+        return torch.bucketize(self.uniform(shape=shape), *self.send(edges), right=True)
 
     def points(self, counts: Sequence[int], width: int) -> Points:
         """Return `counts[i]` points with `width` uniform values each for every sample `i`."""
         drawn = [torch.rand(int(n), width, generator=g) for n, g in zip(counts, self._generators, strict=True)]
-        numbers = torch.tensor([len(part) for part in drawn], dtype=torch.int64)
-        owner = torch.repeat_interleave(torch.arange(len(drawn)), numbers)
-        rank = torch.arange(len(owner)) - (numbers.cumsum(0) - numbers)[owner]
         values = torch.cat(drawn) if drawn else torch.empty(0, width)
-        return Points(owner.to(self.device), rank.to(self.device), values.to(self.device))
+        values, numbers = self.send(values, torch.tensor([len(part) for part in drawn], dtype=torch.int64))
+        samples = torch.arange(len(drawn), device=self.device)
+        owner = torch.repeat_interleave(samples, numbers, output_size=len(values))
+        rank = torch.arange(len(values), device=self.device) - (numbers.cumsum(0) - numbers)[owner]
+        return Points(owner, rank, values)
 
     def severity(self, severity: float | Tensor | None) -> Tensor:
         """Return (B,) severities in [0, 1]: drawn uniformly for None, else the given number or (B,) tensor.
@@ -144,4 +155,11 @@ class Random:
     def _draw(self, source: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         if not self._generators:
             return torch.empty((0, *shape), device=self.device)
-        return torch.stack([source(shape, generator=g) for g in self._generators]).to(self.device)
+        return self.send(torch.stack([source(shape, generator=g) for g in self._generators]))[0]
+
+    @classmethod
+    def _sharing(cls, generators: list[torch.Generator], device: torch.device) -> Random:
+        """Return the randomness of some streams, which it advances."""
+        random = cls((), device)
+        random._generators = generators
+        return random

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from restore.degradations.blur import gaussian_blur
 from restore.degradations.jpeg import JPEG
-from restore.degradations.noise import Noise
+from restore.degradations.noise import SensorNoise
 from restore.degradations.random import CountRange, Random, Range, Share
 from restore.degradations.resampling import Kernel, resize
 from restore.schema import Spec
@@ -53,12 +53,12 @@ class Resolution(Spec):
 
         Nothing here is random: None means the full factor. A severity s means the factor `scale ** s`.
         """
-        strength = random.severity(severity)
+        strength = random.host.severity(severity)
         if severity is None:
             strength = torch.ones_like(strength)
         result = clean.clone()
         for value in strength.unique().tolist():
-            index = (strength == value).nonzero()[:, 0]
+            (index,) = random.send((strength == value).nonzero()[:, 0])
             if value > 0:
                 result[index] = self.at(clean[index], self.scale if value == 1 else self.scale**value)
         return result
@@ -93,7 +93,7 @@ class BlindResolution(Spec):
 
         None means the full factor, with the rest as it is drawn. A severity s means the factor `scale ** s`, too.
         """
-        strength = random.severity(severity)
+        strength = random.host.severity(severity)
         size, result = (clean.shape[-2], clean.shape[-1]), clean.clone()
         for i, value in enumerate(strength.tolist()):
             if value > 0 or severity is None:
@@ -108,25 +108,25 @@ class BlindResolution(Spec):
         Enlarged again, it is what `__call__` returns for the same seeds, but that here the factor is the full one
         whatever the severity.
         """
-        strength = random.severity(severity).tolist()
+        strength = random.host.severity(severity).tolist()
         low = [self.one(clean[i : i + 1], random.subset([i]), s, self.scale) for i, s in enumerate(strength)]
         return torch.cat(low).mul_(255).round_().div_(255)
 
     def one(self, picture: Tensor, random: Random, strength: float, scale: float) -> Tensor:
         """Return one (1, 3, H, W) picture degraded and `scale` times smaller; less strength is less of all else."""
         height, width = picture.shape[-2:]
-        share = float(random.uniform(0.0, 1.0))
-        sigma = random.within(self.blur, (2,)) * strength * self.scale / 4
+        share = float(random.host.uniform(0.0, 1.0))
+        sigma = random.host.within(self.blur, (2,)) * strength * self.scale / 4
         jpeg = JPEG(quality=self.quality)
         operations = {
             # where the picture was made smaller before, so is the blur
             "blur": lambda x: gaussian_blur(x, sigma * (x.shape[-2] / height)),
-            "noise": lambda x: Noise(sigma=self.noise, shot=0.0)(x, random, strength),
+            "noise": lambda x: SensorNoise(sigma=self.noise, shot=0.0)(x, random, strength),
             "jpeg": lambda x: jpeg(x, random, strength),
             # by the ratio of the sizes, so that rounding them moves nothing
             "resize": lambda x: resize(x, smaller(height, width, scale**share)),
         }
-        order = random.uniform(shape=(len(operations),))[0].argsort().tolist()
+        order = random.host.uniform(shape=(len(operations),))[0].argsort().tolist()
         names = list(operations)
         for place in order:
             picture = operations[names[place]](picture).clamp(0, 1)

@@ -44,24 +44,29 @@ class Snow(Spec):
 
     def __call__(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> Tensor:
         """Return `clean` (B, 3, H, W) in [0, 1] in falling snow; severity 0 leaves it as it is."""
-        strength = random.severity(severity)
+        host = random.host
+        strength = host.severity(severity)
         height, width = clean.shape[-2:]
         # As in rain, light snow is few flakes or faint flakes.
-        shared = random.uniform(0.0, 0.7)
+        shared = host.uniform(0.0, 0.7)
         share, fade = strength ** (1.0 - shared), strength**shared
-        amount = self._flakes(random, height, width, share).mul_((random.within(self.opacity) * fade)[:, None, None])
-        colour = random.within(self.brightness)[:, None] * (1.0 + 0.02 * random.normal((3,)))
+        flakes = self._flakes(random, height, width, share)
+        opacity = host.within(self.opacity) * fade
+        colour = host.within(self.brightness)[:, None] * (1.0 + 0.02 * host.normal((3,)))
         colour = colour.clamp(0.0, 1.0)
-        keep = torch.where(random.chance(0.3)[:, None], colour, 1.0)
-        veil = strength * random.uniform(0.0, self.veil) * random.chance(0.4)
-        scene = scatter(clean, (1.0 - veil)[:, None, None], colour * random.uniform(0.8, 1.0)[:, None])
+        keep = torch.where(host.chance(0.3)[:, None], colour, 1.0)
+        veil = strength * host.uniform(0.0, self.veil) * host.chance(0.4)
+        air = colour * host.uniform(0.8, 1.0)[:, None]
+        opacity, colour, keep, veil, air = random.send(opacity, colour, keep, veil, air)
+        amount = flakes.mul_(opacity[:, None, None])
+        scene = scatter(clean, (1.0 - veil)[:, None, None], air)
         return blend(scene, amount, colour, keep).clamp_(0.0, 1.0)
 
     def _flakes(self, random: Random, height: int, width: int, share: Tensor) -> Tensor:
         """Return (B, H, W) opacities in [0, 1] of all flakes, the classes one over the other."""
         scale = size_factor(random, height, width)
-        speed = random.log_within(self.motion)
-        fall = random.normal() * 0.6
+        speed = random.host.log_within(self.motion)
+        fall = random.host.normal() * 0.6
         near = enlarge(
             self._near(random, (height + 1) // 2, (width + 1) // 2, share, scale, speed, fall), height, width
         )
@@ -70,20 +75,20 @@ class Snow(Spec):
 
     def _size(self, random: Random, step: int) -> Tensor:
         """Return (B,) diameters in the given quarter of the (logarithmic) range."""
-        return self.diameter[0] * (self.diameter[1] / self.diameter[0]) ** ((step + random.uniform()) / 4.0)
+        return self.diameter[0] * (self.diameter[1] / self.diameter[0]) ** ((step + random.host.uniform()) / 4.0)
 
     def _far(
         self, random: Random, height: int, width: int, share: Tensor, scale: Tensor, speed: Tensor, fall: Tensor
     ) -> Tensor:
         """Return (B, H, W) opacities of dust and small flakes; their spectra are summed before the one inverse."""
-        canvas = Canvas(height, width, random.device)
+        canvas, host = Canvas(height, width, random.device), random.host
         total = canvas.blank(len(random))
         for step, (coverage, chance) in enumerate(((self.dust, 0.7), (self.small, 0.95))):
             diameter = self._size(random, step) * scale
-            length = (diameter * speed * random.uniform(0.5, 1.0)).clamp(min=0.05)
-            density = random.log_within(coverage) * random.chance(chance) / (diameter * (diameter + length) + 1.0)
-            points = canvas.impulses(random, density, share, random.uniform(0.35, 0.8))
-            kernel = canvas.motion(fall + 0.15 * random.normal(), length, diameter / 2.355)
+            length = (diameter * speed * host.uniform(0.5, 1.0)).clamp(min=0.05)
+            density = host.log_within(coverage) * host.chance(chance) / (diameter * (diameter + length) + 1.0)
+            points = canvas.impulses(random, density, share, host.uniform(0.35, 0.8))
+            kernel = canvas.motion(fall + 0.15 * host.normal(), length, diameter / 2.355)
             total.add_(points.mul_(kernel.mul_(random.uniform(0.4, 1.3)[:, None, None])))
         gusts = smoothstep(smooth_field(random, 3, height, width), -2.0, 1.0)
         gusts = torch.where(random.chance(0.4)[:, None, None], gusts, 1.0)
@@ -93,17 +98,17 @@ class Snow(Spec):
         self, random: Random, height: int, width: int, share: Tensor, scale: Tensor, speed: Tensor, fall: Tensor
     ) -> Tensor:
         """Return (B, 1, h, w) opacities of medium and large flakes at half the picture's resolution."""
-        canvas = Canvas(height, width, random.device)
+        canvas, host = Canvas(height, width, random.device), random.host
         clear = torch.ones(len(random), height, width, device=random.device)
         grain = smooth_field(random, max(2, max(height, width) // 3), height, width).mul_(0.18).add_(1.0)
         for step, chance in ((2, 0.85), (3, 0.5)):
             diameter = self._size(random, step) * scale / 2.0
-            length = (diameter * speed.clamp(max=2.0) * random.uniform(0.3, 1.0)).clamp(min=0.05)
-            density = random.log_within(self.large) * random.chance(chance) / (diameter * (diameter + length) + 1.0)
-            points = canvas.impulses(random, density, share, random.uniform(0.5, 0.85))
-            kernel = canvas.motion(fall + 0.2 * random.normal(), length, diameter / 2.8)
+            length = (diameter * speed.clamp(max=2.0) * host.uniform(0.3, 1.0)).clamp(min=0.05)
+            density = host.log_within(self.large) * host.chance(chance) / (diameter * (diameter + length) + 1.0)
+            points = canvas.impulses(random, density, share, host.uniform(0.5, 0.85))
+            kernel = canvas.motion(fall + 0.2 * host.normal(), length, diameter / 2.8)
             bumps = canvas.paint(points.mul_(kernel)).mul_(grain)
-            soft = random.uniform(0.1, 0.8)[:, None, None]
-            opaque = random.uniform(0.3, 1.0)[:, None, None]
+            numbers = random.send(host.uniform(0.1, 0.8), host.uniform(0.3, 1.0))
+            soft, opaque = (x[:, None, None] for x in numbers)
             clear.mul_(smoothstep(bumps, 0.22, 0.22 + soft).mul_(opaque).neg_().add_(1.0))
         return clear.neg_().add_(1.0)[:, None]

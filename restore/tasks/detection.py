@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -43,10 +42,10 @@ class Detection(Task):
         """Return what makes training pictures: photographs in weather of any strength, with other colours after it."""
 
         def make(clean: Tensor, random: Random, severity: float | None) -> Example:
-            strength = random.severity(severity)
+            strength = random.host.severity(severity)
             strength = strength**self.lean if severity is None else strength
             degraded, label = weather.sample(clean, random, strength)
-            none = torch.full_like(label, LABELS.index("clean"))
-            return Example(self.after(degraded, random) * 2 - 1, torch.where(strength < self.faint, none, label))
+            after, (faint,) = self.after(degraded, random), random.send(strength < self.faint)
+            return Example(after * 2 - 1, label.masked_fill(faint, LABELS.index("clean")))
 
         return make

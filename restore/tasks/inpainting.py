@@ -14,7 +14,7 @@ from torch import Tensor
 
 from restore.contracts import Condition
 from restore.degradations import Crop, Degradation, Hole, Mixture, Random
-from restore.degradations.masks import Box, FreeForm, Hybrid, Irregular
+from restore.degradations.masks import Box, BoxAndStrokes, FreeForm, Irregular
 from restore.denoisers.parameterization import Parameterization
 from restore.errors import ConfigError
 from restore.images import Picture
@@ -96,11 +96,12 @@ class Filling(Task):
 
         def make(clean: Tensor, random: Random, severity: float | None) -> Example:
             ways, shape = self.losses(), clean.shape[-2:]
-            which = random.choice([1.0] * len(ways))
+            which = random.host.choice([1.0] * len(ways))
             hole = torch.zeros(len(clean), 1, *shape, device=clean.device)
             for number in which.unique().tolist():
                 index = (which == number).nonzero()[:, 0]
-                hole[index] = ways[number].masks(random.subset(index.tolist()), *shape, severity)
+                (place,) = random.send(index)
+                hole[place] = ways[number].masks(random.subset(index.tolist()), *shape, severity)
             return self._example(clean, hole, random)
 
         return make
@@ -144,7 +145,7 @@ class Inpainting(Filling):
 
     kind: Literal["inpaint"] = "inpaint"
     masks: tuple[Lost, ...] = Field(
-        (Hole(mask=Box()), Hole(mask=Irregular()), Hole(mask=FreeForm()), Hole(mask=Hybrid())), min_length=1
+        (Hole(mask=Box()), Hole(mask=Irregular()), Hole(mask=FreeForm()), Hole(mask=BoxAndStrokes())), min_length=1
     )
 
     def losses(self) -> Sequence[Hole]:

@@ -20,12 +20,12 @@ from restore.degradations import (
     Haze,
     Hole,
     Mixture,
-    Noise,
     Rain,
     Raindrop,
     RainHaze,
     RainSnow,
     Random,
+    SensorNoise,
     Snow,
 )
 from restore.errors import ArrayError
@@ -281,7 +281,7 @@ def test_ranges_must_be_ordered() -> None:
         (Snow, {"brightness": (0.5, 2)}),
         (Raindrop, {"opacity": (0.5, 2)}),
         (RainSnow, {"balance": (0.5, 2)}),
-        (Noise, {"sigma": (-0.1, 0.2)}),
+        (SensorNoise, {"sigma": (-0.1, 0.2)}),
         (BlindResolution, {"noise": (0, 15)}),
         (Camera, {"noise": (0, 15)}),
         (Camera, {"compression": (0.01, 5)}),

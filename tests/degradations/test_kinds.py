@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from restore.degradations import JPEG, Crop, Degradation, Grayscale, Haze, Hole, Mixture, Noise, Random
+from restore.degradations import JPEG, Crop, Degradation, Grayscale, Haze, Hole, Mixture, Random, SensorNoise
 from restore.degradations.jpeg import compress
-from restore.degradations.masks import Border, Box, Center, FreeForm, Hybrid, Irregular, MaskFiles, read_mask
+from restore.degradations.masks import Border, Box, BoxAndStrokes, Center, FreeForm, Irregular, MaskFiles, read_mask
 from restore.degradations.names import FIXED, KNOWN, named
 from restore.errors import ArrayError, ConfigError
 
@@ -134,7 +134,7 @@ def test_qualities_are_drawn_evenly_on_a_logarithmic_scale(monkeypatch: pytest.M
 
 def test_noise_has_its_deviation() -> None:
     flat = torch.full((2, 3, 64, 64), 0.25)
-    normal, shot = Noise(sigma=(0.1, 0.1), shot=0.0), Noise(sigma=(0.1, 0.1), shot=1.0)
+    normal, shot = SensorNoise(sigma=(0.1, 0.1), shot=0.0), SensorNoise(sigma=(0.1, 0.1), shot=1.0)
     assert abs(float((normal(flat, Random([1, 2]), 1.0) - flat).std()) - 0.1) < 0.005
     assert abs(float((shot(flat, Random([1, 2]), 1.0) - flat).std()) - 0.05) < 0.005
 
@@ -163,7 +163,7 @@ def test_a_larger_hole_contains_the_smaller_one(shape) -> None:
 
 
 def test_holes_differ_in_their_shape_from_seed_to_seed() -> None:
-    for shape in (Box(), Irregular(), FreeForm(), Hybrid(), Border()):
+    for shape in (Box(), Irregular(), FreeForm(), BoxAndStrokes(), Border()):
         masks = shape(Random(range(5)), 40, 40, torch.full((5,), 0.3))
         assert len({mask.numpy().tobytes() for mask in masks}) == 5
 
@@ -181,7 +181,7 @@ def test_a_center_is_in_the_middle_and_a_border_is_not() -> None:
 
 def test_a_hole_changes_nothing_else() -> None:
     clean = photographs()
-    for spec in (Hole(), Crop(), Hole(mask=Hybrid())):
+    for spec in (Hole(), Crop(), Hole(mask=BoxAndStrokes())):
         mask = spec.masks(Random([1, 2, 3]), 40, 48) > 0.5
         degraded = spec(clean, Random([1, 2, 3]))
         assert torch.equal(degraded, torch.where(mask, 0.5, clean))

@@ -37,7 +37,7 @@ from restore.tasks import (
     Weather,
 )
 from restore.training.config import TrainConfig, load_train_config
-from restore.training.objective import FewStep, Simple
+from restore.training.objective import Batch, FewStep, Setting, Simple
 from restore.training.trainer import Trainer
 
 TASKS: dict[str, Task] = {
@@ -288,8 +288,8 @@ def test_nothing_is_learned_from_known_pixels(objective) -> None:
         return bias.expand_as(x_t) + 0
 
     bias = torch.zeros(2, 3, 16, 16, requires_grad=True)
-    problem = task.problem(recipe(task).problem(), x0, condition)
-    loss = objective(network, problem, x0, condition, torch.Generator().manual_seed(0))
+    setting = Setting(network, recipe(task).parameterization(), task)
+    loss = objective.build(setting)(Batch(x0, condition, torch.Generator().manual_seed(0)))
     loss.backward()
     inside = (hole > 0).expand(-1, 3, -1, -1)
     assert bias.grad[inside].abs().min() > 0
