@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +16,21 @@ from PIL import Image
 from restore.degradations import LABELS
 from restore.errors import CheckpointError, ConfigError, DataError
 from restore.models import native
+from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
 from restore.tasks import Prepared
 from restore.training.batches import Batches
 from restore.training.config import Stage, TrainConfig, load_train_config
-from restore.training.trainer import Trainer
+from restore.training.trainer import Progress, Trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture
-def config(tmp_path: Path, photographs: Path, tiny_recipe) -> TrainConfig:
+def of(output: Path, photographs: Path, recipe: Recipe) -> TrainConfig:
     return TrainConfig(
-        model=tiny_recipe,
+        model=recipe,
         data={"kind": "clean", "folders": [photographs]},
-        output=tmp_path / "run",
+        output=output,
         stages=[{"until": 4, "patch": 16, "regions": 2, "patches": 2}, {"until": 6, "patch": 32, "regions": 2}],
         region=64,
         validation={"every": 3, "pictures": 1, "size": 64},
@@ -36,14 +39,31 @@ def config(tmp_path: Path, photographs: Path, tiny_recipe) -> TrainConfig:
     )
 
 
+@pytest.fixture
+def config(tmp_path: Path, photographs: Path, tiny_recipe: Recipe) -> TrainConfig:
+    return of(tmp_path / "run", photographs, tiny_recipe)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that went on to its end, for all tests that only look at it."""
+
+    config: TrainConfig
+    progress: list[Progress]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, photographs: Path, tiny_recipe: Recipe) -> Run:
+    config = of(tmp_path_factory.mktemp("whole") / "run", photographs, tiny_recipe)
+    return Run(config, list(Trainer(config, device="cpu")))
+
+
 def losses(config: TrainConfig) -> list[float]:
     return [json.loads(line)["loss"] for line in (config.output / "log.jsonl").read_text().splitlines()]
 
 
-def test_an_interrupted_run_is_the_same_run(config: TrainConfig, tmp_path: Path) -> None:
-    other = config.model_copy(update={"output": tmp_path / "interrupted"})
-    for _ in Trainer(config, device="cpu"):
-        pass
+def test_an_interrupted_run_is_the_same_run(config: TrainConfig, whole: Run) -> None:
+    other = config
     for cut in (2, 5):
         trainer = Trainer(other, resume=True, device="cpu")
         for progress in trainer:
@@ -52,9 +72,9 @@ def test_an_interrupted_run_is_the_same_run(config: TrainConfig, tmp_path: Path)
         trainer.save()
     for _ in Trainer(other, resume=True, device="cpu"):
         pass
-    assert losses(other) == losses(config)
-    whole, parts = (native.load(c.output / "model.safetensors") for c in (config, other))
-    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    assert losses(other) == losses(whole.config)
+    weights, parts = (native.load(c.output / "model.safetensors") for c in (whole.config, other))
+    assert all(torch.equal(weights[key], parts[key]) for key in weights)
 
 
 def test_dropout_is_resumed_too(config: TrainConfig, tmp_path: Path) -> None:
@@ -63,6 +83,7 @@ def test_dropout_is_resumed_too(config: TrainConfig, tmp_path: Path) -> None:
     document["model"]["network"] = network
     document["model"]["level_input"] = "t"
     document["validation"]["pictures"] = 0
+    document["stages"] = [{"until": 3, "patch": 16, "regions": 1, "patches": 2}]
     whole = TrainConfig(**document)
     parts = whole.model_copy(update={"output": tmp_path / "interrupted"})
     for _ in Trainer(whole, device="cpu"):
@@ -156,9 +177,8 @@ def test_regions_of_clean_photographs_are_zoomed_for_training_alone(config: Trai
         assert torch.equal(store.each(32), zoomed.held_out[name].each(32))  # type: ignore[arg-type]
 
 
-def test_a_run_that_is_over_belongs_to_another_config(config: TrainConfig) -> None:
-    for _ in Trainer(config, device="cpu"):
-        pass
+def test_a_run_that_is_over_belongs_to_another_config(whole: Run) -> None:
+    config = whole.config
     shorter = config.model_copy(update={"stages": (config.stages[0].model_copy(update={"until": 3}),)})
     with pytest.raises(ConfigError, match=r"is of step 6, and this run ends at step 3: it belongs to another run"):
         Trainer(shorter, resume=True, device="cpu")
@@ -293,8 +313,8 @@ def test_clean_cards_are_degraded_on_the_fly(config: TrainConfig, photographs: P
         assert torch.equal(x0, other) and torch.equal(told.image, known.image) and torch.equal(told.label, known.label)
 
 
-def test_the_result_restores_and_carries_its_recipe(config: TrainConfig) -> None:
-    scores = [p.validation for p in Trainer(config, device="cpu")]
+def test_the_result_restores_and_carries_its_recipe(whole: Run) -> None:
+    config, scores = whole.config, [p.validation for p in whole.progress]
     assert [bool(s) for s in scores] == [False, False, True, False, False, True]
     assert (config.output / "validation" / "0000006.png").is_file()
     restorer = Restorer.from_pretrained(config.output / "model.safetensors", device="cpu")
@@ -330,8 +350,8 @@ def test_a_larger_network_goes_on_from_a_smaller_one(config: TrainConfig, tiny_m
     trainer.save()
     models = [trainer.config.output / "model.safetensors", tiny_model]
     larger, small = (Restorer.from_pretrained(path, "cpu", torch.float32) for path in models)
-    image = torch.rand(1, 3, 32, 48)
-    torch.testing.assert_close(larger.batch(Prepared(image)).mean, small.batch(Prepared(image)).mean)
+    image = Prepared(torch.rand(1, 3, 32, 48))
+    torch.testing.assert_close(larger.batch(image).mean, small.batch(image).mean)
 
 
 def test_starting_from_a_model_of_another_shape_names_it(config: TrainConfig, tiny_model: Path) -> None:
@@ -348,10 +368,8 @@ def test_more_sampling_steps_than_levels_are_refused_before_the_first_step(confi
         Trainer(TrainConfig(**document), device="cpu")
 
 
-def test_a_run_is_not_overwritten(config: TrainConfig) -> None:
-    trainer = Trainer(config, device="cpu")
-    next(iter(trainer))
-    trainer.save()
+def test_a_run_is_not_overwritten(whole: Run) -> None:
+    config = whole.config
     with pytest.raises(ConfigError, match="--resume"):
         Trainer(config, device="cpu")
 

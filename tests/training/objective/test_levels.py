@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import concurrent.futures
 import json
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -123,23 +121,18 @@ def test_importance_sampling_is_unbiased_and_scatters_less() -> None:
     assert weighted.std() < 0.1 * plain.std()
 
 
-def test_all_processes_know_every_loss(tmp_path: Path) -> None:
-    """Two processes of a run note each other's losses, in the same order."""
-    where = tmp_path / "meeting"
-    with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as processes:
-        jobs = [processes.submit(noted, rank, str(where)) for rank in range(2)]
-        (first, second) = (job.result(timeout=120) for job in jobs)
-    assert first == second == [[1.0, 5.0], [2.0, 0.0], [6.0, 0.0]]
-
-
-def noted(rank: int, where: str) -> list[list[float]]:
-    torch.distributed.init_process_group("gloo", init_method=f"file://{where}", rank=rank, world_size=2)
-    history = LossHistory()
-    t, loss = ([1, 2], [1.0, 2.0]) if rank == 0 else ([1, 3], [5.0, 6.0])
-    history.update(torch.tensor(t), torch.tensor(loss), T=3, keep=2)
-    torch.distributed.destroy_process_group()
-    assert history.losses is not None
-    return history.losses.tolist()
+def test_of_many_losses_of_a_level_the_last_are_remembered_in_their_order() -> None:
+    """One update by a whole batch is many by one loss each."""
+    draws = torch.Generator().manual_seed(0)
+    t, loss = torch.randint(1, 4, (60,), generator=draws), torch.rand(60, generator=draws).double()
+    whole, single = LossHistory(), LossHistory()
+    for part in (slice(0, 7), slice(7, 50), slice(50, 60)):
+        whole.update(t[part], loss[part], T=3, keep=4)
+        for i in range(*part.indices(60)):
+            single.update(t[i : i + 1], loss[i : i + 1], T=3, keep=4)
+        assert torch.equal(whole.losses, single.losses) and torch.equal(whole.counts, single.counts)
+    last = [loss[t == level][-4:].sort().values for level in (1, 2, 3)]
+    assert torch.equal(whole.losses.sort(1).values, torch.stack(last))
 
 
 def test_the_history_survives_saving() -> None:
