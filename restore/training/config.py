@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from restore.degradations.color_augmentation import translate
 from restore.diffusion.schedule import Learned
 from restore.models.card import AnyRecipe
 from restore.models.recipe import Recipe
@@ -166,4 +167,6 @@ def load_train_config(source: str | Path, overrides: Sequence[str] = ()) -> Trai
     if path.suffix not in {".yaml", ".yml"}:
         path = resources.config_path("train", str(source))
     document: dict[str, Any] = apply_overrides(read_yaml(path), overrides)
+    # before it is checked, so that errors name the present key
+    document["data"] = translate(document.get("data"))
     return parse(TrainConfig, document, f"{path} with what was given" if overrides else str(path))
