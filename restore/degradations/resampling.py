@@ -69,17 +69,25 @@ def taps(length: int, out: int, scale: float, kernel: Kernel = "bicubic", antial
 
 
 @lru_cache(maxsize=64)
-def matrix(length: int, out: int, scale: float, kernel: Kernel = "bicubic", antialias: bool = True) -> Tensor:
-    """Return (out, length): `taps` as a dense matrix."""
+def matrix(
+    length: int,
+    out: int,
+    scale: float,
+    kernel: Kernel = "bicubic",
+    antialias: bool = True,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Return (out, length): `taps` as a dense matrix, kept where it is used."""
     index, weight = taps(length, out, scale, kernel, antialias)
-    return torch.zeros(length, out).scatter_add_(0, index, weight).T.contiguous()
+    return torch.zeros(length, out).scatter_add_(0, index, weight).T.contiguous().to(device, dtype)
 
 
 def resample(image: Tensor, dim: int, scale: float, out: int, kernel: Kernel, antialias: bool) -> Tensor:
     """Return (..., H, W) resampled to `out` samples along `dim`, -2 or -1."""
     length = image.shape[dim]
     if length * out <= DENSE:
-        dense = matrix(length, out, scale, kernel, antialias).to(image)
+        dense = matrix(length, out, scale, kernel, antialias, image.dtype, image.device)
         return dense @ image if dim == -2 else image @ dense.T
     if dim == -1:
         turned = image.transpose(-2, -1).contiguous()

@@ -169,8 +169,8 @@ class Batches:
             torch.tensor(np.array(blind)),
             torch.tensor(np.array(boxes), dtype=torch.float32),
         )
-        told = label.repeat_interleave(n) * kept
-        condition = Condition(torch.stack(image), told, small, box=box if size else None)
+        own = label.repeat_interleave(n) * kept
+        condition = Condition(torch.stack(image), own, small, box=box if size else None)
         if any(blind):
             condition = dropped(condition, ("image",), left_out)
         return torch.stack(x0), condition

@@ -56,9 +56,9 @@ def main() -> None:
             reading, degrading, updating = [], [], []
             for step in range(begin, begin + options.steps + 1):
                 start = time.perf_counter()
-                trainer.sampler.regions.make(step)
+                trainer.batches.regions.make(step)
                 read = time.perf_counter()
-                batch = trainer.sampler(step)
+                batch = trainer.batches(step)
                 made = time.perf_counter()
                 trainer.step = step
                 float(trainer._update(*batch))

@@ -61,3 +61,33 @@ def test_a_mistyped_key_is_told_as_it_was_written_and_what_was_meant(override: s
 def test_known_pixels_have_no_bound_in_continuous_time() -> None:
     with pytest.raises(ConfigError, match="no meaning for known pixels"):
         load_train_config("inpaint", ["objective={kind: continuous_bound}", "model.schedule={kind: learned}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "message"),
+    [
+        ("detector", "objective={kind: simple}", "objective kind simple trains a model of kind model, not detector"),
+        ("weather", "objective={kind: recognition}", "kind recognition trains a model of kind detector, not model"),
+        ("detector", "label_drop=0.1", "objective kind recognition needs every label and restores nothing"),
+        ("detector", "image_drop=0.1", "an image that is left out has nothing to recognise"),
+        ("detector", "model.network.labels=3", r"network\.labels=3 does not fit the 7 labels of the detector"),
+        ("weather", "model.schedule={kind: learned}", "trained by objective kind continuous_bound alone, not by"),
+        ("weather", "objective={kind: continuous_bound}", "trains a schedule of kind learned, not a fixed one"),
+    ],
+)
+def test_an_objective_says_what_it_trains_and_needs(name: str, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_train_config(name, [override])
+
+
+def test_a_learned_schedule_that_has_its_table_is_not_learned_again() -> None:
+    table = "{kind: learned, steps: 2, table: [3.0, -3.0]}"
+    with pytest.raises(ConfigError, match=r"has no table yet: leave schedule\.table out"):
+        load_train_config("weather", ["objective={kind: continuous_bound}", f"model.schedule={table}"])
+    assert load_train_config("weather", [f"model.schedule={table}"]).objective.kind == "simple"
+
+
+def test_auxiliary_recipes_hold_nothing_that_counts_for_nothing() -> None:
+    detector = load_train_config("detector").model
+    assert detector.parameterization() is None and not {"schedule", "patches"} & set(dir(detector))
+    assert load_train_config("detector").thumbnail == 0 and load_train_config("weather").thumbnail > 0

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from restore.degradations import LABELS
+from restore.degradations.color_augmentation import ColorAugmentation
 from restore.errors import CheckpointError, ConfigError, DataError
 from restore.models import native
 from restore.models.recipe import Recipe
@@ -21,6 +22,7 @@ from restore.restoration.restorer import Restorer
 from restore.tasks import Prepared
 from restore.training.batches import Batches
 from restore.training.config import Stage, TrainConfig, load_train_config
+from restore.training.sources import PairedFolders
 from restore.training.trainer import Progress, Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -236,6 +238,17 @@ def test_a_batch_does_not_depend_on_how_many_processes_share_it(config: TrainCon
     assert torch.equal(whole, torch.cat([x0 for x0, _ in halves]))
     assert torch.equal(condition.image, torch.cat([c.image for _, c in halves]))
     assert torch.equal(condition.label, torch.cat([c.label for _, c in halves]))
+
+
+def test_no_batch_reads_what_lies_on_a_device(config: TrainConfig, photographs: Path) -> None:
+    """The meta device stands for a GPU: it has no values, and whatever would wait for one fails."""
+    colors = config.data.model_copy(update={"color_augmentation": ColorAugmentation(balance=0.1, light=0.2)})
+    pairs = PairedFolders(input=photographs, target=photographs)
+    for data in (colors, pairs):
+        batches = Batches(config.model_copy(update={"data": data, "image_drop": 0.3}), torch.device("meta"))
+        for step in range(6):
+            x0, condition = batches(step)
+            assert x0.shape[0] == len(condition.label) and condition.image.device.type == "meta"
 
 
 def test_runs_of_one_process_may_differ_in_precision(config: TrainConfig, tmp_path: Path) -> None:

@@ -378,7 +378,7 @@ def test_no_loss_reads_what_lies_on_a_device(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch, "multinomial", lambda p, n, **_: torch.empty(n, dtype=torch.int64, device=p.device))
     for objective in DIFFUSION:
         network = Small(outputs=6 if objective.kind in ("hybrid", "vlb") else 3).to("meta")
-        loss = objective.build(Setting(network, Parameterization(SCHEDULE, "v", "alpha_bar")))
+        loss = objective.build(Setting(network, Parameterization(SCHEDULE, "eps", "alpha_bar")))
         generator = _OnMeta()
         for _ in range(2):
             found = loss(Batch(x0.to("meta"), condition.to("meta"), generator))  # type: ignore[arg-type]
