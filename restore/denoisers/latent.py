@@ -14,7 +14,7 @@ __all__ = ["decoded", "encoded", "shrunk_mask"]
 
 
 def encoded(codec: Codec, image: Tensor) -> Tensor:
-    """Return the states of images, (B, C, H, W), with what these have beside colours: state_channels + C - 3 channels."""
+    """Return the states of images, (B, C, H, W), with what these have beside colours (a mask) as further channels."""
     right, below = (-side % codec.factor for side in (image.shape[-1], image.shape[-2]))
     if right or below:
         image = F.pad(image, (0, right, 0, below), mode="replicate")

@@ -15,8 +15,9 @@ from restore.errors import ConfigError
 from restore.images import Picture
 from restore.models.recipe import Recipe
 from restore.restoration.detector import AUTO, Decision, Detector
-from restore.restoration.restorer import Posterior, Restorer
+from restore.restoration.restorer import Restorer, seeds_of
 from restore.restoration.settings import Settings
+from restore.samplers import Posterior
 
 __all__ = ["Detecting", "Pipeline", "Restoring", "Stage", "State", "can_detect", "label_for"]
 
@@ -209,7 +210,10 @@ class Pipeline:
         """Return the restored image in the kind of what was given; see `Restorer.__call__`."""
         settings = settings.changed(**changes)
         given, form = images.from_any(image)
-        states = [self.run(State(one.pixels, settings)) for one in given]
+        seeds = seeds_of(settings.seed, len(given))
+        states = [
+            self.run(State(one.pixels, settings.changed(seed=seed))) for one, seed in zip(given, seeds, strict=True)
+        ]
         return form.to_same_kind([self.finish(one, state) for one, state in zip(given, states, strict=True)])
 
     def finish(self, given: Picture, state: State) -> Picture:

@@ -54,6 +54,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise ConfigError(f"samples must be at least 1, not {self.samples}")
+        if not isinstance(self.request, Request):
+            raise ConfigError(f"a request is a restore.tasks.Request, not {type(self.request).__name__}")
         check_orientations(self.self_ensemble)
         if self.self_ensemble != 1 and self.guide is not None:
             raise ConfigError("a guide knows one orientation of the image: leave out the self-ensemble")

@@ -155,7 +155,7 @@ def test_models_that_are_conditioned_on_no_weather_say_so(
             Pipeline.of(model, AUTO)
         with pytest.raises(ConfigError, match="is not conditioned"):
             Detecting(sure_of("snow"), model.recipe)
-    with pytest.raises(ConfigError, match="does not know task 'auto'"):
+    with pytest.raises(ConfigError, match="task 'auto' is a pipeline"):
         restorer.task(AUTO)
 
 
