@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 import torch
@@ -11,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from restore.contracts import Condition
-from restore.networks.efficient_unet import Block, per_level, pixel_norm
+from restore.networks.efficient_unet import Block, per_level, pixel_norm, unit_level_features
 from restore.schema import Spec
 
 __all__ = ["Classifier", "ClassifierSpec"]
@@ -67,13 +66,11 @@ class Classifier(nn.Module):
             nn.Conv2d(c, wider, 2, stride=2) for c, wider in zip(spec.channels, spec.channels[1:], strict=False)
         )
         self.head = nn.Linear(2 * spec.channels[-1], spec.labels)
-        self.frequencies: Tensor
-        self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(1000.0), e // 2)), persistent=False)
 
     def forward(self, x_t: Tensor, value: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the (B, labels) logits of (B, 3, H, W) noisy pictures at (B,) levels; the condition is not seen."""
-        angle = value.float()[:, None] * self.frequencies.float()
-        embedding = F.silu(self.level(torch.cat([angle.sin(), angle.cos()], dim=1).to(self.stem.weight.dtype)))
+        features = unit_level_features(value, self.spec.embedding)
+        embedding = F.silu(self.level(features.to(self.stem.weight.dtype)))
         x = F.pixel_unshuffle(x_t, self.spec.stem) if self.spec.stem > 1 else x_t
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         for i, blocks in enumerate(self.down):

@@ -27,6 +27,9 @@ from restore.schema import Spec
 
 __all__ = ["EfficientUNet", "EfficientUNetSpec"]
 
+MAX_FREQUENCY = 1000.0
+"""Of the noise level's features, in radians over the range of the level."""
+
 
 class EfficientUNetSpec(Spec):
     """The hyper-parameters of `EfficientUNet`.
@@ -102,6 +105,17 @@ def per_level(channels: Sequence[int], blocks: Sequence[int]) -> None:
     """
     if len(channels) != len(blocks):
         raise ValueError(f"channels and blocks need one number for each level, not {len(channels)} and {len(blocks)}")
+
+
+def unit_level_features(value: Tensor, width: int) -> Tensor:
+    """Return the (B, width) float32 sines and cosines of (B,) levels in about [0, 1], whatever a network runs in.
+
+    Frequencies are made anew each time: a buffer of them would be rounded with the network's weights, and the highest
+    is a thousand times as far off as its last digit.
+    """
+    frequencies = torch.linspace(0, math.log(MAX_FREQUENCY), width // 2, dtype=torch.float32, device=value.device).exp()
+    angle = value.float()[:, None] * frequencies
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
 def pixel_norm(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
@@ -211,9 +225,6 @@ class EfficientUNet(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         nn.init.normal_(self.label.weight, std=0.02)
-        half = e // 2
-        frequencies = torch.exp(torch.linspace(0, math.log(1000.0), half))
-        self.register_buffer("frequencies", frequencies, persistent=False)
 
     def extended(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the tensors of a network with fewer blocks or levels, with this one's for those that it lacks.
@@ -244,8 +255,7 @@ class EfficientUNet(nn.Module):
     def embed(self, value: Tensor, condition: Condition) -> Tensor:
         """Return the (B, E) modulation vector of noise level (about [0, 1]), label and context."""
         dtype = self.label.weight.dtype
-        angle = value.float()[:, None] * self.frequencies.float()
-        features = torch.cat([angle.sin(), angle.cos()], dim=1).to(dtype)
+        features = unit_level_features(value, self.spec.embedding).to(dtype)
         label = torch.zeros_like(value, dtype=torch.int64) if condition.label is None else condition.label
         embedding = self.level(features) + self.label(label)
         if self.context is not None and (condition.features is not None or condition.thumbnail is not None):
