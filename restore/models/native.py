@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from restore.errors import CheckpointError, TensorMismatch
+from restore.networks import build_empty
 from restore.system.atomic import replacing
 
 __all__ = ["assemble", "fill", "has_recipe", "is_safetensors", "load", "read_metadata", "save"]
@@ -119,8 +120,7 @@ def assemble(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], sour
     Raises:
         TensorMismatch: see `fill`.
     """
-    with torch.device("meta"):
-        network = build()
+    network = build_empty(build)
     state = network.state_dict()
     if any(name not in state for name, _ in network.named_buffers()):
         network = build()

@@ -86,20 +86,26 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        if self.network.condition_channels not in (0, self.task.channels):
+        network = self.network.capabilities
+        if network.condition_channels not in (0, self.task.channels):
             kind, needed = self.task.kind, self.task.channels
-            given = self.network.condition_channels
+            given = network.condition_channels
             raise ValueError(f"task {kind} needs network.condition_channels={needed}, not {given}")
+        if network.state_channels != self.codec.state_channels:
+            given, needed = network.state_channels, self.codec.state_channels
+            raise ValueError(f"codec {self.codec.kind} needs network.state_channels={needed}, not {given}")
         for task, label in self.tasks.items():
             if label not in self.labels:
                 raise ValueError(f"task {task!r} asks for label {label!r}; the labels are {', '.join(self.labels)}")
-        if (known := getattr(self.network, "labels", None)) is not None and known < len(self.labels):
-            raise ValueError(f"network.labels={known} is too few for the {len(self.labels)} labels of the model")
+        if 0 < network.labels < len(self.labels):
+            raise ValueError(
+                f"network.labels={network.labels} is too few for the {len(self.labels)} labels of the model"
+            )
         given = {"patches": self.patches, **{f"presets.{name}.patches": x.patches for name, x in self.presets.items()}}
         for name, patches in given.items():
             self._check_tiles(name, patches)
         told = self.level_input in {"alpha_bar", "sqrt_alpha_bar"} and self.level_scale == 1
-        if getattr(self.network, "gated", False) and not told:
+        if network.gated and not told:
             raise ValueError(
                 "network.gated needs level_input=sqrt_alpha_bar or alpha_bar and level_scale=1, "
                 f"not {self.level_input} and {self.level_scale}; or set network.gated=false"
@@ -118,8 +124,7 @@ class Recipe(Spec):
     @property
     def label_conditioned(self) -> bool:
         """Whether the network is conditioned on a degradation label."""
-        known = getattr(self.network, "labels", getattr(self.network, "classes", 0))
-        return known > 1 and len(self.labels) > 1
+        return self.network.capabilities.labels > 1 and len(self.labels) > 1
 
     def parameterization(self) -> Parameterization:
         """Return what the network predicts, and how it is called."""

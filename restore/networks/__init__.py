@@ -6,13 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
+from restore.networks.base import BaseNetworkSpec, Capabilities
 from restore.networks.classifier import Classifier, ClassifierSpec
 from restore.networks.efficient_unet import EfficientUNet, EfficientUNetSpec
+from restore.networks.empty import build_empty
 from restore.networks.encoder import Encoder, EncoderSpec
 from restore.networks.two_views import TwoViews, TwoViewsSpec
 from restore.networks.unet import UNet, UNetSpec
 
 __all__ = [
+    "BaseNetworkSpec",
+    "Capabilities",
     "Classifier",
     "ClassifierNetworkSpec",
     "ClassifierSpec",
@@ -25,6 +29,7 @@ __all__ = [
     "TwoViewsSpec",
     "UNet",
     "UNetSpec",
+    "build_empty",
 ]
 
 NetworkSpec = Annotated[EfficientUNetSpec | UNetSpec, Field(discriminator="kind")]

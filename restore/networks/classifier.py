@@ -10,16 +10,17 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from restore.contracts import Condition
+from restore.networks.base import BaseNetworkSpec, Capabilities
 from restore.networks.efficient_unet import Block, per_level, pixel_norm, unit_level_features
-from restore.schema import Spec
 
 __all__ = ["Classifier", "ClassifierSpec"]
 
 
-class ClassifierSpec(Spec):
+class ClassifierSpec(BaseNetworkSpec):
     """The hyper-parameters of `Classifier`.
 
     Attributes:
+        state_channels: channels of x_t; 3 for colour images.
         channels: width of each level; each level halves the resolution.
         blocks: residual blocks of each level.
         stem: the factor of the pixel-unshuffle in front.
@@ -28,6 +29,7 @@ class ClassifierSpec(Spec):
     """
 
     kind: Literal["classifier"] = "classifier"
+    state_channels: int = Field(3, ge=1)
     channels: tuple[int, ...] = Field((32, 64, 96), min_length=1)
     blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 1, 2), min_length=1)
     stem: int = Field(2, ge=1, le=8)
@@ -44,6 +46,11 @@ class ClassifierSpec(Spec):
         """Both sides of an input must be multiples of this."""
         return self.stem * 2 ** (len(self.channels) - 1)
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """It sees x_t and its level, and nothing else."""
+        return Capabilities(state_channels=self.state_channels, condition_channels=0)
+
     def build(self) -> Classifier:
         """Return the network with fresh weights."""
         return Classifier(self)
@@ -56,7 +63,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.spec = spec
         e = spec.embedding
-        self.stem = nn.Conv2d(3 * spec.stem**2, spec.channels[0], 3, padding=1)
+        self.stem = nn.Conv2d(spec.state_channels * spec.stem**2, spec.channels[0], 3, padding=1)
         self.level = nn.Sequential(nn.Linear(e, e), nn.SiLU(), nn.Linear(e, e))
         self.down = nn.ModuleList(
             nn.ModuleList(Block(c, e, normalised=True) for _ in range(n))
@@ -68,7 +75,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(2 * spec.channels[-1], spec.labels)
 
     def forward(self, x_t: Tensor, value: Tensor, condition: Condition | None = None) -> Tensor:
-        """Return the (B, labels) logits of (B, 3, H, W) noisy pictures at (B,) levels; the condition is not seen."""
+        """Return the (B, labels) logits of (B, C, H, W) noisy pictures at (B,) levels; the condition is not seen."""
         features = unit_level_features(value, self.spec.embedding)
         embedding = F.silu(self.level(features.to(self.stem.weight.dtype)))
         x = F.pixel_unshuffle(x_t, self.spec.stem) if self.spec.stem > 1 else x_t

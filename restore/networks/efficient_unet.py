@@ -23,34 +23,39 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from restore.contracts import Condition
-from restore.schema import Spec
+from restore.networks.base import BaseNetworkSpec, Capabilities
 
 __all__ = ["EfficientUNet", "EfficientUNetSpec"]
+
+COLOURS = 3
 
 MAX_FREQUENCY = 1000.0
 """Of the noise level's features, in radians over the range of the level."""
 
 
-class EfficientUNetSpec(Spec):
+class EfficientUNetSpec(BaseNetworkSpec):
     """The hyper-parameters of `EfficientUNet`.
 
     Attributes:
+        state_channels: channels of x_t and of the prediction; 3 for colour images.
         condition_channels: channels of the degraded picture.
         channels: width of each level; each level halves the resolution.
         blocks: residual blocks of each level on the way down (and again on the way up, except for the last level).
         stem: the factor of the pixel-unshuffle in front.
         labels: number of degradation labels, 0 = unknown included.
         embedding: width of the modulation vector.
-        context: width of the thumbnail's features, 4 or more; 0 leaves the global context out.
-        learned_variance: three more outputs say where the reverse step's variance lies.
+        context: width of the thumbnail's features, 2 or more; 0 leaves the global context out.
+        learned_variance: as many outputs again say where the reverse step's variance lies.
         gated: x_t is multiplied by the level's value, which must be sqrt(alpha_bar) or alpha_bar: the share of the
             picture in x_t. Where nothing of the picture is left, nothing of the noise is seen, and the network need
             not learn to ignore it.
-        gain: the prediction is `gain * (condition + 1) + offset` with black at -1, not an offset alone.
+        gain: the prediction is `gain * (condition + 1) + offset` with black at -1, not an offset alone; the state is
+            then an image like the first three channels of the condition.
         normalised: every block normalises the channels of each pixel first.
     """
 
     kind: Literal["efficient_unet"] = "efficient_unet"
+    state_channels: int = Field(3, ge=1)
     condition_channels: int = Field(3, ge=1)
     channels: tuple[int, ...] = Field((32, 64, 128, 192), min_length=1)
     blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((2, 2, 3, 4), min_length=1)
@@ -66,9 +71,12 @@ class EfficientUNetSpec(Spec):
     @model_validator(mode="after")
     def _check(self) -> EfficientUNetSpec:
         per_level(self.channels, self.blocks)
-        if 0 < self.context < 4:
+        if self.context == 1:
+            raise ValueError("context must be 0 or at least 2, for its first layer has half as many features, not 1")
+        if self.gain and self.state_channels != COLOURS:
             raise ValueError(
-                f"context must be 0 or at least 4, so that features are not taken for colours, not {self.context}"
+                f"gain multiplies the {COLOURS} colours of the condition, so that state_channels must be {COLOURS}, "
+                f"not {self.state_channels}; or set gain=false"
             )
         return self
 
@@ -91,6 +99,20 @@ class EfficientUNetSpec(Spec):
         for blocks in (self.blocks[-1], *reversed(self.blocks[:-1])):
             reach = (reach + 2 * blocks) * 2
         return math.ceil((reach // 2 + 1) * self.stem / self.multiple) * self.multiple
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the network takes and gives."""
+        return Capabilities(
+            state_channels=self.state_channels,
+            condition_channels=self.condition_channels,
+            labels=self.labels,
+            learned_variance=self.learned_variance,
+            gated=self.gated,
+            halo=self.halo,
+            encodes=self.context > 0,
+            grows=True,
+        )
 
     def build(self) -> EfficientUNet:
         """Return the network with fresh weights."""
@@ -206,7 +228,7 @@ class EfficientUNet(nn.Module):
         super().__init__()
         self.spec = spec
         width, e = spec.channels[0], spec.embedding
-        self.stem = nn.Conv2d((3 + spec.condition_channels) * spec.stem**2, width, 3, padding=1)
+        self.stem = nn.Conv2d((spec.state_channels + spec.condition_channels) * spec.stem**2, width, 3, padding=1)
         self.label = nn.Embedding(spec.labels, e)
         self.level = nn.Sequential(nn.Linear(e, e), nn.SiLU(), nn.Linear(e, e))
         self.context = Context(spec.context, e) if spec.context else None
@@ -220,7 +242,7 @@ class EfficientUNet(nn.Module):
                 self.shrink.append(nn.Conv2d(c, spec.channels[i + 1], 2, stride=2))
                 self.grow.append(nn.Conv2d(spec.channels[i + 1], 4 * c, 1))
                 self.up.append(nn.ModuleList(Block(c, e, spec.normalised) for _ in range(n)))
-        outputs = 3 + 3 * spec.learned_variance + 3 * spec.gain
+        outputs = spec.state_channels * (1 + spec.learned_variance + spec.gain)
         self.head = nn.Conv2d(width, outputs * spec.stem**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -267,7 +289,7 @@ class EfficientUNet(nn.Module):
         return F.silu(embedding)
 
     def forward(self, x_t: Tensor, value: Tensor, condition: Condition) -> Tensor:
-        """Return the prediction, (B, 3, H, W), or (B, 6, H, W) with a learned variance.
+        """Return the prediction, (B, C, H, W), or (B, 2 C, H, W) with a learned variance; C is `state_channels`.
 
         H and W are multiples of `spec.multiple`.
         """
@@ -296,6 +318,8 @@ class EfficientUNet(nn.Module):
             x = F.pixel_shuffle(x, self.spec.stem)
         if not self.spec.gain:
             return x
-        offset, gain = x[:, :-3], x[:, -3:]
-        shone = gain * (condition.image[:, :3] + 1)
-        return shone + offset if offset.shape[1] == 3 else torch.cat([shone + offset[:, :3], offset[:, 3:]], dim=1)
+        offset, gain = x[:, :-COLOURS], x[:, -COLOURS:]
+        shone = gain * (condition.image[:, :COLOURS] + 1)
+        if not self.spec.learned_variance:
+            return shone + offset
+        return torch.cat([shone + offset[:, :COLOURS], offset[:, COLOURS:]], dim=1)

@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from restore.contracts import Condition
-from restore.networks.layers import Trunk, TrunkSpec, attend, normal
+from restore.networks.base import Capabilities
+from restore.networks.layers import UNetTrunk, UNetTrunkSpec, attend, normal
 
 __all__ = ["Encoder", "EncoderSpec"]
 
@@ -18,7 +19,7 @@ Pool = Literal["attention", "adaptive", "spatial", "spatial_v2"]
 HIDDEN = 2048  # width of the two layers behind the pooling over all resolutions
 
 
-class EncoderSpec(TrunkSpec):
+class EncoderSpec(UNetTrunkSpec):
     """The hyper-parameters of `Encoder`.
 
     Attributes:
@@ -34,6 +35,11 @@ class EncoderSpec(TrunkSpec):
     pool: Pool = "attention"
     size: int = Field(64, ge=1)
     pool_head_channels: int = Field(64, ge=1)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """It sees x_t and its level, and nothing else."""
+        return Capabilities(state_channels=self.state_channels, condition_channels=0)
 
     def build(self) -> Encoder:
         """Return the network with fresh weights."""
@@ -57,11 +63,11 @@ class AttentionPool(nn.Module):
         return self.out(attend(self.qkv(x.transpose(1, 2)), self.heads)[:, 0])
 
 
-class Encoder(Trunk):
+class Encoder(UNetTrunk):
     """The network of this module: noised pictures and their levels to logits."""
 
     def __init__(self, spec: EncoderSpec) -> None:
-        super().__init__(spec, 3)
+        super().__init__(spec, spec.state_channels)
         self.spec = spec
         width = spec.channels[-1]
         self.head_norm: nn.Module = nn.Identity()
@@ -78,7 +84,7 @@ class Encoder(Trunk):
             self.head = nn.Sequential(nn.Linear(features, HIDDEN), *middle, nn.Linear(HIDDEN, spec.outputs))
 
     def forward(self, x_t: Tensor, value: Tensor, condition: Condition | None = None) -> Tensor:
-        """Return the logits, (B, outputs), of pictures (B, 3, H, W) at noise levels (B,); it sees no condition."""
+        """Return the logits, (B, outputs), of pictures (B, C, H, W) at noise levels (B,); it sees no condition."""
         found = self.descend(x_t, self.level(value.expand(len(x_t))))
         if self.spec.pool.startswith("spatial"):
             return self.head(torch.cat([x.mean(dim=(2, 3)) for x in found], dim=1))

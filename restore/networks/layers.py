@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from restore.networks.base import BaseNetworkSpec
 from restore.schema import Spec
 
 __all__ = [
@@ -32,9 +33,9 @@ __all__ = [
     "LevelSpec",
     "ResBlock",
     "Shrink",
-    "Stage",
-    "Trunk",
-    "TrunkSpec",
+    "UNetStage",
+    "UNetTrunk",
+    "UNetTrunkSpec",
     "level_features",
     "normal",
 ]
@@ -60,10 +61,11 @@ class LevelSpec(Spec):
     endpoint: bool = False
 
 
-class TrunkSpec(Spec):
+class UNetTrunkSpec(BaseNetworkSpec):
     """What a U-Net and a classifier (its first half) have in common.
 
     Attributes:
+        state_channels: channels of x_t; 3 for colour images.
         stem: width of the first convolution.
         channels: width of each level; each level halves the resolution.
         blocks: residual blocks of a level on the way down.
@@ -82,6 +84,7 @@ class TrunkSpec(Spec):
         dropout: before the second convolution of a block, in training.
     """
 
+    state_channels: int = Field(3, ge=1)
     stem: int = Field(64, ge=1)
     channels: tuple[int, ...] = Field((64, 128, 256, 512), min_length=1)
     blocks: int = Field(2, ge=1)
@@ -99,7 +102,7 @@ class TrunkSpec(Spec):
     dropout: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _check(self) -> TrunkSpec:
+    def _check(self) -> UNetTrunkSpec:
         levels = len(self.channels)
         if any(not 0 <= i < levels for i in self.attention):
             raise ValueError(f"attention names levels 0 to {levels - 1}, not {self.attention}")
@@ -140,9 +143,8 @@ class TrunkSpec(Spec):
 
 
 def normal(rows: int, columns: int) -> Tensor:
-    """Return standard normal numbers; on the meta device none, where drawing them would load a compiler first."""
-    table = torch.empty(rows, columns)
-    return table if table.is_meta else table.normal_()
+    """Return standard normal numbers, drawn in place so that `build_empty` can leave them out."""
+    return torch.empty(rows, columns).normal_()
 
 
 def level_features(value: Tensor, width: int, first: Literal["sin", "cos"], endpoint: bool) -> Tensor:
@@ -177,7 +179,7 @@ class ResBlock(nn.Module):
     """Two convolutions beside a shortcut, modulated by the level; may halve or double the resolution."""
 
     def __init__(
-        self, spec: TrunkSpec, inputs: int, outputs: int, resample: Literal["keep", "down", "up"] = "keep"
+        self, spec: UNetTrunkSpec, inputs: int, outputs: int, resample: Literal["keep", "down", "up"] = "keep"
     ) -> None:
         super().__init__()
         self.resample, self.activate, self.scale_shift = resample, spec.activate, spec.modulation == "scale_shift"
@@ -212,7 +214,7 @@ def resampled(x: Tensor, how: Literal["down", "up"]) -> Tensor:
 class Attention(nn.Module):
     """Self-attention over all pixels, beside a shortcut; heads lie one after the other in q, in k and in v."""
 
-    def __init__(self, spec: TrunkSpec, channels: int, up: bool = False) -> None:
+    def __init__(self, spec: UNetTrunkSpec, channels: int, up: bool = False) -> None:
         super().__init__()
         self.heads = spec.heads_of(channels, up)
         self.norm = spec.norm(channels)
@@ -262,10 +264,10 @@ class Grow(nn.Module):
         return self.conv(resampled(x, "up"))
 
 
-class Stage(nn.Module):
+class UNetStage(nn.Module):
     """A residual block, and attention where the level has it."""
 
-    def __init__(self, spec: TrunkSpec, inputs: int, outputs: int, attention: bool, up: bool = False) -> None:
+    def __init__(self, spec: UNetTrunkSpec, inputs: int, outputs: int, attention: bool, up: bool = False) -> None:
         super().__init__()
         self.block = ResBlock(spec, inputs, outputs)
         self.attention = Attention(spec, outputs, up) if attention else nn.Identity()
@@ -275,10 +277,10 @@ class Stage(nn.Module):
         return self.attention(self.block(x, embedding))
 
 
-class Trunk(nn.Module):
+class UNetTrunk(nn.Module):
     """The way down and the middle."""
 
-    def __init__(self, spec: TrunkSpec, inputs: int) -> None:
+    def __init__(self, spec: UNetTrunkSpec, inputs: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(inputs, spec.stem, 3, padding=1)
         self.level = LevelEmbedding(spec.level)
@@ -287,7 +289,7 @@ class Trunk(nn.Module):
         for i, out in enumerate(spec.channels):
             stages = nn.ModuleList()
             for _ in range(spec.blocks):
-                stages.append(Stage(spec, width, out, i in spec.attention))
+                stages.append(UNetStage(spec, width, out, i in spec.attention))
                 width = out
             self.down.append(stages)
             if i + 1 < len(spec.channels):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from restore.schema import Spec
+from restore.networks.base import BaseNetworkSpec, Capabilities
 
 __all__ = ["TwoViews", "TwoViewsSpec", "pieces", "reduced"]
 
@@ -18,7 +18,7 @@ SMALLEST = 32
 """Sides below this are continued by their edge pixels: the trunk halves its input five times."""
 
 
-class TwoViewsSpec(Spec):
+class TwoViewsSpec(BaseNetworkSpec):
     """The hyper-parameters of `TwoViews`.
 
     Attributes:
@@ -45,9 +45,9 @@ class TwoViewsSpec(Spec):
     most: int = Field(384, ge=SMALLEST)
 
     @property
-    def multiple(self) -> int:
-        """Both sides of an input must be multiples of this; any size will do."""
-        return 1
+    def capabilities(self) -> Capabilities:
+        """It sees images of any size, and nothing else."""
+        return Capabilities(condition_channels=0)
 
     def build(self) -> TwoViews:
         """Return the network with fresh weights; nothing is downloaded."""

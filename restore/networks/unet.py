@@ -10,22 +10,23 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from restore.contracts import Condition
-from restore.networks.layers import Grow, ResBlock, Stage, Trunk, TrunkSpec, normal
+from restore.networks.base import Capabilities
+from restore.networks.layers import Grow, ResBlock, UNetStage, UNetTrunk, UNetTrunkSpec, normal
 
 __all__ = ["UNet", "UNetSpec"]
 
 
-class UNetSpec(TrunkSpec):
+class UNetSpec(UNetTrunkSpec):
     """The hyper-parameters of `UNet`.
 
     Attributes:
         condition_channels: channels of the degraded picture; 0 for a network that is shown none.
         order: which comes first at the input, the condition or x_t.
-        outputs: channels of the prediction; 6 where a variance is learned.
+        outputs: channels of the prediction: those of the state, or twice as many where a variance is learned.
         classes: number of class labels, 0 for none.
     """
 
@@ -34,6 +35,23 @@ class UNetSpec(TrunkSpec):
     order: Literal["condition_first", "x_t_first"] = "condition_first"
     outputs: int = Field(3, ge=1)
     classes: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _check_outputs(self) -> UNetSpec:
+        if self.outputs not in (self.state_channels, 2 * self.state_channels):
+            one, two = self.state_channels, 2 * self.state_channels
+            raise ValueError(f"outputs must be {one}, or {two} with a learned variance, not {self.outputs}")
+        return self
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the network takes and gives; attention sees all of an image."""
+        return Capabilities(
+            state_channels=self.state_channels,
+            condition_channels=self.condition_channels,
+            labels=self.classes,
+            learned_variance=self.outputs == 2 * self.state_channels,
+        )
 
     def norm_widths(self) -> set[int]:
         """Return the numbers of channels that are normalised."""
@@ -49,11 +67,11 @@ class UNetSpec(TrunkSpec):
         return UNet(self)
 
 
-class UNet(Trunk):
+class UNet(UNetTrunk):
     """The network of this module; `forward` obeys `restore.contracts.Network`."""
 
     def __init__(self, spec: UNetSpec) -> None:
-        super().__init__(spec, 3 + spec.condition_channels)
+        super().__init__(spec, spec.state_channels + spec.condition_channels)
         self.spec = spec
         self.label: nn.Embedding | None = None
         if spec.classes:
@@ -63,7 +81,7 @@ class UNet(Trunk):
         for i, out in reversed(list(enumerate(spec.channels))):
             stages = nn.ModuleList()
             for _ in range(spec.blocks + 1):
-                stages.append(Stage(spec, width + skips.pop(), out, i in spec.attention, up=True))
+                stages.append(UNetStage(spec, width + skips.pop(), out, i in spec.attention, up=True))
                 width = out
             up.append(stages)
             if i:

@@ -121,7 +121,7 @@ class Restorer:
     @property
     def halo(self) -> int | None:
         """How many pixels around a tile the network looks at; None where there is no bound."""
-        return getattr(self.recipe.network, "halo", None)
+        return self.recipe.network.capabilities.halo
 
     def compiled(self, tiles: Patches | None = None) -> Restorer:
         """Return the model with its network compiled, and all tiles of one size: each other is a minute or more.
@@ -180,7 +180,7 @@ class Restorer:
                 the same.
         """
         chosen, steps = settings.sampler or self.recipe.sampler, settings.steps
-        alike = settings.samples > 1 and chosen.start is None and getattr(self.recipe.network, "gated", False)
+        alike = settings.samples > 1 and chosen.start is None and self.recipe.network.capabilities.gated
         if steps is not None and not 1 <= steps <= self.schedule.T:
             raise ConfigError(f"steps must be between 1 and {self.schedule.T}, not {steps}")
         if steps is not None:
@@ -258,7 +258,7 @@ class Restorer:
         if not side:
             return condition
         small = thumbnail(condition.image, side).to(self.device)
-        if not hasattr(self.network, "encode"):
+        if not self.recipe.network.capabilities.encodes:
             return condition.replaced(thumbnail=small.to(condition.image.device))
         return condition.replaced(features=self.network.encode(small).to(condition.image.device))
 

@@ -160,12 +160,13 @@ class Trainer:
             CheckpointError: the model to start from belongs to another network.
         """
         config = self.config
-        network = config.model.network.build().to(memory_format=torch.channels_last)
+        spec = config.model.network
+        network, known = spec.build().to(memory_format=torch.channels_last), spec.capabilities
         if config.start_from and not self.last.exists():
             path = find_weights(config.start_from)
             tensors = published.open_checkpoint(path).tensors
-            native.fill(network, getattr(network, "extended", dict)(tensors), str(path))
-        if isinstance(config.model, Recipe) and not config.thumbnail and hasattr(network, "context"):
+            native.fill(network, network.extended(tensors) if known.grows else tensors, str(path))
+        if isinstance(config.model, Recipe) and not config.thumbnail and known.encodes:
             # no thumbnail is shown: several processes would wait for gradients that nobody makes
             for parameter in network.context.parameters() if network.context is not None else ():
                 parameter.requires_grad_(False)

@@ -31,8 +31,10 @@ class FixedBatch(nn.Module):
     def __init__(self, network: nn.Module, batch: int) -> None:
         super().__init__()
         self.network, self.batch, self.fits = network, batch, batch
-        if hasattr(network, "encode"):
-            self.encode = network.encode
+
+    def encode(self, thumbnail: Tensor) -> Tensor:
+        """Return the features of a thumbnail, where the network has any (`restore.networks.base.Capabilities`)."""
+        return self.network.encode(thumbnail)  # type: ignore[operator]
 
     def filled(self, n: int) -> int:
         """Return how many tiles are evaluated for `n`: a full batch, halved as long as it is too large for memory."""

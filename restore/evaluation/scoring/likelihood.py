@@ -60,7 +60,7 @@ def bits_per_dim(
         raise ArrayError(f"bits per dimension need a ground truth of the result's size, not {sizes}")
     condition = restorer.condition(image, restorer.recipe.label(task))
     network, sampler = restorer.recipe.network, restorer.recipe.sampler
-    learned = getattr(network, "learned_variance", False) or getattr(network, "outputs", 3) == 6
+    learned = network.capabilities.learned_variance
     variance = "learned" if learned else sampler.variance if isinstance(sampler, Ancestral) else "beta_tilde"
     bits = likelihood.bits_per_dim(
         restorer.denoiser(seeds=[seed]),

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from restore.errors import CheckpointError, ConfigError
@@ -20,6 +19,7 @@ from restore.models.published.settings import Settings, read_config
 from restore.models.published.sr3 import SR3
 from restore.models.published.unwrap import averaged, read, unwrap
 from restore.models.published.weather_diffusion import WeatherDiffusion
+from restore.networks import build_empty
 
 __all__ = ["FAMILIES", "Conversion", "Opened", "convert", "identify", "open_checkpoint", "source_of", "to_original"]
 
@@ -189,6 +189,5 @@ def to_original(found: Found, tensors: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def _mapping(found: Found) -> tuple[Any, list[Rule]]:
-    with torch.device("meta"):
-        network = found.network.build()
+    network = build_empty(found.network.build)
     return network, rules(network, found.layout)

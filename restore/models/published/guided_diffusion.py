@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from math import gcd
 from typing import Any, Literal
 
+from restore.degradations import LABELS
 from restore.errors import ConfigError, TensorMismatch
 from restore.models.published.family import Found, TensorLike, faster, generating, make, settle
 from restore.models.published.guided_shapes import Ways, levels, pool_of
@@ -60,6 +61,8 @@ class GuidedDiffusion:
             "task": {"kind": "upscale", "scale": max(size // small, 1), "filter": "bilinear"}
             if upscale
             else {"kind": "generate"},
+            # its labels are classes of its own, of which there may be fewer than of ours
+            **({"labels": ["unknown"]} if 0 < spec.classes < len(LABELS) else {}),
             **sampling(size, spec, settings, steps),
         }
         names = layout(spec, "time_embed", by_head=not settings.get(bool, False, "use_new_attention_order"))

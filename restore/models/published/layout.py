@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from restore.errors import TensorMismatch
 from restore.networks.encoder import AttentionPool, Encoder, EncoderSpec
-from restore.networks.layers import Attention, ResBlock, Trunk
+from restore.networks.layers import Attention, ResBlock, UNetTrunk
 from restore.networks.unet import UNetSpec
 
 __all__ = ["Layout", "Rule", "Shapes", "check", "gather", "rules", "scatter"]
@@ -79,7 +79,7 @@ class Layout:
     by_head: bool = False
 
 
-def rules(network: Trunk, layout: Layout) -> list[Rule]:
+def rules(network: UNetTrunk, layout: Layout) -> list[Rule]:
     """Return one rule for each parameter of the network, which may be on the meta device."""
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = []
@@ -97,7 +97,7 @@ def rules(network: Trunk, layout: Layout) -> list[Rule]:
     return found
 
 
-def leaves(network: Trunk, layout: Layout) -> Iterator[tuple[str, tuple[str, ...], int, int]]:
+def leaves(network: UNetTrunk, layout: Layout) -> Iterator[tuple[str, tuple[str, ...], int, int]]:
     """Yield each module with weights: our path, their paths, trailing axes of theirs, heads if they lie by head."""
     for path, module in network.named_modules():
         if path in layout.names and not isinstance(module, ResBlock | Attention | AttentionPool):
@@ -229,7 +229,7 @@ def check(found: list[Rule], tensors: Mapping[str, Any], source: str) -> None:
         raise TensorMismatch(f"{source} does not fit the network that its shapes describe: {'; '.join(shown)}{more}")
 
 
-def gather(network: Trunk, found: list[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def gather(network: UNetTrunk, found: list[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return our tensors, float32, in our shapes; views of theirs where that is possible."""
     shapes = {name: value.shape for name, value in network.state_dict().items()}
     return {rule.target: rule.ours(tensors).reshape(shapes[rule.target]).float() for rule in found}

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from restore.contracts import Condition
 from restore.models.recipe import Recipe
+from restore.networks import build_empty
 
 __all__ = ["Cost", "cost"]
 
@@ -69,21 +70,21 @@ class PeakBytes(TorchDispatchMode):
 def _empty(recipe: str, dtype: torch.dtype) -> tuple[Recipe, nn.Module]:
     """Return a recipe's network without numbers in it."""
     document = Recipe.model_validate_json(recipe)
-    with torch.device("meta"):
-        return document, document.network.build().to(dtype, memory_format=torch.channels_last).eval()
+    network = build_empty(document.network.build)
+    return document, network.to(dtype, memory_format=torch.channels_last).eval()
 
 
 @lru_cache(maxsize=256)
 def _measure(recipe: str, batch: int, height: int, width: int, dtype: torch.dtype) -> Cost:
     document, network = _empty(recipe, dtype)
-    side = document.patches.context
-    given = getattr(document.network, "condition_channels", 3)
+    side, known = document.patches.context, document.network.capabilities
     with torch.device("meta"), torch.no_grad():
         small = torch.empty(batch, 3, side, side, dtype=dtype) if side else None
-        features = network.encode(small) if small is not None and hasattr(network, "encode") else None
+        features = network.encode(small) if small is not None and known.encodes else None
         peak, flops = PeakBytes([*network.parameters(), *network.buffers()]), FlopCounterMode(display=False)
         with peak, flops:
-            x_t, image = (torch.empty(batch, c, height, width, dtype=dtype) for c in (3, given))
+            channels = known.state_channels, known.condition_channels
+            x_t, image = (torch.empty(batch, c, height, width, dtype=dtype) for c in channels)
             label = torch.zeros(batch, dtype=torch.int64)
             network(x_t, torch.empty(batch), Condition(image, label, small, features, torch.empty(batch, 4)))
     return Cost(flops.get_total_flops(), peak.peak)
