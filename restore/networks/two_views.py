@@ -1,4 +1,4 @@
-"""A small timm network that looks at a picture twice: at pieces as they are, and at the whole of it made small."""
+"""A small residual network over two views of an image: pieces of it as they are, and the whole of it made small."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from restore.networks.base import BaseNetworkSpec, Capabilities
+from restore.networks.resnet import ResNet, ResNetDepth
 
 __all__ = ["TwoViews", "TwoViewsSpec", "pieces", "reduced"]
 
-SMALLEST = 32
+SMALLEST_VIEW = 32
 """Sides below this are continued by their edge pixels: the trunk halves its input five times."""
+
+VIEW_CHANNELS = 6
+"""Of what a trunk sees: the image, its details at two scales, its darkest channel."""
 
 
 class TwoViewsSpec(BaseNetworkSpec):
     """The hyper-parameters of `TwoViews`.
 
     Attributes:
-        trunk: a residual network of timm, by its name.
+        trunk: which residual network (`restore.networks.resnet`).
         stem: width of the first convolutions, for pieces and for the whole.
         channels: width of the four levels behind them, for pieces.
         coarse: the same for the whole.
@@ -34,15 +38,15 @@ class TwoViewsSpec(BaseNetworkSpec):
     """
 
     kind: Literal["two_views"] = "two_views"
-    trunk: Literal["resnet10t", "resnet14t", "resnet18d", "resnet26t"] = "resnet10t"
+    trunk: ResNetDepth = "resnet10t"
     stem: tuple[int, int] = (16, 12)
     channels: tuple[int, int, int, int] = (24, 48, 96, 128)
     coarse: tuple[int, int, int, int] = (16, 24, 48, 64)
     labels: int = Field(7, ge=2)
-    piece: int = Field(128, ge=SMALLEST)
+    piece: int = Field(128, ge=SMALLEST_VIEW)
     across: int = Field(4, ge=1)
-    whole: int = Field(80, ge=SMALLEST)
-    most: int = Field(384, ge=SMALLEST)
+    whole: int = Field(80, ge=SMALLEST_VIEW)
+    most: int = Field(384, ge=SMALLEST_VIEW)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -64,15 +68,13 @@ class TwoViews(nn.Module):
     """
 
     def __init__(self, spec: TwoViewsSpec) -> None:
-        from timm import create_model
-
         super().__init__()
         self.spec = spec
         self.fine, self.coarse = (
-            create_model(spec.trunk, pretrained=False, num_classes=0, in_chans=6, stem_width=stem, channels=channels)
+            ResNet(spec.trunk, VIEW_CHANNELS, stem, channels)
             for stem, channels in zip(spec.stem, (spec.channels, spec.coarse), strict=True)
         )
-        width = 2 * (spec.channels[-1] + spec.coarse[-1])
+        width = 2 * (self.fine.features + self.coarse.features)
         # the features are all positive, and so a step of the head would move all logits of a kind at once
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, spec.labels))
 
@@ -92,13 +94,13 @@ class TwoViews(nn.Module):
 def _features(trunk: nn.Module, view: Tensor) -> Tensor:
     """Return the (B, 2 C) mean and highest features of a (B, 3, h, w) view."""
     height, width = view.shape[-2:]
-    border = (0, max(SMALLEST - width, 0), 0, max(SMALLEST - height, 0))
+    border = (0, max(SMALLEST_VIEW - width, 0), 0, max(SMALLEST_VIEW - height, 0))
     view = F.pad(view, border, mode="replicate") if any(border) else view
-    x = trunk.forward_features(_shown(view).contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+    x = trunk(_with_details(view).contiguous(memory_format=torch.channels_last))
     return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
 
 
-def _shown(view: Tensor) -> Tensor:
+def _with_details(view: Tensor) -> Tensor:
     """Return (B, 6, h, w): the (B, 3, h, w) view, its details at two scales, and its darkest channel.
 
     A network finds all of this by itself, given time. Streaks are a few grey levels on pictures that span all of them,

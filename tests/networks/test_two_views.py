@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
 from restore.networks import TwoViews, TwoViewsSpec
+from restore.networks.resnet import ResNetDepth
 from restore.networks.two_views import pieces, reduced
 
 
@@ -39,6 +42,12 @@ def test_both_views_count(network: TwoViews) -> None:
     wide = TwoViewsSpec(stem=(4, 4), channels=(8, 8, 8, 16), coarse=(4, 4, 4, 8), piece=64, whole=32).build().eval()
     with torch.no_grad():
         assert not torch.allclose(wide(fine), wide(smooth), atol=1e-4)
+
+
+@pytest.mark.parametrize("trunk", get_args(ResNetDepth))
+def test_every_trunk_fits_its_head(trunk: ResNetDepth) -> None:
+    spec = TwoViewsSpec(trunk=trunk, stem=(4, 4), channels=(8, 8, 8, 16), coarse=(4, 4, 4, 8), piece=64, whole=48)
+    assert spec.build()(torch.rand(2, 3, 64, 64)).shape == (2, 7)
 
 
 def test_training_sees_one_piece_and_learns() -> None:
