@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "restore").rglob("*.py"))
@@ -25,6 +26,34 @@ def test_layers_are_kept() -> None:
 def test_restoring_does_not_load_what_it_does_not_need(package: str) -> None:
     script = f"import sys, restore.restoration.bulk, restore.restoration.restorer; sys.exit({package!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+HEAVY = {
+    *("accelerate", "cv2", "diffusers", "huggingface_hub", "kornia", "lpips", "matplotlib", "mpmath", "scipy"),
+    *("skimage", "sympy", "timm", "torchvision", "transformers", "triton"),
+    *("torch._dynamo", "torch._inductor", "torch.export", "torch.onnx"),
+    *("restore.evaluation", "restore.training"),
+}
+"""Packages that a restoration does not need, each of which takes long to import."""
+
+
+@pytest.mark.parametrize("task", ["derain", "auto"])
+def test_a_run_loads_nothing_heavy(task: str, tmp_path: Path) -> None:
+    """Those aside that PyTorch loads by itself."""
+    image, output = tmp_path / "in.png", tmp_path / "out.png"
+    Image.effect_noise((40, 24), 90).convert("RGB").save(image)
+    command = ["restore", "run", str(image), "-o", str(output), "--task", task, "--device", "cpu"]
+    run = f"sys.argv = {command}\nfrom restore.cli import main\nmain()"
+    before, after = (loaded(code) for code in ("import torch", run))
+    assert output.exists() and "restore.restoration.restorer" in after
+    assert HEAVY & (after - before) == set()
+
+
+def loaded(code: str) -> set[str]:
+    """Return the names of the modules that are loaded at the end of a program."""
+    script = f"import atexit, sys\natexit.register(lambda: print(*sys.modules, sep='\\n', file=sys.stderr))\n{code}"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
 
 
 def test_help_does_not_load_torch() -> None:

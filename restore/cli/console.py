@@ -82,12 +82,15 @@ def model_for(task: str | None, scale: int | None = None, default: str = "weathe
     if task == AUTO:
         return default
     shipped = set(resources.list_weights())
-    recipes = {name: model_card(name) for name in resources.list_configs("models")}
-    recipes = {
-        name: card.recipe
-        for name, card in recipes.items()
-        if Path(card.weights).stem in shipped and isinstance(card.recipe, Recipe)
-    }
+
+    def recipe_of(name: str) -> Recipe | None:
+        card = model_card(name)
+        return card.recipe if Path(card.weights).stem in shipped and isinstance(card.recipe, Recipe) else None
+
+    # reading the cards of all models takes ten times as long as that of the first choice
+    if scale is None and (first := recipe_of(default)) is not None and task in first.tasks:
+        return default
+    recipes = {name: recipe for name in resources.list_configs("models") if (recipe := recipe_of(name)) is not None}
     knowing = {name: recipe for name, recipe in recipes.items() if task in recipe.tasks}
     if not knowing:
         known = list(dict.fromkeys(task for recipe in recipes.values() for task in recipe.tasks))
