@@ -51,8 +51,7 @@ def decibels(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_file_card_and_config_agree(name: str) -> None:
     card, path = model_card(name), resources.weights_path(name)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card.sha256
-    stored, whole = native.read_metadata(path)["recipe"], card.recipe.model_dump(mode="json")
-    assert stored == {key: whole[key] for key in stored}
+    stored = native.read_metadata(path)["recipe"]
     assert parse(type(card.recipe), stored, str(path)) == card.recipe  # with what fields that came later are by default
     config = load_train_config(name)
     assert config.trained == card.recipe
