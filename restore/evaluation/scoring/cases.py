@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,12 +21,16 @@ from restore.degradations.masks import MaskFiles, read_mask
 from restore.degradations.names import MASK_FILE
 from restore.degradations.resolution import enlarge_by
 from restore.errors import ConfigError, ImageError
+from restore.system.seeds import seed_of
 from restore.tasks import Request, Task
 
 __all__ = ["Case", "Loaded", "Severity", "enlarged_to", "made_cases", "paired_cases"]
 
 Severity = float | Mapping[str, float | None] | None
 """How strong degradations are, 0 to 1, or None to draw it for each picture: of all, or of each by its name."""
+
+SAMPLING = 1
+"""Sets the seeds of samplers apart from those of degradations."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Case:
         drawn = getattr(self.degradation, "mask", None)
         if isinstance(drawn, MaskFiles):
             found |= {f"mask/{path.name}": path for path in drawn.paths}
+        if (depth := getattr(self.degradation, "depth", None)) is not None:
+            found[f"depth/{self.name}"] = depth
         return found
 
     def load(self, seed: int) -> Loaded:
@@ -123,6 +130,14 @@ class Case:
         file = self.input or self.target
         stored = size_of(file)
         return (height, width) if stored is None else stored
+
+    def sampler_seed(self, seed: int) -> int:
+        """Return the seed of the sampler's noise for this image, from that of the evaluation and the image's name.
+
+        Each image has noise of its own, as intervals over images assume, and the same one for every method, data set
+        and batch, so that methods are compared on the same draws. It is not the noise of a made degradation.
+        """
+        return seed_of(seed, crc32(self.name.encode("utf-8", "surrogateescape")), SAMPLING)
 
     def identity(self) -> dict[str, Any]:
         """Return, as plain JSON values, what the pictures depend on beside the contents of their files."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from restore import images
 from restore.errors import ConfigError, RestoreError
-from restore.evaluation.metrics import Protocol, prepare_input
+from restore.evaluation.metrics import prepare_input
 from restore.evaluation.scoring.cases import Case, Digests, Loaded, enlarged_to
 from restore.evaluation.scoring.methods import Method, Output
 from restore.evaluation.scoring.origin import origin_on
@@ -121,7 +120,8 @@ class _Opened:
             before: Scores = {}
             if loaded.degraded is not None:
                 shown = comparable(loaded.degraded, loaded.target)
-                before = score_all(self.plan.scoring, {None: shown}, loaded.target, loaded.gray)
+                inputs = {protocol.name: shown for protocol in self.plan.scoring.protocols}
+                before = score_all(self.plan.scoring, inputs, loaded.target, loaded.gray)
             self._known[place] = loaded, before
         return self._known[place]
 
@@ -156,19 +156,22 @@ def _evaluate(opened: _Opened, method: Method, cases: Sequence[Case], done: Mapp
         for case in ready:  # so that the bad one is named, and stops no other
             yield from _evaluate(opened, method, [case], done)
         return
-    for record, case, by_size in zip(todo, ready, outputs, strict=True):
-        yield _finish(opened, method, record, case, by_size)
+    for record, case, by_protocol in zip(todo, ready, outputs, strict=True):
+        yield _finish(opened, method, record, case, by_protocol)
 
 
-def _finish(opened: _Opened, method: Method, record: Record, case: Case, outputs: Mapping[Size, Output]) -> Record:
-    """Return the record with its scores."""
+def _finish(opened: _Opened, method: Method, record: Record, case: Case, outputs: Mapping[str, Output]) -> Record:
+    """Return the record with its scores; `outputs` are by the name of the protocol that scores them."""
     loaded, before = opened(case)
-    first = next(iter(outputs.values()))
+    protocols = opened.plan.scoring.protocols
+    first = outputs[protocols[0].name]
+    # kept, and compared with its samples, is what was restored at the original size, where a protocol leaves it
+    whole = next((p for p in protocols if input_size(loaded.degraded, p) is None), protocols[0])
     try:
-        pictures = {size: output.pixels for size, output in outputs.items()}
+        pictures = {name: output.pixels for name, output in outputs.items()}
         after = score_all(opened.plan.scoring, pictures, loaded.target, loaded.gray)
         if opened.plan.keep is not None:
-            picture = images.Picture(outputs[None].pixels if None in outputs else first.pixels)
+            picture = images.Picture(outputs[whole.name].pixels)
             path = kept_path(opened.plan.keep, record)
             images.write(picture, path, overwrite=True)
             record = replace(record, kept=Digests()(path))
@@ -184,31 +187,22 @@ def _finish(opened: _Opened, method: Method, record: Record, case: Case, outputs
         tiles=first.tiles,
         before=before,
         after=after,
-        spread=_spread(method, outputs.values(), loaded.target, opened.plan.scoring.protocols),
+        spread=_spread(method, outputs[whole.name], prepare_input(loaded.target[None], whole)[0]),
         bits_per_dim=bits,
     )
 
 
-def _spread(method: Method, outputs: Iterable[Output], target: Tensor, protocols: Sequence[Protocol]) -> dict[str, Any]:
-    """Return how the samples of one picture scatter about the truth, where pixels were asked for; empty for one.
+def _spread(method: Method, output: Output, truth: Tensor) -> dict[str, Any]:
+    """Return the fields of the `Calibration` of one image, inside its hole where there is one; empty for one sample.
 
-    It is that of the original size, or where no protocol leaves it, of the truth as a protocol resizes it.
+    `truth`: (3, H, W), at the size at which the output was restored; of another size there is nothing to compare.
     """
-    scattered = [output for output in outputs if output.deviation is not None]
-    if not scattered:
+    mean, deviation = output.pixels, output.deviation
+    if deviation is None or deviation.shape != truth.shape:
         return {}
-    for truth in chain([target], (prepare_input(target[None], protocol)[0] for protocol in protocols)):
-        for output in scattered:
-            if output.deviation is not None and output.deviation.shape == truth.shape:
-                return _scatter(method, truth, output.pixels, output.deviation, output.hole)
-    return {}
-
-
-def _scatter(method: Method, truth: Tensor, mean: Tensor, deviation: Tensor, hole: Tensor | None) -> dict[str, Any]:
-    """Return the fields of the `Calibration` of one picture, (3, H, W), inside its hole where there is one."""
-    if hole is not None:
-        asked = hole.to(truth).bool().expand_as(truth)
-        truth, mean, deviation = (x[asked] for x in (truth, mean, deviation))
+    if output.hole is not None:
+        missing = output.hole.to(truth).bool().expand_as(truth)
+        truth, mean, deviation = (x[missing] for x in (truth, mean, deviation))
     calibration = Calibration(method.describe()["samples"])
     calibration.add(truth, mean, deviation)
     return vars(calibration) | {"ks": list(calibration.ks)}
@@ -244,22 +238,22 @@ def _is_kept(plan: Plan, record: Record, digest: str) -> bool:
 
 def restore_all(
     plan: Plan, method: Method, cases: Sequence[Case], loaded: Sequence[Loaded], seed: int
-) -> list[dict[Size, Output]]:
-    """Return, for each case, the outputs by the size at which the protocols want it restored; mostly there is one."""
-    asked: list[tuple[int, Size, Tensor | None]] = []
-    for index, pictures in enumerate(loaded):
-        degraded = pictures.degraded
-        by_size: dict[Size, Protocol] = {}
-        for protocol in plan.scoring.protocols:
-            by_size.setdefault(input_size(degraded, protocol), protocol)
-        for size, protocol in by_size.items():
-            given = None if degraded is None else prepare_input(degraded[None], protocol)[0]
-            asked.append((index, size, given))
-    outputs = method([cases[index] for index, _, _ in asked], [given for _, _, given in asked], seed)
-    found: list[dict[Size, Output]] = [{} for _ in cases]
-    for (index, size, _), output in zip(asked, outputs, strict=True):
-        found[index][size] = output
-    return found
+) -> list[dict[str, Output]]:
+    """Return, for each case, the output that each protocol scores, by its name; each size is restored once."""
+    protocols = plan.scoring.protocols
+    places: dict[tuple[int, Size], int] = {}
+    inputs: list[Tensor | None] = []
+    for index, one in enumerate(loaded):
+        for protocol in protocols:
+            place = index, input_size(one.degraded, protocol)
+            if place not in places:
+                places[place] = len(inputs)
+                inputs.append(None if one.degraded is None else prepare_input(one.degraded[None], protocol)[0])
+    outputs = method([cases[index] for index, _ in places], inputs, seed)
+    return [
+        {protocol.name: outputs[places[index, input_size(one.degraded, protocol)]] for protocol in protocols}
+        for index, one in enumerate(loaded)
+    ]
 
 
 def comparable(degraded: Tensor, target: Tensor) -> Tensor:

@@ -31,6 +31,9 @@ __all__ = ["TOLD", "Method", "ModelMethod", "Output", "OutputFolder", "Unrestore
 TOLD = "told"
 """Stands for the task of the degradation that was made."""
 
+DESCRIBED = frozenset({"task", "request", "seed", "steps", "samples", "sampler", "tiles", "gradients"})
+"""Settings that change no score, belong to the case, or are described as what follows from them."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -70,7 +73,7 @@ class Method(Protocol):
         Args:
             cases: which pictures.
             degraded: (3, H, W) each, in [-1, 1].
-            seed: of the sampler, the same for each picture, so that no result depends on the other pictures.
+            seed: of the evaluation; each image's own noise follows from it (`Case.sampler_seed`).
 
         Raises:
             RestoreError: there is none for one of them.
@@ -156,45 +159,54 @@ class ModelMethod:
         for members in groups.values():
             start = time.perf_counter()
             shown = [(cases[i], picture) for i in members if (picture := degraded[i]) is not None]
-            restored = self._together(shown, seed)
+            restored = self._restored(shown, seed)
             seconds = (time.perf_counter() - start) / len(members)
             tiles = self.restorer.evaluations(*restored[0][0].mean.shape[-2:], self.settings)
             for i, (x, clean) in zip(members, restored, strict=True):
                 outputs[i] = Output(x.mean, seconds, 0 if clean else tiles, x.deviation, x.hole)
         return [outputs[index] for index in range(len(cases))]
 
-    def _together(self, shown: list[tuple[Case, Tensor]], seed: int) -> list[tuple[Posterior, bool]]:
-        """Return mean and spread, and whether it was left as it is, for each of some images of one size."""
-        task, settings = self.asked, self.chosen.changed(seed=seed)
-        requests = [case.request(task, seed, *picture.shape[-2:]) for case, picture in shown]
-        if len(shown) == 1 or self.task == AUTO:  # with a decision each, pictures have little to share
-            states = [
-                self.pipeline.run(State(picture, settings.changed(request=request)))
-                for (_, picture), request in zip(shown, requests, strict=True)
-            ]
+    def _restored(self, shown: list[tuple[Case, Tensor]], seed: int) -> list[tuple[Posterior, bool]]:
+        """Return mean and spread, and whether it was left as it is, for each of some images of one size.
+
+        Each has noise of its own; the result does not depend on the others.
+        """
+        requests = [case.request(self.asked, seed, *image.shape[-2:]) for case, image in shown]
+        seeds = [case.sampler_seed(seed) for case, _ in shown]
+        if len(shown) == 1 or self.task == AUTO:  # with a decision each, images have little to share
+            own = [self.chosen.changed(request=r, seed=s) for r, s in zip(requests, seeds, strict=True)]
+            states = [self.pipeline.run(State(image, one)) for (_, image), one in zip(shown, own, strict=True)]
             return [(state.result(), state.done) for state in states]
-        prepared = [task.prepare(picture[None], said) for (_, picture), said in zip(shown, requests, strict=True)]
+        prepared = [self.asked.prepare(image[None], r) for (_, image), r in zip(shown, requests, strict=True)]
         holes = [one.hole for one in prepared if one.hole is not None]
-        hole = torch.cat(holes) if holes else None
-        both = Prepared(torch.cat([one.image for one in prepared]), hole)
-        found = self.restorer.batch(both, settings, seeds=[seed] * len(shown))
+        together = Prepared(torch.cat([one.image for one in prepared]), torch.cat(holes) if holes else None)
+        found = self.restorer.batch(together, self.chosen, seeds=seeds)
         return [(found[i], False) for i in range(len(shown))]
 
     def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
         """Return the likelihood bound and its terms where they were asked for."""
         if not self.likelihood or loaded.degraded is None:
             return {}
-        request = case.request(self.asked, seed, *loaded.degraded.shape[-2:])
-        return bits_per_dim(
-            self.restorer, self.task, loaded.degraded, loaded.target, request, self.settings.steps, seed
-        )
+        request, own = case.request(self.asked, seed, *loaded.degraded.shape[-2:]), case.sampler_seed(seed)
+        return bits_per_dim(self.restorer, self.task, loaded.degraded, loaded.target, request, self.settings.steps, own)
 
     def identity(self, case: Case) -> dict[str, Any]:
-        """Return all that the output depends on, the machine's own rounding left aside."""
-        return {key: value for key, value in self.describe().items() if key not in {"model", "device"}}
+        """Return all that the output depends on, the machine's own rounding left aside.
+
+        Recipe and settings are in it as a whole, so that what either will have one day cannot be forgotten here. A
+        guide is a function, whose text differs from process to process: what one process scored, no other continues.
+        """
+        described = {key: value for key, value in self.describe().items() if key not in {"model", "device"}}
+        others = {key: value for key, value in vars(self.settings).items() if key not in DESCRIBED}
+        return {
+            **described,
+            "recipe": self.restorer.recipe.model_dump(mode="json", exclude={"name", "presets"}),
+            "settings": {key: value if value is None else str(value) for key, value in others.items()},
+            "noise": "from the seed and the name of the image",
+        }
 
     def describe(self) -> dict[str, Any]:
-        """Return model, weights, task and sampler."""
+        """Return model, weights, task, and how outputs are sampled."""
         return {
             "model": self.model,
             "sha256": self.sha256,

@@ -42,6 +42,9 @@ class Scoring:
     def __post_init__(self) -> None:
         if not self.protocols:
             raise ConfigError("an evaluation needs at least one protocol")
+        names = [protocol.name for protocol in self.protocols]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"two protocols of one name cannot be told apart in a table: {', '.join(names)}")
         if self.scale is None and any(protocol.crop == "scale" for protocol in self.protocols):
             raise ConfigError("protocol sr cuts off a border as wide as the factor of super-resolution: pass --scale")
         for metric in self.metrics:
@@ -67,13 +70,13 @@ def input_size(degraded: Tensor | None, protocol: Protocol) -> Size:
     return None if size == (height, width) else size
 
 
-def score_all(scoring: Scoring, pictures: Mapping[Size, Tensor], target: Tensor, gray: bool = False) -> Scores:
-    """Return the scores of one picture under all protocols.
+def score_all(scoring: Scoring, images: Mapping[str, Tensor], target: Tensor, gray: bool = False) -> Scores:
+    """Return the scores of one image under all protocols.
 
     Args:
         scoring: which protocols and metrics.
-        pictures: (3, H, W) in [-1, 1] by the size at which they were restored; a protocol whose size is absent takes
-            the one under None.
+        images: (3, H, W) in [-1, 1] by the name of the protocol that scores them: restored from what that protocol
+            shows, so that no protocol ever takes the image of another.
         target: (3, H, W) in [-1, 1].
         gray: the ground truth has one channel, so that one is scored: of a picture, the luma that its file would hold.
 
@@ -84,11 +87,7 @@ def score_all(scoring: Scoring, pictures: Mapping[Size, Tensor], target: Tensor,
     scores: dict[str, dict[str, float]] = {}
     colours: dict[tuple[object, ...], dict[str, float]] = {}
     for protocol in scoring.protocols:
-        height, width = target.shape[-2:]
-        picture = pictures.get(protocol_size(height, width, protocol), pictures.get(None))
-        if picture is None:
-            picture = next(iter(pictures.values()))
-        batch = _batch(picture, gray).to(scoring.device)
+        batch = _batch(images[protocol.name], gray).to(scoring.device)
         found = score(batch, truth, protocol, scale=scoring.scale)
         values = {name: float(value) for name, value in found.items()}
         # what looks at colours does not depend on the channel that a protocol scores

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,11 @@ from PIL import Image
 from torch import Tensor
 
 from restore import images
-from restore.data.synthesize import synthesize
+from restore.data.synthesize import picture_seed, synthesize
+from restore.degradations import Haze
 from restore.degradations.masks import read_mask
+from restore.denoisers.threshold import NoThreshold
+from restore.diffusion.schedule import Linear
 from restore.errors import ConfigError, DataError
 from restore.evaluation.metrics import PROTOCOLS, prepare_input, score
 from restore.evaluation.scoring import (
@@ -50,6 +54,7 @@ from restore.evaluation.scoring.cases import enlarged_to
 from restore.evaluation.scoring.origin import find_commit, origin_on
 from restore.evaluation.scoring.pictures import from_card, from_clean, from_folders, from_outputs
 from restore.evaluation.scoring.provenance import data_digest, peak_memory
+from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
 from restore.restoration.settings import Settings
 from restore.tasks import Inpainting, SuperResolution
@@ -176,10 +181,26 @@ def test_samples_of_a_batch_are_those_of_single_pictures(photographs: Path, rest
     pictures = [images.read(path).pixels for path in sorted(photographs.iterdir())[:2]]
     cases = [Case("x", str(i), photographs) for i in range(2)]
     together = method(cases, pictures, seed=5)
-    for picture, output in zip(pictures, together, strict=True):
-        alone = restorer.posterior(picture, Settings(task="weather", steps=2, samples=3, seed=5)).mean
+    for case, picture, output in zip(cases, pictures, together, strict=True):
+        own = case.sampler_seed(5)
+        alone = restorer.posterior(picture, Settings("weather", steps=2, samples=3, seed=own)).mean
         assert torch.allclose(alone, output.pixels, atol=1e-4)
     assert together[0].tiles == restorer.evaluations(96, 128, Settings(steps=2, samples=3))
+
+
+def test_every_image_has_sampler_noise_of_its_own_and_every_method_the_same(
+    photographs: Path, restorer: Restorer
+) -> None:
+    """Intervals over images assume independence, and a paired comparison the same draws."""
+    method = ModelMethod("tiny", "derain", restorer, "", Settings(steps=2))
+    image = images.read(photographs / "coffee.png").pixels
+    cases = [Case("rain", "a", photographs), Case("rain", "b", photographs), Case("snow", "a", photographs)]
+    first, second, again = (output.pixels for output in method(cases, [image] * 3, seed=0))
+    assert not torch.allclose(first, second, atol=1e-3)
+    assert torch.allclose(first, again, atol=1e-5)
+    seeds = {case.sampler_seed(seed) for case in cases for seed in (0, 1)}
+    assert len(seeds) == 4 and all(0 <= seed < 2**63 for seed in seeds)
+    assert not seeds & {picture_seed(seed, f"{case.name}.png") for case in cases for seed in (0, 1)}
 
 
 def test_another_seed_is_other_weather_and_another_restoration(photographs: Path, restorer: Restorer) -> None:
@@ -212,10 +233,49 @@ def test_a_protocol_that_resizes_restores_the_resized_picture(
     assert loaded.degraded is not None
     resized = prepare_input(loaded.degraded[None], WEATHERDIFF)
     assert resized.shape[-2:] == (80, 96)
-    restored = restorer.posterior(resized[0], Settings(task="derain")).mean[None]
+    restored = restorer.posterior(resized[0], Settings("derain", seed=cases[0].sampler_seed(0))).mean[None]
     expected = score(restored, loaded.target[None], WEATHERDIFF)
     assert record.after["weatherdiff"]["psnr"] == pytest.approx(float(expected["psnr"]), abs=1e-9)
     assert (record.height, record.width) == (70, 90)
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """Super-resolution by the bicubic filter, of whatever input a protocol hands over."""
+
+    scale: int
+    model: str = "bicubic"
+    task: str = "upscale"
+
+    def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
+        return [
+            Output(enlarged_to(x, *(side * self.scale for side in x.shape[-2:]))) for x in degraded if x is not None
+        ]
+
+    def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
+        return {}
+
+    def identity(self, case: Case) -> dict[str, object]:
+        return {"scale": self.scale}
+
+    def describe(self) -> dict[str, object]:
+        return {"model": self.model}
+
+
+def test_a_protocol_never_scores_the_output_of_another_one(photographs: Path, tmp_path: Path) -> None:
+    """24x40 enlarged 4 times is the ground truth's 96x160; as the protocol resizes it, 32x48 becomes 128x192."""
+    rng = np.random.default_rng(0)
+    for side, size in (("input", (24, 40)), ("target", (96, 160))):
+        (tmp_path / side).mkdir()
+        Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(tmp_path / side / "x.png")
+    cases = from_folders(tmp_path / "input", tmp_path / "target").cases
+    (native,) = evaluate(plan_for(cases, Enlarged(4), protocols=(NATIVE,)))
+    assert native.after["native"]
+    for protocols in ((NATIVE, WEATHERDIFF), (WEATHERDIFF, NATIVE), (WEATHERDIFF,)):
+        (refused,) = evaluate(plan_for(cases, Enlarged(4), protocols=protocols))
+        assert "128x192" in refused.failure and "96x160" in refused.failure, protocols
+    with pytest.raises(ConfigError, match="two protocols of one name"):
+        Scoring((NATIVE, NATIVE))
 
 
 def test_metrics_of_colours_are_taken_once_and_those_of_channels_for_each_protocol(
@@ -535,6 +595,52 @@ def test_what_a_score_depends_on_makes_it_be_taken_again(pairs: Path, restorer: 
     assert len({key, *others}) == len(others) + 1
 
 
+def test_no_setting_of_a_model_is_left_out_of_what_an_evaluation_continues_from(restorer: Restorer) -> None:
+    recipe, case = restorer.recipe, Case("x", "x", Path("x.png"))
+    recipes = {
+        "schedule": Linear(),
+        "sampling_schedule": Linear(),
+        "level_scale": 2.0,
+        "threshold": NoThreshold(),
+        "labels": (*recipe.labels, "one more"),
+        "prediction": "eps",
+        "dropped": ("label",),
+        "patches": recipe.patches.model_copy(update={"window": "uniform"}),
+        "sampler": recipe.sampler.model_copy(update={"eta": 0.5}),
+        "tasks": {**recipe.tasks, "derain": "snow"},
+    }
+    assert recipes.keys() <= Recipe.model_fields.keys()
+    knobs = [
+        {"guidance": 2.0},
+        {"self_ensemble": 2},
+        {"tiles": recipe.patches.model_copy(update={"size": 2 * recipe.patches.size})},
+        {"steps": 3},
+        {"samples": 2},
+        {"sampler": recipe.sampler.model_copy(update={"eta": 0.25, "steps": 2})},
+        {"label": "rain"},
+        {"guide": lambda denoiser: denoiser},
+    ]
+    left_out = {"task", "request", "seed", "gradients"}  # of the method, of the case, without a part in the result
+    assert {name for knob in knobs for name in knob} | left_out == {field.name for field in fields(Settings)}
+
+    def key(settings: Settings = Settings(), **changed: object) -> str:
+        method = ModelMethod("tiny", "derain", replace(restorer, **changed), "", settings)  # type: ignore[arg-type]
+        return json.dumps(method.identity(case), sort_keys=True)
+
+    others = [key(Settings().changed(**knob)) for knob in knobs] + [key(dtype=torch.bfloat16)]
+    for name, value in recipes.items():
+        others.append(key(recipe=recipe.model_copy(update={name: value})))
+        assert others[-1] != key(), name
+    assert len({key(), *others}) == 1 + len(others)
+    assert key(recipe=recipe.model_copy(update={"name": "other"})) == key()
+
+
+def test_a_depth_map_is_a_file_that_scores_depend_on(photographs: Path) -> None:
+    plain = Case("haze", "x", photographs / "coffee.png", degradation=Haze())
+    deep = replace(plain, degradation=Haze(depth=photographs / "rocket.png"))
+    assert deep.files["depth/x"] == photographs / "rocket.png" and "depth/x" not in plain.files
+
+
 def test_a_journal_that_is_none_is_refused_and_not_destroyed(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text("my diary\nsecond page\n")
@@ -551,8 +657,6 @@ scores = st.dictionaries(
 
 @given(before=scores, after=scores, name=st.text(min_size=1))
 def test_records_survive_json(before: dict, after: dict, name: str) -> None:
-    import json
-
     record = Record("k", "data", name, "m", "t", 0, 1, 2, 0.5, 3, before, after)
     assert Record.from_json(json.loads(json.dumps(record.to_json(), allow_nan=False))) == record
 
