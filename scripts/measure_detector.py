@@ -7,7 +7,7 @@
 `--clean` puts the project's weather on clean pictures, every kind at every severity, beside the pictures as they are;
 `--folder KIND=FOLDER` takes pictures of a kind as they are, and can be given more than once. `--json` writes a list of
 the sets, each with its kind and the number of each answer. What task `auto` gains by its decisions is measured by
-`restore evaluate ... --task told,weather,auto`.
+`restore evaluate ... --label true,blind,detected`.
 """
 
 from __future__ import annotations

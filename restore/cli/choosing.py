@@ -11,10 +11,11 @@ from restore.errors import ConfigError
 
 if TYPE_CHECKING:
     from restore.degradations import Degradation
+    from restore.evaluation.scoring import LabelCondition
     from restore.evaluation.scoring.cases import Severity
     from restore.evaluation.scoring.pictures import Pictures
 
-__all__ = ["NONE", "card_of", "model_and_tasks", "pictures_of", "refuse_inside", "severity_of"]
+__all__ = ["NONE", "card_of", "label_conditions", "model_and_tasks", "pictures_of", "refuse_inside", "severity_of"]
 
 NONE = "none"
 """The name of no model at all."""
@@ -66,28 +67,44 @@ def refuse_inside(option: str, folder: Path | None, read: Sequence[Path | None])
             raise ConfigError(f"{option} {folder} lies in {other}, whose pictures are evaluated: choose another folder")
 
 
-def model_and_tasks(tasks: list[str], made: Mapping[str, Degradation], scale: int | None) -> tuple[str, list[str]]:
-    """Return the model that is evaluated where none was named, and the tasks that it is asked for.
+def label_conditions(labels: Sequence[str], tasks: Sequence[str]) -> list[LabelCondition]:
+    """Return what `--label` names.
+
+    Raises:
+        ConfigError: an unknown condition, or a task in its old spelling.
+    """
+    from restore.evaluation.scoring import LABEL_CONDITIONS
+
+    if "told" in tasks:
+        raise ConfigError("--task told is now --label true: the model is given the label of the made degradation")
+    wrong = [label for label in labels if label not in LABEL_CONDITIONS]
+    if wrong:
+        raise ConfigError(f"--label takes {', '.join(LABEL_CONDITIONS)}, not {', '.join(wrong)}; a task is a --task")
+    return [known for label in labels for known in LABEL_CONDITIONS if known == label]
+
+
+def model_and_tasks(
+    tasks: list[str], labels: Sequence[str], made: Mapping[str, Degradation], scale: int | None
+) -> tuple[str, list[str]]:
+    """Return the model that is evaluated where none was named, and the tasks that it is evaluated on.
 
     Args:
-        tasks: that were asked for; without any, what undoes the degradations.
+        tasks: that were named; without any, and without labels, what undoes the degradations.
+        labels: conditions that stand for a task of each degradation.
         made: degradations by their names.
         scale: the factor of super-resolution, where it was given.
 
     Raises:
         ConfigError: the degradations are undone by different models, or no model that ships knows the task.
     """
-    from restore.evaluation.scoring import TOLD
-
     kinds = made.values()
     needs = {(UNDONE_BY.get(kind.kind), getattr(kind, "scale", None)) for kind in kinds} or {(None, None)}
     factors = {factor for _, factor in needs}
-    named = [name for name in tasks if name != TOLD]
-    if len(needs) > 1 and not (named and len(factors) == 1):
+    if len(needs) > 1 and not (tasks and len(factors) == 1):
         raise ConfigError(f"{', '.join(made)} are undone by different models: evaluate one, or pass --model")
     task, factor = next(iter(needs))[0], factors.pop()
-    tasks = tasks or ([task] if task is not None else [])
-    return model_for(next(iter(named), task), scale or factor), tasks
+    model = model_for(next(iter(tasks), task), scale or factor)
+    return model, tasks or ([task] if task is not None and not labels else [])
 
 
 def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:
@@ -96,7 +113,6 @@ def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:
     Raises:
         ConfigError: there is not one model, or it does not know the task.
     """
-    from restore.evaluation.scoring import TOLD
     from restore.models import published
     from restore.models.find import find_weights
     from restore.models.recipe import Recipe
@@ -106,11 +122,11 @@ def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:
     if len(models) != 1 or models[0] == NONE:
         raise ConfigError("--root without a dataset card takes that of the model's task: name a card, or one --model")
     recipe = parse(Recipe, published.open_checkpoint(find_weights(models[0])).recipe, models[0])
-    asked = next(iter(tasks or recipe.tasks))
-    if asked in (AUTO, TOLD):
+    named = next(iter(tasks or recipe.tasks))
+    if named == AUTO:
         return recipe.task.card
-    recipe.label(asked)
-    return recipe.task.asked(asked).card
+    recipe.label(named)
+    return recipe.task.asked(named).card
 
 
 def pictures_of(

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from restore.cli.choosing import NONE, card_of, model_and_tasks, pictures_of, refuse_inside, severity_of
+from restore.cli.choosing import (
+    NONE,
+    card_of,
+    label_conditions,
+    model_and_tasks,
+    pictures_of,
+    refuse_inside,
+    severity_of,
+)
 from restore.cli.console import MOST_SEED, bar, open_model, print_json, table
 from restore.cli.data import InvertMask, Mask
 from restore.cli.options import PresetOption, SamplerOption, SelfEnsembleOption
@@ -18,7 +26,7 @@ from restore.errors import ConfigError, MissingResource
 
 if TYPE_CHECKING:
     from restore.evaluation.report import Result
-    from restore.evaluation.scoring import Case, Digests, Method, Plan, Record
+    from restore.evaluation.scoring import Case, Digests, LabelCondition, Method, Plan, Record
     from restore.evaluation.scoring.pictures import Pictures
 
 __all__ = ["evaluate", "metrics"]
@@ -53,8 +61,15 @@ def evaluate(
         typer.Option(
             "--task",
             "-t",
-            help="Tasks, with commas; `auto` asks the detector, `told` is that of the degradation that was made. [the "
-            "first; for a made degradation told and blind]",
+            help="Tasks by name, with commas; `auto` takes the label that the detector finds. [the first; for a made "
+            "degradation --label true,blind]",
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Label that the model is conditioned on, one row each: true (of the made degradation), blind (none), "
+            "detected (by the detector); several with commas."
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.")] = None,
@@ -99,7 +114,7 @@ def evaluate(
 
       restore evaluate --input rainy/ --target clean/ --task derain --report out/
 
-      restore evaluate --clean photographs/ --degradation rain,snow,haze --task told,weather,auto --seed 0
+      restore evaluate --clean photographs/ --degradation rain,snow,haze --label true,blind,detected
 
       restore evaluate kodak24 --root data/Kodak24 --degradation rain --model weather,mine.safetensors
 
@@ -120,14 +135,15 @@ def evaluate(
         raise ConfigError("--resume continues the evaluation in a report folder: pass --report")
     folders = [Path(folder) for folder in _listed(restored)]
     models, tasks = _listed(model), _listed(task)
+    labels = label_conditions(_listed(label), tasks)
     unmodelled = set(models) == {NONE} or (folders and not models)
     if unmodelled and (likelihood or samples > 1 or steps or self_ensemble > 1 or preset or sampler):
         raise ConfigError(
             "--steps, --samples, --self-ensemble, --preset, --sampler and --bits-per-dim are for a model, but none is "
             "evaluated: pass --model"
         )
-    if unmodelled and tasks:
-        raise ConfigError("--task is for a model, but none is evaluated: pass --model")
+    if unmodelled and (tasks or labels):
+        raise ConfigError("--task and --label are for a model, but none is evaluated: pass --model")
     if csv is not None and csv.is_dir():
         raise ConfigError(f"--csv {csv} is a folder: name the file to write")
     for option, folder in (("--keep", keep), ("--report", report)):
@@ -136,7 +152,7 @@ def evaluate(
     made = degradations_named(wanted, mask, invert_mask)
     strength = severity_of(severity, made)
     if not models and not folders:
-        chosen, tasks = model_and_tasks(tasks, made, scale)
+        chosen, tasks = model_and_tasks(tasks, labels, made, scale)
         models = [chosen]
     if card is None and root is not None and {inputs, target, clean} == {None}:
         card = card_of(models, tasks)
@@ -149,7 +165,7 @@ def evaluate(
     digests = Digests()
     sampling = (steps, samples, likelihood)
     ways = {"self_ensemble": self_ensemble, "preset": preset, "sampler": sampler}
-    jobs, place = _jobs(pictures.cases, models, folders, tasks, sampling, ways, device, dtype, digests)
+    jobs, place = _jobs(pictures.cases, models, folders, (tasks, labels), sampling, ways, device, dtype, digests)
     protocols = [get_protocol(name) for name in _listed(protocol) or pictures.protocols]
     if scale is not None and _listed(model) and all(known.crop != "scale" for known in protocols):
         raise ConfigError("--scale is for protocols that crop by it: pass --protocol sr, or leave --scale out")
@@ -241,7 +257,7 @@ def _jobs(
     cases: Sequence[Case],
     models: list[str],
     folders: list[Path],
-    tasks: list[str],
+    conditions: tuple[list[str], list[LabelCondition]],
     sampling: tuple[int | None, int, bool],
     ways: Mapping[str, Any],
     device: str,
@@ -249,7 +265,7 @@ def _jobs(
     digests: Digests,
 ):  # type: ignore[no-untyped-def]
     """Return each case with its methods, and the device of the scores."""
-    from restore.evaluation.scoring import ModelMethod, OutputFolder, Unrestored, tasks_for, told_apart
+    from restore.evaluation.scoring import ModelMethod, OutputFolder, Unrestored, distinct_names, tasks_for
     from restore.models import published
     from restore.models.find import find_weights
     from restore.system.devices import pick_device
@@ -257,7 +273,7 @@ def _jobs(
     methods: dict[tuple[str, str], Method] = {}
     steps, samples, likelihood = sampling
     paths = {model: find_weights(model).resolve() for model in models if model != NONE}
-    ends = dict(zip(paths, told_apart([path.with_suffix("") for path in paths.values()]), strict=True))
+    ends = dict(zip(paths, distinct_names([path.with_suffix("") for path in paths.values()]), strict=True))
     opened = {given: open_model(given, device, dtype, **ways) for given in paths}
     known = Counter(restorer.recipe.name for restorer, _ in opened.values())
     restorers = {}
@@ -267,7 +283,7 @@ def _jobs(
         name = own if known[own] == 1 or own in (given, ends[given]) else f"{own} ({ends[given]})"
         settings = own_settings.changed(steps=own_settings.steps if steps is None else steps, samples=samples)
         restorers[name] = (restorer, settings, digests(published.source_of(paths[given])))
-    names = told_apart([folder.resolve() for folder in folders], {NONE, *restorers})
+    names = distinct_names([folder.resolve() for folder in folders], {NONE, *restorers})
     outputs: list[Method] = [OutputFolder(folder, digests, name) for folder, name in zip(folders, names, strict=True)]
     outputs = [Unrestored(), *outputs] if NONE in models else outputs
 
@@ -277,7 +293,9 @@ def _jobs(
 
     def asked_of(label: str | None) -> list[Method]:
         asked = [
-            (name, task) for name, (restorer, _, _) in restorers.items() for task in tasks_for(restorer, label, tasks)
+            (name, task)
+            for name, (restorer, _, _) in restorers.items()
+            for task in tasks_for(restorer, label, *conditions)
         ]
         return [*(method(name, task) for name, task in asked), *outputs]
 

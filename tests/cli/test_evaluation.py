@@ -211,6 +211,8 @@ def test_ground_truths_are_not_replaced_by_their_scores(cli, photographs: Path, 
         (["--target", "{photographs}", "--input", "{photographs}", "--resume"], "--report"),
         (["no-such-card", "--root", "x"], "no-such-card"),
         (["--root", "{photographs}", "--task", "dance"], "does not know task 'dance'"),
+        (["--clean", "{photographs}", "--degradation", "rain", "--task", "told"], "--task told is now --label true"),
+        (["--clean", "{photographs}", "--degradation", "rain", "--label", "told"], "true, blind, detected, not told"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -407,7 +409,7 @@ def test_weather_has_a_strength_of_its_own(names: list[str], strength: float | d
 )
 def test_the_default_model_is_that_of_what_undoes_the_degradation(name: str, task: str | None) -> None:
     try:
-        chosen = model_and_tasks([], degradations_named([name]), None)
+        chosen = model_and_tasks([], [], degradations_named([name]), None)
     except ConfigError as error:
         assert task is not None and f"no model that ships knows task '{task}'" in str(error)
         return
@@ -416,17 +418,30 @@ def test_the_default_model_is_that_of_what_undoes_the_degradation(name: str, tas
 
 def test_the_default_model_of_a_task_fits_the_factor_or_is_refused() -> None:
     both = degradations_named(["rain", "jpeg-q10"])
-    assert model_and_tasks(["derain"], both, None) == ("weather", ["derain"])
-    assert model_and_tasks(["told"], degradations_named(["jpeg-q10"]), None) == (model_for("jpeg"), ["told"])
-    assert model_and_tasks(["told", "auto"], degradations_named(["rain", "snow"]), None)[0] == "weather"
+    assert model_and_tasks(["derain"], [], both, None) == ("weather", ["derain"])
+    assert model_and_tasks([], ["true"], degradations_named(["jpeg-q10"]), None) == (model_for("jpeg"), [])
+    assert model_and_tasks(["auto"], ["true"], degradations_named(["rain", "snow"]), None) == ("weather", ["auto"])
+    for labels in ([], ["true"]):
+        with pytest.raises(ConfigError, match="different models"):
+            model_and_tasks([], labels, both, None)
     with pytest.raises(ConfigError, match="different models"):
-        model_and_tasks(["told"], both, None)
-    with pytest.raises(ConfigError, match="different models"):
-        model_and_tasks([], both, None)
-    with pytest.raises(ConfigError, match="different models"):
-        model_and_tasks(["upscale"], degradations_named(["bicubic-x2", "bicubic-x4"]), None)
+        model_and_tasks(["upscale"], [], degradations_named(["bicubic-x2", "bicubic-x4"]), None)
     with pytest.raises(ConfigError, match="no model that ships"):
-        model_and_tasks([], degradations_named(["bicubic-x31"]), None)
+        model_and_tasks([], [], degradations_named(["bicubic-x31"]), None)
+
+
+def test_label_conditions_are_compared_row_by_row(cli, photographs: Path, tiny_model: Path) -> None:
+    options = ["--clean", photographs, "-m", tiny_model, "--protocol", "rgb", "--limit", 1, "--degradation", "rain"]
+
+    def rows(*more: str) -> dict[str, float]:
+        ran = cli("evaluate", *options, "--json", *more)
+        assert ran.code == 0, ran.err
+        return {row["task"]: row["after"]["psnr"]["mean"] for row in json.loads(ran.out)["rows"]}
+
+    both = rows("--label", "true,blind")
+    assert list(both) == ["derain", "weather"] and both == rows() == rows("--task", "derain,weather")
+    assert rows("--label", "blind", "--task", "desnow").keys() == {"desnow", "weather"}
+    assert rows("--label", "detected").keys() == {"auto"}
 
 
 def test_a_root_alone_takes_the_card_of_the_models_task(cli, shared: Path, tiny_model: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,12 +60,16 @@ def test_other_models_are_no_detectors_and_a_detector_restores_nothing(tiny_mode
 
 
 def test_auto_is_evaluated_beside_other_tasks(restorer: Restorer) -> None:
-    assert tasks_for(restorer, "snow", ["told", "weather", AUTO]) == ["desnow", "weather", AUTO]
-    assert tasks_for(restorer, None, ["told", "weather"]) == ["weather"]
+    assert tasks_for(restorer, "snow", labels=["true", "blind", "detected"]) == ["desnow", "weather", AUTO]
+    assert tasks_for(restorer, "snow", [AUTO, "derain"], ["detected"]) == [AUTO, "derain"]
+    assert tasks_for(restorer, None, labels=["true", "blind"]) == ["weather"]
     with pytest.raises(ConfigError, match="does not know task 'dance'"):
-        tasks_for(restorer, "snow", ["told", "dance"])
+        tasks_for(restorer, "snow", ["dance"], ["true"])
+    sighted = replace(restorer, recipe=restorer.recipe.model_copy(update={"tasks": {"derain": "rain"}}))
+    with pytest.raises(ConfigError, match="has no blind label; its tasks are derain"):
+        tasks_for(sighted, "rain", labels=["blind"])
     method = ModelMethod("tiny", AUTO, restorer, "")
-    assert method.describe()["told"] == AUTO and "detector" in method.identity(None)  # type: ignore[arg-type]
+    assert method.describe()["label"] == AUTO and "detector" in method.identity(None)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="bits per dimension"):
         ModelMethod("tiny", AUTO, restorer, "", likelihood=True)
 

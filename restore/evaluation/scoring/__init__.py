@@ -5,14 +5,15 @@ from __future__ import annotations
 from restore.evaluation.scoring.cases import Case, Digests, Loaded, made_cases, paired_cases
 from restore.evaluation.scoring.engine import Plan, Shown, evaluate, kept_path, show
 from restore.evaluation.scoring.methods import (
-    TOLD,
+    LABEL_CONDITIONS,
+    LabelCondition,
     Method,
     ModelMethod,
     Output,
     OutputFolder,
     Unrestored,
+    distinct_names,
     tasks_for,
-    told_apart,
 )
 from restore.evaluation.scoring.provenance import Provenance
 from restore.evaluation.scoring.records import Journal, Record
@@ -30,11 +31,12 @@ from restore.evaluation.scoring.summary import (
 )
 
 __all__ = [
-    "TOLD",
+    "LABEL_CONDITIONS",
     "Case",
     "Comparison",
     "Digests",
     "Journal",
+    "LabelCondition",
     "Loaded",
     "Method",
     "ModelMethod",
@@ -50,6 +52,7 @@ __all__ = [
     "Shown",
     "Unrestored",
     "compare",
+    "distinct_names",
     "evaluate",
     "gain_of",
     "group",
@@ -62,5 +65,4 @@ __all__ = [
     "show",
     "summarise_rows",
     "tasks_for",
-    "told_apart",
 ]

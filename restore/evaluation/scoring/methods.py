@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -26,10 +26,22 @@ from restore.restoration.settings import Settings
 from restore.samplers import SamplerSpec
 from restore.tasks import Prepared, Task
 
-__all__ = ["TOLD", "Method", "ModelMethod", "Output", "OutputFolder", "Unrestored", "tasks_for", "told_apart"]
+__all__ = [
+    "LABEL_CONDITIONS",
+    "LabelCondition",
+    "Method",
+    "ModelMethod",
+    "Output",
+    "OutputFolder",
+    "Unrestored",
+    "distinct_names",
+    "tasks_for",
+]
 
-TOLD = "told"
-"""Stands for the task of the degradation that was made."""
+LabelCondition = Literal["true", "blind", "detected"]
+"""What a model is conditioned on: the label of the made degradation, none, or the one that a detector finds."""
+
+LABEL_CONDITIONS: tuple[LabelCondition, ...] = get_args(LabelCondition)
 
 DESCRIBED = frozenset({"task", "request", "seed", "steps", "samples", "sampler", "tiles", "gradients"})
 """Settings that change no score, belong to the case, or are described as what follows from them."""
@@ -142,7 +154,7 @@ class ModelMethod:
 
     @property
     def label(self) -> str:
-        """The degradation that the network is told; `unknown` makes it find out by itself, `auto` asks the detector."""
+        """The degradation label that the network is conditioned on: `unknown` is blind, `auto` the detected one."""
         return AUTO if self.task == AUTO else self.restorer.recipe.tasks[self.task]
 
     def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
@@ -211,7 +223,7 @@ class ModelMethod:
             "model": self.model,
             "sha256": self.sha256,
             "task": self.task,
-            "told": self.label,
+            "label": self.label,
             **({"detector": detector.sha256} if (detector := self.pipeline.detector) is not None else {}),
             "sampler": self.sampler.model_dump(mode="json"),
             "threshold": self.restorer.recipe.threshold.model_dump(mode="json"),
@@ -312,10 +324,10 @@ class OutputFolder:
         return {"model": self.model, "folder": str(self.folder)}
 
 
-def told_apart(paths: Sequence[Path], taken: Collection[str] = ()) -> list[str]:
+def distinct_names(paths: Sequence[Path], taken: Collection[str] = ()) -> list[str]:
     """Return the shortest end of each path that is neither taken nor the end of another path.
 
-    >>> told_apart([Path("/a/run/model"), Path("/b/run/model"), Path("/c/mine")])
+    >>> distinct_names([Path("/a/run/model"), Path("/b/run/model"), Path("/c/mine")])
     ['a/run/model', 'b/run/model', 'mine']
     """
 
@@ -333,27 +345,36 @@ def told_apart(paths: Sequence[Path], taken: Collection[str] = ()) -> list[str]:
     return names
 
 
-def tasks_for(restorer: Restorer, label: str | None, asked: Sequence[str] = ()) -> list[str]:
-    """Return the tasks to evaluate for a degradation: what was asked for, else the told task and the blind one.
+def tasks_for(
+    restorer: Restorer, degradation: str | None, tasks: Sequence[str] = (), labels: Sequence[LabelCondition] = ()
+) -> list[str]:
+    """Return the tasks that a model is evaluated on: the named ones, then one for each label condition, each once.
+
+    Without either they are the true label and the blind one of a known degradation, else the model's first task.
 
     Args:
         restorer: the model.
-        label: of the degradation; None where it is not known, which gives the model's first task.
-        asked: tasks that the user named; `told` is replaced by that of the degradation, or the blind one without any.
+        degradation: the label of what was made; None where it is not known.
+        tasks: by name; `auto` is the label that the detector finds.
+        labels: what the model is conditioned on: the degradation's own label (the blind one where the model has none
+            for it, its first task where it has neither), no label, or what the detector finds.
 
     Raises:
-        ConfigError: the model does not know a task that was asked for.
+        ConfigError: the model does not know a task, has no blind label, or detects nothing.
     """
-    tasks = restorer.recipe.tasks
-    first = next(iter(tasks))
-    told = [task for task, name in tasks.items() if name == label][:1]
-    blind = [task for task, name in tasks.items() if name == "unknown"][:1]
-    if asked:
-        for task in asked:
-            if task == AUTO:
-                check_detectable(restorer.recipe)
-            elif task != TOLD:
-                restorer.task(task)
-        replaced = (told or blind or [first] if task == TOLD else [task] for task in asked)
-        return list(dict.fromkeys(task for several in replaced for task in several))
-    return [first] if label is None else told + blind or [first]
+    known = restorer.recipe.tasks
+    first = next(iter(known))
+    true = [task for task, name in known.items() if name == degradation][:1]
+    blind = [task for task, name in known.items() if name == "unknown"][:1]
+    if not tasks and not labels:
+        return [first] if degradation is None else true + blind or [first]
+    if "blind" in labels and not blind:
+        raise ConfigError(f"model {restorer.recipe.name!r} has no blind label; its tasks are {', '.join(known)}")
+    conditions = {"true": true or blind or [first], "blind": blind, "detected": [AUTO]}
+    chosen = [*tasks, *(task for label in labels for task in conditions[label])]
+    for task in chosen:
+        if task == AUTO:
+            check_detectable(restorer.recipe)
+        else:
+            restorer.task(task)
+    return list(dict.fromkeys(chosen))
