@@ -228,29 +228,28 @@ def _seeds(values: Sequence[str]) -> tuple[int, ...]:
     return tuple(int(value) for value in values) or (0,)
 
 
-def _metrics(asked: list[str]) -> tuple[list[str], list[str], list[str]]:
+def _metrics(named: list[str]) -> tuple[list[str], list[str], list[str]]:
     """Return metrics of pictures beside those of the protocols, metrics of sets, and notes on what is absent.
 
     Raises:
         ConfigError: an unknown metric.
-        MissingResource: a metric that was asked for by name has no weights.
+        MissingResource: a metric that was named lacks its weights.
     """
-    from restore.evaluation.metrics import get_metric, inception_weights, lpips_trunk
+    from restore.evaluation.metrics import METRICS, get_metric
 
-    sets = [name for name in asked if get_metric(name).per == "set"]
-    single = [name for name in asked if name not in sets]
-    if sets:
-        inception_weights()
-    for name, net in (("lpips_alex", "alex"), ("lpips_vgg", "vgg")):
-        if name in single:
-            lpips_trunk(net)  # type: ignore[arg-type]
-    if asked:
-        return single, sets, []
-    try:
-        lpips_trunk("alex")
-    except MissingResource as missing:
-        return [], [], [f"LPIPS is absent: {missing}"]
-    return ["lpips_alex"], [], []
+    chosen = [get_metric(name) for name in named] or [metric for metric in METRICS.values() if metric.usual]
+    single, sets, notes = [], [], []
+    for metric in chosen:
+        try:
+            if metric.needs is not None:
+                metric.needs()
+        except MissingResource as missing:
+            if named:
+                raise
+            notes.append(f"{metric.label} is absent: {missing}")
+        else:
+            (sets if metric.per == "set" else single).append(metric.name)
+    return single, sets, notes
 
 
 def _jobs(

@@ -15,6 +15,7 @@ from restore.schema import Spec, parse, read_yaml
 from restore.system.resources import card_path, list_cards
 
 __all__ = [
+    "CardProtocol",
     "CleanSplit",
     "Count",
     "DatasetCard",
@@ -25,7 +26,6 @@ __all__ = [
     "ListSplit",
     "Pairing",
     "Paper",
-    "Protocol",
     "RegexNames",
     "ReportedScore",
     "SameNames",
@@ -197,7 +197,7 @@ class SplitFacts(Spec):
     note: str = ""
 
 
-class Protocol(Spec):
+class CardProtocol(Spec):
     """How the literature scores the set; `id` is a name of `restore evaluate --protocol`."""
 
     id: Literal["weatherdiff", "native", "rgb", "histoformer", "t3", "irsde-crop4", "sr", "unknown"]
@@ -260,7 +260,7 @@ class DatasetCard(Spec):
     layouts: tuple[Layout, ...] = ()
     splits: dict[str, SplitFacts] = Field(min_length=1)
     default_split: str
-    protocol: Protocol
+    protocol: CardProtocol
     leaks: tuple[Leak, ...] = ()
     reported: tuple[ReportedScore, ...] = ()
     notes: tuple[str, ...] = ()

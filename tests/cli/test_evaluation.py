@@ -300,7 +300,7 @@ def test_an_absent_network_is_a_reason_and_never_a_number(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     ran = cli("evaluate", *options, "--limit", 1)
     assert ran.code == 0 and "LPIPS" not in ran.out
-    assert "note: LPIPS is absent" in ran.err and "torchvision.models.alexnet" in ran.err
+    assert "note: LPIPS (alex) is absent" in ran.err and "torchvision.models.alexnet" in ran.err
     asked = cli("evaluate", *options, "--limit", 1, "--metric", "lpips_vgg")
     assert asked.code == 1 and "torchvision.models.vgg16" in asked.err
     sets = cli("evaluate", *options, "--limit", 1, "--metric", "fid", "--keep", tmp_path / "kept")
@@ -315,7 +315,7 @@ def test_a_damaged_network_is_a_note_unless_it_was_asked_for(
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
     ran = cli("evaluate", *options, "--limit", 1)
-    assert ran.code == 0 and "note: LPIPS is absent" in ran.err and "is damaged: delete it" in ran.err
+    assert ran.code == 0 and "note: LPIPS (alex) is absent" in ran.err and "is damaged: delete it" in ran.err
     asked = cli("evaluate", *options, "--limit", 1, "--metric", "lpips_alex")
     assert asked.code == 1 and "is damaged: delete it" in asked.err and "Aborted" not in asked.err
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from restore.evaluation.metrics.catalogue import METRICS, Metric, get_metric
-from restore.evaluation.metrics.color import ciede2000, color_shift, delta_e, luma, rgb_to_lab
-from restore.evaluation.metrics.fidelity import GAUSSIAN, UNIFORM, Window, mae, ms_ssim, psnr, ssim
+from restore.evaluation.metrics.color import bt601_luma, ciede2000, color_shift, delta_e, rgb_to_lab
+from restore.evaluation.metrics.fidelity import GAUSSIAN, UNIFORM, SsimWindow, mae, ms_ssim, psnr, ssim
 from restore.evaluation.metrics.perceptual import fid, inception_weights, kid, lpips, lpips_trunk
 from restore.evaluation.metrics.protocol import PROTOCOLS, Protocol, get_protocol, prepare_input, protocol_size, score
+from restore.evaluation.metrics.registry import METRICS, Metric, ScoredPair, get_metric, register
 from restore.evaluation.metrics.statistics import Difference, Summary, bootstrap_interval, paired_difference, summarise
 
 __all__ = [
@@ -17,9 +17,11 @@ __all__ = [
     "Difference",
     "Metric",
     "Protocol",
+    "ScoredPair",
+    "SsimWindow",
     "Summary",
-    "Window",
     "bootstrap_interval",
+    "bt601_luma",
     "ciede2000",
     "color_shift",
     "delta_e",
@@ -30,13 +32,13 @@ __all__ = [
     "kid",
     "lpips",
     "lpips_trunk",
-    "luma",
     "mae",
     "ms_ssim",
     "paired_difference",
     "prepare_input",
     "protocol_size",
     "psnr",
+    "register",
     "rgb_to_lab",
     "score",
     "ssim",

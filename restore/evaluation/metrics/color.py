@@ -13,8 +13,9 @@ from torch import Tensor
 
 from restore.errors import ArrayError, ConfigError
 from restore.evaluation.metrics.fidelity import check_pair
+from restore.evaluation.metrics.registry import Metric, register
 
-__all__ = ["LUMA_STANDARDS", "LumaStandard", "ciede2000", "color_shift", "delta_e", "luma", "rgb_to_lab"]
+__all__ = ["LUMA_STANDARDS", "LumaStandard", "bt601_luma", "ciede2000", "color_shift", "delta_e", "rgb_to_lab"]
 
 LumaStandard = Literal["bt601-limited", "bt601-full"]
 
@@ -26,7 +27,7 @@ LUMA_STANDARDS: dict[str, tuple[tuple[float, float, float], float]] = {
 }
 
 
-def luma(rgb: Tensor, standard: LumaStandard = "bt601-limited") -> Tensor:
+def bt601_luma(rgb: Tensor, standard: LumaStandard = "bt601-limited") -> Tensor:
     """Return the luma of a batch, (B, 1, H, W) float64: [16, 235] when limited, [0, 255] when full. Never rounded.
 
     `rgb`: (B, 3, H, W) in [0, 255]. Differences in full range are 255 / 219 times those in limited range, so a PSNR
@@ -157,3 +158,32 @@ def _hue_weight(hue: Tensor) -> Tensor:
 def _check_rgb(rgb: Tensor) -> None:
     if rgb.ndim != 4 or rgb.shape[1] != 3:
         raise ArrayError(f"expected an RGB batch of shape (B, 3, H, W), got {tuple(rgb.shape)}")
+
+
+register(
+    Metric(
+        name="delta_e",
+        label="ΔE00",
+        direction="lower",
+        low=0,
+        unit="CIEDE2000",
+        description="mean visible difference in colour; about 1 is just noticeable side by side",
+        reference=(
+            "Sharma, Wu, Dalal. The CIEDE2000 color-difference formula: implementation notes, supplementary test "
+            "data, and mathematical observations. Color Research and Application, 2005"
+        ),
+        of_colors=True,
+        score=lambda pair: delta_e(*pair.colors),
+    ),
+    Metric(
+        name="color_shift",
+        label="colour shift",
+        direction="lower",
+        low=0,
+        unit="CIE 1976",
+        description="distance between the mean L*a*b* colours: a cast or a change of exposure of the whole image",
+        reference="CIE 15:2004, Colorimetry, third edition, 2004",
+        of_colors=True,
+        score=lambda pair: color_shift(*pair.colors),
+    ),
+)

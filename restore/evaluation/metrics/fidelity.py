@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restore.errors import ArrayError
+from restore.evaluation.metrics.registry import Metric, register
 from restore.schema import Spec
 
-__all__ = ["GAUSSIAN", "UNIFORM", "Window", "check_pair", "mae", "ms_ssim", "psnr", "ssim"]
+__all__ = ["GAUSSIAN", "UNIFORM", "SsimWindow", "check_pair", "mae", "ms_ssim", "psnr", "ssim"]
 
 K1, K2 = 0.01, 0.03  # Wang et al. 2004, below eq. 6 and 9
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, section 3.2
@@ -29,7 +30,7 @@ MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, 
 TILES = {"cpu": (48, 16), "cuda": (8192, 64)}
 
 
-class Window(Spec):
+class SsimWindow(Spec):
     """The window under which SSIM takes its local moments.
 
     `size` is the side in pixels, `sigma` the spread of the Gaussian (a uniform window has none). With
@@ -59,12 +60,12 @@ class Window(Spec):
         return weights / weights.sum()
 
 
-GAUSSIAN = Window(kind="gaussian")
-UNIFORM = Window(kind="uniform", sample_covariance=True)
+GAUSSIAN = SsimWindow(kind="gaussian")
+UNIFORM = SsimWindow(kind="uniform", sample_covariance=True)
 
 
 def check_pair(a: Tensor, b: Tensor) -> None:
-    """Return nothing when `a` and `b` are two batches (B, C, H, W) of one shape with at least one value.
+    """Check that `a` and `b` are two batches (B, C, H, W) of one shape with at least one value.
 
     Raises:
         ArrayError: another number of dimensions, shapes that differ (both are named), or an empty batch.
@@ -108,7 +109,7 @@ def mae(a: Tensor, b: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def ssim(a: Tensor, b: Tensor, data_range: float = 255.0, window: Window = GAUSSIAN) -> Tensor:
+def ssim(a: Tensor, b: Tensor, data_range: float = 255.0, window: SsimWindow = GAUSSIAN) -> Tensor:
     """Return the structural similarity of each picture, (B,) float64, at most 1.
 
     Windows that lie wholly inside the picture only, each channel on its own, then the mean over channels; no
@@ -170,7 +171,7 @@ def _halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(x.double(), (0, width % 2, 0, height % 2), mode="replicate"), 2)
 
 
-def _similarity(a: Tensor, b: Tensor, data_range: float, window: Window) -> tuple[Tensor, Tensor]:
+def _similarity(a: Tensor, b: Tensor, data_range: float, window: SsimWindow) -> tuple[Tensor, Tensor]:
     """Return SSIM and its contrast-structure part, both (B, C), as means over all whole windows.
 
     On a CPU each picture is computed on its own, so that a batch gives bit for bit what its members give alone.
@@ -190,7 +191,7 @@ def _similarity(a: Tensor, b: Tensor, data_range: float, window: Window) -> tupl
     return similarity, contrast
 
 
-def _plane_similarity(a: Tensor, b: Tensor, data_range: float, window: Window) -> Tensor:
+def _plane_similarity(a: Tensor, b: Tensor, data_range: float, window: SsimWindow) -> Tensor:
     """Return mean SSIM and mean contrast-structure of each plane, (2, P), from planes (P, H, W)."""
     height, width = a.shape[-2:]
     rows, columns = height - window.size + 1, width - window.size + 1
@@ -215,7 +216,7 @@ class _Strip:
     along either axis is a batched product with a banded matrix.
     """
 
-    def __init__(self, rows: int, like: Tensor, data_range: float, window: Window) -> None:
+    def __init__(self, rows: int, like: Tensor, data_range: float, window: SsimWindow) -> None:
         planes, _, width = like.shape
         reach, block = window.size - 1, _tile(like.device)[1]
         blocks = math.ceil((width - reach) / block)
@@ -271,9 +272,90 @@ def _tile(device: torch.device) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=64)
-def _band(window: Window, count: int, device: torch.device) -> Tensor:
+def _band(window: SsimWindow, count: int, device: torch.device) -> Tensor:
     """Return the matrix (count + size - 1, count) whose column j holds the window's taps from row j on."""
     matrix = torch.zeros(count + window.size - 1, count, dtype=torch.float64)
     for offset, tap in enumerate(window.taps()):
         matrix.diagonal(-offset).fill_(tap)
     return matrix.to(device)
+
+
+SSIM_2004 = (
+    "Wang, Bovik, Sheikh, Simoncelli. Image quality assessment: from error visibility to structural similarity. "
+    "IEEE Transactions on Image Processing, 2004"
+)
+PSNR_2008 = (
+    "Huynh-Thu, Ghanbari. Scope of validity of PSNR in image/video quality assessment. Electronics Letters, 2008"
+)
+
+register(
+    Metric(
+        name="psnr",
+        label="PSNR",
+        direction="higher",
+        low=0,
+        unit="dB",
+        description="peak signal-to-noise ratio on the channels that the protocol names",
+        reference=PSNR_2008,
+        reported_as="psnr",
+        score=lambda pair: psnr(*pair.channels),
+    ),
+    Metric(
+        name="ssim",
+        label="SSIM",
+        direction="higher",
+        low=-1,
+        high=1,
+        description="structural similarity under a sliding 11x11 window, on the channels that the protocol names",
+        reference=SSIM_2004,
+        reported_as="ssim",
+        score=lambda pair: ssim(*pair.channels, window=pair.protocol.window),
+    ),
+    Metric(
+        name="psnr_y",
+        label="PSNR-Y",
+        direction="higher",
+        low=0,
+        unit="dB",
+        description="PSNR on BT.601 limited luma, beside the one of the protocol",
+        reference=PSNR_2008,
+        score=lambda pair: psnr(*pair.limited),
+    ),
+    Metric(
+        name="ssim_y",
+        label="SSIM-Y",
+        direction="higher",
+        low=-1,
+        high=1,
+        description="SSIM on BT.601 limited luma, beside the one of the protocol",
+        reference=SSIM_2004,
+        score=lambda pair: ssim(*pair.limited, window=pair.protocol.window),
+    ),
+    Metric(
+        name="ms_ssim",
+        label="MS-SSIM",
+        direction="higher",
+        low=0,
+        high=1,
+        description="structural similarity over five scales, for images of at least 161 pixels a side",
+        reference=(
+            "Wang, Simoncelli, Bovik. Multiscale structural similarity for image quality assessment. "
+            "Asilomar Conference on Signals, Systems and Computers, 2003"
+        ),
+        score=lambda pair: ms_ssim(*pair.channels),
+    ),
+    Metric(
+        name="mae",
+        label="MAE",
+        direction="lower",
+        low=0,
+        high=255,
+        unit="levels",
+        description="mean absolute difference in 8-bit levels, on the channels that the protocol names",
+        reference=(
+            "Willmott, Matsuura. Advantages of the mean absolute error over the root mean square error. "
+            "Climate Research, 2005"
+        ),
+        score=lambda pair: mae(*pair.channels),
+    ),
+)

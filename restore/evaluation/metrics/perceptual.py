@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from restore.errors import ArrayError, ConfigError, MissingResource
 from restore.evaluation.metrics.fidelity import check_pair
+from restore.evaluation.metrics.registry import Metric, register
 
 if TYPE_CHECKING:
     from torchmetrics import Metric as SetMetric
@@ -32,16 +33,16 @@ SHORTEST_SIDE = 32  # below it AlexNet's second pooling has nothing left to pool
 KID_SUBSET = 1000
 
 
-class Trunk(NamedTuple):
+class LpipsTrunk(NamedTuple):
     """The network under an LPIPS head: its name in torchvision and the file that torchvision stores it in."""
 
     model: str
     file: str
 
 
-LPIPS_TRUNKS: dict[str, Trunk] = {
-    "alex": Trunk("alexnet", "alexnet-owt-7be5be79.pth"),
-    "vgg": Trunk("vgg16", "vgg16-397923af.pth"),
+LPIPS_TRUNKS: dict[str, LpipsTrunk] = {
+    "alex": LpipsTrunk("alexnet", "alexnet-owt-7be5be79.pth"),
+    "vgg": LpipsTrunk("vgg16", "vgg16-397923af.pth"),
 }
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_COMMAND = (
@@ -228,3 +229,60 @@ def _shown(path: Path) -> str:
 
 def _checkpoints() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+LPIPS_2018 = (
+    "Zhang, Isola, Efros, Shechtman, Wang. The unreasonable effectiveness of deep features as a perceptual metric. "
+    "CVPR 2018"
+)
+
+register(
+    Metric(
+        name="lpips_alex",
+        label="LPIPS (alex)",
+        direction="lower",
+        low=0,
+        description="learned perceptual distance, AlexNet trunk, heads v0.1: the one that papers report",
+        reference=LPIPS_2018,
+        of_colors=True,
+        usual=True,
+        reported_as="lpips",
+        score=lambda pair: lpips(*pair.network, net="alex"),
+        needs=lambda: lpips_trunk("alex"),
+    ),
+    Metric(
+        name="lpips_vgg",
+        label="LPIPS (vgg)",
+        direction="lower",
+        low=0,
+        description="learned perceptual distance, VGG-16 trunk, heads v0.1: meant as a loss",
+        reference=LPIPS_2018,
+        of_colors=True,
+        score=lambda pair: lpips(*pair.network, net="vgg"),
+        needs=lambda: lpips_trunk("vgg"),
+    ),
+    Metric(
+        name="fid",
+        label="FID",
+        direction="lower",
+        low=0,
+        per="set",
+        description="Frechet distance between the Inception features of two sets; biased for small sets",
+        reference=(
+            "Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter. GANs trained by a two time-scale update rule "
+            "converge to a local Nash equilibrium. NeurIPS 2017"
+        ),
+        compare=lambda restored, target, features: (fid(restored, target, features=features), None),
+        needs=inception_weights,
+    ),
+    Metric(
+        name="kid",
+        label="KID",
+        direction="lower",
+        per="set",
+        description="kernel distance between the Inception features of two sets; unbiased, so at times below 0",
+        reference="Binkowski, Sutherland, Arbel, Gretton. Demystifying MMD GANs. ICLR 2018",
+        compare=lambda restored, target, features: kid(restored, target, features=features),
+        needs=inception_weights,
+    ),
+)

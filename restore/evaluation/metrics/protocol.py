@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -21,9 +21,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from restore.errors import ArrayError, ConfigError
-from restore.evaluation.metrics import color, fidelity, perceptual
-from restore.evaluation.metrics.catalogue import METRICS, get_metric
-from restore.evaluation.metrics.fidelity import GAUSSIAN, UNIFORM, Window
+from restore.evaluation.metrics import color
+from restore.evaluation.metrics.fidelity import GAUSSIAN, UNIFORM, SsimWindow
+from restore.evaluation.metrics.registry import METRICS, get_metric
 from restore.schema import Spec
 
 __all__ = ["PROTOCOLS", "Protocol", "get_protocol", "prepare_input", "protocol_size", "score"]
@@ -56,7 +56,7 @@ class Protocol(Spec):
     geometry: Literal["original", "multiple-of-16", "target-size"] = "original"
     channels: Literal["rgb", "bgr"] = "rgb"
     gray: Literal["like-colors", "as-is"] = "like-colors"
-    window: Window = GAUSSIAN
+    window: SsimWindow = GAUSSIAN
     metrics: tuple[str, ...] = ("psnr", "ssim")
 
     @model_validator(mode="after")
@@ -71,7 +71,9 @@ class Protocol(Spec):
         return self
 
 
-_ALL = (
+PROTOCOLS: dict[str, Protocol] = {}
+
+for _protocol in (
     Protocol(name="native", description="luma at the original size: what somebody who restores photographs sees"),
     Protocol(name="rgb", description="red, green and blue at the original size", luma="none"),
     Protocol(
@@ -104,9 +106,8 @@ _ALL = (
         crop="scale",
         gray="as-is",
     ),
-)
-
-PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
+):
+    PROTOCOLS[_protocol.name] = _protocol
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:
@@ -173,18 +174,19 @@ def score(
     """
     chosen = get_protocol(protocol)
     names = tuple(metrics) if metrics is not None else chosen.metrics
+    scorers = {}
     for name in names:
-        if get_metric(name).per == "set":
-            raise ConfigError(
-                f"{name} compares two sets of pictures and has no score for one; accepted here: {', '.join(_SCORERS)}"
-            )
+        if (scorer := get_metric(name).score) is None:
+            known = ", ".join(metric.name for metric in METRICS.values() if metric.score is not None)
+            raise ConfigError(f"{name} compares two sets of images and has no score for one; accepted here: {known}")
+        scorers[name] = scorer
     _check(restored, target)
     # One picture at a time on a CPU: everything then stays in its cache, and no score depends on the batch.
     step = 1 if restored.device.type == "cpu" else len(restored)
     parts = []
     for start in range(0, len(restored), step):
         pair = _Pair(restored[start : start + step], target[start : start + step], chosen, scale)
-        parts.append({name: _SCORERS[name](pair) for name in names})
+        parts.append({name: scorer(pair) for name, scorer in scorers.items()})
     return {name: torch.cat([part[name] for part in parts]) for name in names}
 
 
@@ -221,24 +223,10 @@ class _Pair:
             a, b = a.flip(1), b.flip(1)
         # The weights of full range sum to one, so that equal colours keep their level.
         kind = "bt601-full" if self.gray else standard
-        a, b = color.luma(a, kind), color.luma(b, kind)
+        a, b = color.bt601_luma(a, kind), color.bt601_luma(b, kind)
         if self.protocol.quantise == "luma":
             return a.clamp_(0, 255).round_(), b.clamp_(0, 255).round_()
         return a, b
-
-
-_SCORERS: dict[str, Callable[[_Pair], Tensor]] = {
-    "psnr": lambda pair: fidelity.psnr(*pair.channels),
-    "ssim": lambda pair: fidelity.ssim(*pair.channels, window=pair.protocol.window),
-    "psnr_y": lambda pair: fidelity.psnr(*pair.limited),
-    "ssim_y": lambda pair: fidelity.ssim(*pair.limited, window=pair.protocol.window),
-    "ms_ssim": lambda pair: fidelity.ms_ssim(*pair.channels),
-    "mae": lambda pair: fidelity.mae(*pair.channels),
-    "delta_e": lambda pair: color.delta_e(*pair.colors),
-    "color_shift": lambda pair: color.color_shift(*pair.colors),
-    "lpips_alex": lambda pair: perceptual.lpips(*pair.network, net="alex"),
-    "lpips_vgg": lambda pair: perceptual.lpips(*pair.network, net="vgg"),
-}
 
 
 def _check(restored: Tensor, target: Tensor) -> None:

@@ -12,7 +12,6 @@ from restore.evaluation.metrics import METRICS
 from restore.evaluation.report.drawing import Circle, Drawing, Label, Line, Rectangle, ticks
 from restore.evaluation.report.naming import file_name
 from restore.evaluation.report.result import Result
-from restore.evaluation.report.tables import NAMES, decimals
 from restore.evaluation.scoring import gain_of
 
 __all__ = ["Figure", "calibration", "draw_figures", "forest", "histogram", "scatter"]
@@ -86,12 +85,12 @@ def histogram(values: Sequence[float], metric: str, protocol: str, where: str, n
     for value in values:
         counts[min(len(counts) - 1, max(0, int((value - edges[0]) / step)))] += 1
     unit = f" ({METRICS[metric].unit})" if METRICS[metric].unit else ""
-    what = f"gain in {NAMES[metric]}{unit}" if gain else f"{NAMES[metric]}{unit}"
+    what = f"gain in {METRICS[metric].label}{unit}" if gain else f"{METRICS[metric].label}{unit}"
     x = Axis(edges[0], edges[-1], LEFT, WIDTH - RIGHT)
     y = Axis(0, max(counts) * 1.08, HEIGHT - BOTTOM, TOP)
     mean = math.fsum(values) / len(values)
     sentence = (
-        f"{'Gain' if gain else 'Scores'} in {NAMES[metric]} over {len(values)} restorations "
+        f"{'Gain' if gain else 'Scores'} in {METRICS[metric].label} over {len(values)} restorations "
         f"({where}, protocol {protocol}): "
         f"from {_fixed(min(values), metric, gain)} to {_fixed(max(values), metric, gain)}, "
         f"mean {_fixed(mean, metric, gain)}."
@@ -119,12 +118,12 @@ def scatter(points: Sequence[tuple[str, float, float]], metric: str, protocol: s
     unit = f" ({METRICS[metric].unit})" if METRICS[metric].unit else ""
     worse = sum(gain < 0 for _, _, gain in points)
     sentence = (
-        f"Gain in {NAMES[metric]} against the input's own score ({where}, protocol {protocol}): "
+        f"Gain in {METRICS[metric].label} against the input's own score ({where}, protocol {protocol}): "
         f"{worse} of {len(points)} restorations lie below the red line, that is, became worse."
     )
     if len(points) > MOST_POINTS:
         sentence += f" {MOST_POINTS} of them are drawn."
-    drawing = _frame(x, y, where, f"{NAMES[metric]} of the input{unit}", f"gain{unit}", sentence)
+    drawing = _frame(x, y, where, f"{METRICS[metric].label} of the input{unit}", f"gain{unit}", sentence)
     drawing.shapes.append(Line(LEFT, y(0), WIDTH - RIGHT, y(0), "zero", 1.5))
     radius = 4 if len(shown) < 200 else 2.5
     for label, before, gain in shown:
@@ -146,14 +145,14 @@ def forest(result: Result, protocol: str, metric: str) -> Figure:
     width, height = WIDTH + 260, TOP + BOTTOM + 26 * len(rows)
     x = Axis(*_wider(min(bounds), max(bounds)), left, width - RIGHT - 60)
     unit = f" ({METRICS[metric].unit})" if METRICS[metric].unit else ""
-    sentence = f"Mean gain in {NAMES[metric]} with its 95 % interval over pictures, protocol {protocol}."
+    sentence = f"Mean gain in {METRICS[metric].label} with its 95 % interval over pictures, protocol {protocol}."
     drawing = Drawing(width, height, sentence)
     bottom = height - BOTTOM
     for value in ticks(x.low, x.high):
         drawing.shapes.append(Line(x(value), TOP - 8, x(value), bottom, "grid"))
         drawing.shapes.append(Label(x(value), bottom + 17, f"{value:g}"))
     drawing.shapes.append(Line(x(0), TOP - 8, x(0), bottom, "zero", 1.5))
-    drawing.shapes.append(Label((x.start + x.stop) / 2, height - 10, f"gain in {NAMES[metric]}{unit}"))
+    drawing.shapes.append(Label((x.start + x.stop) / 2, height - 10, f"gain in {METRICS[metric].label}{unit}"))
     for index, (row, label) in enumerate(zip(rows, labels, strict=True)):
         gain, middle = row.gain[metric], TOP + 26 * index + 9
         assert gain.mean is not None
@@ -224,7 +223,7 @@ def _wider(low: float, high: float) -> tuple[float, float]:
 
 def _fixed(value: float, metric: str, sign: bool = False) -> str:
     unit = f" {METRICS[metric].unit}" if METRICS[metric].unit else ""
-    return f"{value:{'+' if sign else ''}.{decimals(metric)}f}{unit}"
+    return f"{value:{'+' if sign else ''}.{METRICS[metric].decimals}f}{unit}"
 
 
 def _short(text: str, limit: int) -> str:

@@ -31,7 +31,7 @@ def json_text(result: Result) -> str:
 
 def csv_text(result: Result) -> str:
     """Return one line for each picture, method, seed and protocol, with every score before and after."""
-    metrics = [name for name in result.metrics if METRICS[name].per == "picture"]
+    metrics = [name for name in result.metrics if METRICS[name].per == "image"]
     facts = ["data", "name", "model", "task", "seed", "protocol", "height", "width", "seconds", "tiles", "bits_per_dim"]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

@@ -14,7 +14,6 @@ from restore.evaluation.report.gallery import ERROR_SCALE, Gallery, scale_css
 from restore.evaluation.report.pagedata import page_data
 from restore.evaluation.report.result import Result
 from restore.evaluation.report.tables import (
-    NAMES,
     calibration_table,
     comparison_table,
     interval,
@@ -131,20 +130,19 @@ def _card(row: Row, label: str) -> str:
     if gain is not None and gain.mean is not None:
         better = "good" if (gain.mean > 0) == (METRICS[metric].direction == "higher") else "bad"
         shade = better if gain.clear else ""
-        big = f"{number(gain, metric, sign=True)} <small>{escape(unit)} {NAMES[metric]}</small>"
+        big = f"{number(gain, metric, sign=True)} <small>{escape(unit)} {METRICS[metric].label}</small>"
         lines.append(f'<div class="big {shade}">{big}</div>')
         lines.append(
             f'<div class="sub">{number(row.before[metric], metric)} → {number(row.after[metric], metric)}</div>'
         )
         lines.append(f'<div class="sub">{row.improved} of {row.pictures} pictures better</div>')
     else:
-        lines.append(
-            f'<div class="big">{number(row.after[metric], metric)} <small>{escape(unit)} {NAMES[metric]}</small></div>'
-        )
+        named = f"<small>{escape(unit)} {METRICS[metric].label}</small>"
+        lines.append(f'<div class="big">{number(row.after[metric], metric)} {named}</div>')
         lines.append(f'<div class="sub">{interval(row.after[metric], metric)}</div>')
     for other in list(row.after)[1:3]:
         before = f"{number(row.before[other], other)} → " if other in row.before else ""
-        lines.append(f'<div class="sub">{NAMES[other]} {before}{number(row.after[other], other)}</div>')
+        lines.append(f'<div class="sub">{METRICS[other].label} {before}{number(row.after[other], other)}</div>')
     return f"<li>{''.join(lines)}</li>"
 
 
@@ -252,7 +250,7 @@ def _method(result: Result) -> str:
     protocols = [[name, known[name]["description"], _settings(known[name], scale)] for name in result.protocols]
     metrics = [
         [
-            NAMES[name],
+            METRICS[name].label,
             f"{METRICS[name].direction} is better",
             METRICS[name].range,
             METRICS[name].description,

@@ -9,7 +9,6 @@ from typing import Any
 from restore.evaluation.metrics import METRICS
 from restore.evaluation.report.gallery import Entry, Gallery
 from restore.evaluation.report.result import Result
-from restore.evaluation.report.tables import NAMES, decimals
 from restore.evaluation.scoring import Record, Series, gain_of
 
 __all__ = ["page_data"]
@@ -22,7 +21,7 @@ def page_data(result: Result, gallery: Gallery | None) -> str:
     document = {
         "protocols": result.protocols,
         "metrics": [
-            {"name": NAMES[m], "decimals": decimals(m), "higher": METRICS[m].direction == "higher"}
+            {"name": METRICS[m].label, "decimals": METRICS[m].decimals, "higher": METRICS[m].direction == "higher"}
             for m in _metrics(result)
         ],
         "paired": any(record.before for record in result.scored),
@@ -37,7 +36,7 @@ def page_data(result: Result, gallery: Gallery | None) -> str:
 
 
 def _metrics(result: Result) -> list[str]:
-    return [metric for metric in result.metrics if METRICS[metric].per == "picture"]
+    return [metric for metric in result.metrics if METRICS[metric].per == "image"]
 
 
 def _picture(result: Result, record: Record, row: int) -> list[Any]:
@@ -56,7 +55,7 @@ def _scores(result: Result, record: Record, protocol: str) -> list[float | str |
 def _plain(value: float | None, metric: str) -> float | str | None:
     if value is None:
         return None
-    return round(value, decimals(metric) + 2) if math.isfinite(value) else "inf"
+    return round(value, METRICS[metric].decimals + 2) if math.isfinite(value) else "inf"
 
 
 def _entry(result: Result, entry: Entry, index: dict[Series, int]) -> dict[str, Any]:
@@ -65,11 +64,11 @@ def _entry(result: Result, entry: Entry, index: dict[Series, int]) -> dict[str, 
     metric = next(iter(record.after[protocol]))
     gain = gain_of(record, protocol, metric)
     unit = METRICS[metric].unit
-    after = f"{record.after[protocol][metric]:.{decimals(metric)}f} {unit}".strip()
+    after = f"{record.after[protocol][metric]:.{METRICS[metric].decimals}f} {unit}".strip()
     before = record.before.get(protocol, {}).get(metric)
-    change = f" {NAMES[metric]} ({protocol}) {after}"
+    change = f" {METRICS[metric].label} ({protocol}) {after}"
     if before is not None:
-        change = f" {NAMES[metric]} ({protocol}) {before:.{decimals(metric)}f} → {after}"
+        change = f" {METRICS[metric].label} ({protocol}) {before:.{METRICS[metric].decimals}f} → {after}"
     width, height = entry.size
     scored = "" if entry.size == (record.width, record.height) else f", scored at {width}×{height}"
     return {
@@ -79,7 +78,7 @@ def _entry(result: Result, entry: Entry, index: dict[Series, int]) -> dict[str, 
         "seed": record.seed,
         "width": width,
         "height": height,
-        "gain": f"{gain:+.{decimals(metric)}f} {unit}".strip() if math.isfinite(gain) else after,
+        "gain": f"{gain:+.{METRICS[metric].decimals}f} {unit}".strip() if math.isfinite(gain) else after,
         "caption": f"{record.name}, {record.width}×{record.height} pixels{scored}.{change}.",
         "images": entry.images,
     }

@@ -12,7 +12,6 @@ from restore.evaluation.scoring import Row
 __all__ = [
     "calibration_table",
     "comparison_table",
-    "decimals",
     "interval",
     "likelihood_table",
     "markdown",
@@ -25,26 +24,6 @@ __all__ = [
 
 Table = tuple[list[str], list[list[str]]]
 
-NAMES = {
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "psnr_y": "PSNR-Y",
-    "ssim_y": "SSIM-Y",
-    "ms_ssim": "MS-SSIM",
-    "mae": "MAE",
-    "delta_e": "ΔE00",
-    "color_shift": "colour shift",
-    "lpips_alex": "LPIPS (alex)",
-    "lpips_vgg": "LPIPS (vgg)",
-    "fid": "FID",
-    "kid": "KID",
-}
-
-
-def decimals(metric: str) -> int:
-    """Return how many places of a metric are worth printing: two for decibels and levels, four for shares."""
-    return 4 if METRICS[metric].unit == "" else 2
-
 
 def number(summary: Summary | None, metric: str, sign: bool = False) -> str:
     """Return the mean as text: `inf` where all pictures were identical, a dash where there is none."""
@@ -52,14 +31,14 @@ def number(summary: Summary | None, metric: str, sign: bool = False) -> str:
         return "-"
     if summary.mean is None:
         return "inf" if summary.infinite and not isinstance(summary, Difference) else "-"
-    return f"{summary.mean:{'+' if sign else ''}.{decimals(metric)}f}"
+    return f"{summary.mean:{'+' if sign else ''}.{METRICS[metric].decimals}f}"
 
 
 def interval(summary: Summary | None, metric: str, sign: bool = False) -> str:
     """Return the interval as text, empty where there is none."""
     if summary is None or summary.low is None or summary.high is None:
         return ""
-    form = f"{'+' if sign else ''}.{decimals(metric)}f"
+    form = f"{'+' if sign else ''}.{METRICS[metric].decimals}f"
     return f"[{summary.low:{form}}, {summary.high:{form}}]"
 
 
@@ -70,7 +49,7 @@ def summary_table(result: Result) -> Table:
     several = len({row.series.model for row in result.rows}) > 1
     header = ["data", *(["model"] if several else []), "task", "protocol", "n"]
     for index, metric in enumerate(metrics):
-        name = NAMES[metric]
+        name = METRICS[metric].label
         header += [f"{name} before", "after"] if paired else [name]
         if index == 0:
             header += ["gain", "95 % interval"] if paired else ["95 % interval"]
@@ -137,7 +116,7 @@ def comparison_table(result: Result) -> Table:
             [
                 c.data,
                 c.protocol,
-                NAMES[c.metric],
+                METRICS[c.metric].label,
                 c.first,
                 c.second,
                 number(c.difference, c.metric, sign=True),
@@ -167,8 +146,8 @@ def reported_table(result: Result) -> Table:
 
 def published_table(result: Result) -> Table:
     """Return header and cells: what was measured here, then what papers printed, each marked as such."""
-    known = [metric for metric in ("psnr", "ssim", "lpips_alex") if metric in result.metrics]
-    header = ["method", *(NAMES[metric] for metric in known), "protocol", "condition", "origin"]
+    known = [metric for metric in result.metrics if METRICS[metric].reported_as]
+    header = ["method", *(METRICS[metric].label for metric in known), "protocol", "condition", "origin"]
     cells = [
         [
             row.series.method,
@@ -180,7 +159,7 @@ def published_table(result: Result) -> Table:
         for row in result.rows
     ]
     for score in result.reported:
-        values = [str(score["metrics"].get(metric.partition("_")[0], "-")) for metric in known]
+        values = [str(score["metrics"].get(METRICS[metric].reported_as, "-")) for metric in known]
         cells.append([score["method"], *values, "-", score["condition"] or "-", f"as reported, {score['source']}"])
     return header, cells
 

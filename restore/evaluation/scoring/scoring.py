@@ -10,14 +10,11 @@ import torch
 from torch import Tensor
 
 from restore.errors import ArrayError, ConfigError
-from restore.evaluation.metrics import Protocol, get_metric, protocol_size, score
+from restore.evaluation.metrics import METRICS, Protocol, get_metric, protocol_size, score
 from restore.evaluation.scoring.records import Scores
 from restore.images.values import luma
 
 __all__ = ["Scoring", "Size", "input_size", "score_all"]
-
-OF_COLOURS = frozenset({"lpips_alex", "lpips_vgg", "delta_e", "color_shift"})
-"""Metrics that look at red, green and blue whatever channel the protocol scores."""
 
 Size = tuple[int, int] | None
 """Height and width to which a protocol brings a picture, None where it leaves it as it is."""
@@ -90,14 +87,14 @@ def score_all(scoring: Scoring, images: Mapping[str, Tensor], target: Tensor, gr
         batch = _batch(images[protocol.name], gray).to(scoring.device)
         found = score(batch, truth, protocol, scale=scoring.scale)
         values = {name: float(value) for name, value in found.items()}
-        # what looks at colours does not depend on the channel that a protocol scores
+        # a metric of colours does not depend on the channel that a protocol scores
         known = colours.setdefault((protocol.geometry, protocol.crop, protocol.quantise == "colors"), {})
         for metric in scoring.metrics:
             if metric in known:
                 values.setdefault(metric, known[metric])
             if metric not in values:
                 values |= _optional(batch, truth, protocol, scoring.scale, metric)
-            if metric in OF_COLOURS and metric in values:
+            if METRICS[metric].of_colors and metric in values:
                 known[metric] = values[metric]
         scores[protocol.name] = values
     return scores

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from restore import images
 from restore.errors import ConfigError, RestoreError
-from restore.evaluation.metrics import fid, get_metric, kid
+from restore.evaluation.metrics import get_metric
 from restore.evaluation.scoring.cases import Case
 from restore.evaluation.scoring.engine import Plan, comparable, kept_path
 from restore.evaluation.scoring.records import Record
@@ -49,9 +49,9 @@ def score_sets(
     Raises:
         ConfigError: the plan keeps no pictures, or a metric is not one of sets.
     """
-    wrong = [name for name in metrics if get_metric(name).per != "set"]
-    if wrong:
-        raise ConfigError(f"{', '.join(wrong)} has a score for each picture and none for sets")
+    functions = {name: function for name in metrics if (function := get_metric(name).compare) is not None}
+    if wrong := [name for name in metrics if name not in functions]:
+        raise ConfigError(f"{', '.join(wrong)} has a score for each image and none for sets")
     if metrics and plan.keep is None:
         raise ConfigError(f"{' and '.join(metrics)} need the restored pictures: pass --keep")
     cases = {(case.data, case.name): case for case, _ in plan.jobs}
@@ -61,13 +61,13 @@ def score_sets(
         scores = SetScores()
         if metrics and len(chosen) < len(members):
             scores.notes.append(f"{' and '.join(metrics)}: over the restorations of seed {chosen[0].seed} alone")
-        for metric in metrics:
+        for metric, compare in functions.items():
             sides = {"after": _restored(plan, chosen)}
             if all(record.before for record in chosen):
                 sides["before"] = _side(cases, chosen, "degraded")
             for side, pictures in sides.items():
                 try:
-                    value, deviation = _compare(metric, pictures, _side(cases, chosen, "target"), features)
+                    value, deviation = compare(pictures, _side(cases, chosen, "target"), features)
                 except RestoreError as error:
                     scores.notes.append(f"{metric} {side} could not be taken: {error}")
                     continue
@@ -76,13 +76,6 @@ def score_sets(
                     scores.notes.append(f"{metric} {side} has a standard deviation of {deviation:.4f} over its subsets")
         found[series] = scores
     return found
-
-
-def _compare(
-    metric: str, first: Iterator[Tensor], second: Iterator[Tensor], features: nn.Module | None
-) -> tuple[float, float | None]:
-    """Return the score of two sets, and how far it scatters over its subsets, where it is taken on such."""
-    return (fid(first, second, features=features), None) if metric == "fid" else kid(first, second, features=features)
 
 
 def _restored(plan: Plan, records: Sequence[Record]) -> Iterator[Tensor]:

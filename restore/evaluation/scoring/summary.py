@@ -122,7 +122,7 @@ def _row(series: Series, records: list[Record], protocol: str) -> Row:
         before[metric] = summarise(inputs.values())
         gain[metric] = paired_difference([scores[name] for name in both], [inputs[name] for name in both])
         if metric == metrics[0]:
-            improved = sum(_better(metric, scores[name], inputs[name]) for name in both)
+            improved = sum(METRICS[metric].gain(inputs[name], scores[name]) > 0 for name in both)
     times = [record.seconds for record in records if record.seconds is not None]
     return Row(
         series,
@@ -160,10 +160,6 @@ def _calibration(records: Sequence[Record]) -> Calibration | None:
     return whole
 
 
-def _better(metric: str, first: float, second: float) -> bool:
-    return first > second if METRICS[metric].direction == "higher" else first < second
-
-
 def compare(records: Iterable[Record]) -> list[Comparison]:
     """Return the paired comparison of every two methods that restored the same pictures (of many: with the first)."""
     by_data: dict[str, dict[Series, list[Record]]] = defaultdict(dict)
@@ -188,7 +184,7 @@ def _compare(data: str, first: Series, a: list[Record], second: Series, b: list[
             if not both:
                 continue
             difference = paired_difference([ours[n] for n in both], [theirs[n] for n in both])
-            better = sum(_better(metric, ours[n], theirs[n]) for n in both)
+            better = sum(METRICS[metric].gain(theirs[n], ours[n]) > 0 for n in both)
             found.append(Comparison(data, protocol, metric, first.method, second.method, difference, better))
     return found
 
@@ -197,6 +193,5 @@ def gain_of(record: Record, protocol: str, metric: str) -> float:
     """Return how much better the record is after than before, positive where it is; NaN where that has no meaning."""
     after = record.after.get(protocol, {}).get(metric, math.nan)
     before = record.before.get(protocol, {}).get(metric, math.nan)
-    sign = 1 if METRICS[metric].direction == "higher" else -1
-    difference = sign * (after - before)
+    difference = METRICS[metric].gain(before, after)
     return difference if math.isfinite(difference) else math.nan

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore.errors import ArrayError, ConfigError
-from restore.evaluation.metrics import ciede2000, color_shift, delta_e, luma, psnr, rgb_to_lab
+from restore.evaluation.metrics import bt601_luma, ciede2000, color_shift, delta_e, psnr, rgb_to_lab
 
 # Pairs 1, 4, 7, 13, 14, 17, 20, 25, 31 and 34 of table 1 in Sharma, Wu and Dalal 2005: two colours and their distance.
 SHARMA = [
@@ -37,23 +37,25 @@ def last(x: torch.Tensor) -> np.ndarray:
 
 def test_limited_luma_is_that_of_skimage_and_its_ends_are_16_and_235() -> None:
     x = pictures(0)
-    np.testing.assert_allclose(luma(x)[:, 0], skimage.color.rgb2ycbcr(last(x).astype(np.uint8))[..., 0], atol=1e-9)
-    ends = luma(torch.tensor([0.0, 255.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1)).flatten()
+    np.testing.assert_allclose(
+        bt601_luma(x)[:, 0], skimage.color.rgb2ycbcr(last(x).astype(np.uint8))[..., 0], atol=1e-9
+    )
+    ends = bt601_luma(torch.tensor([0.0, 255.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1)).flatten()
     assert ends.tolist() == pytest.approx([16.0, 235.0])
 
 
 def test_full_luma_and_psnr_differ_by_the_known_constant() -> None:
     x = torch.tensor([[255.0, 0, 0], [0, 255.0, 0], [0, 0, 255.0]]).view(3, 3, 1, 1)
-    assert luma(x, "bt601-full").flatten().tolist() == pytest.approx([76.245, 149.685, 29.07])
+    assert bt601_luma(x, "bt601-full").flatten().tolist() == pytest.approx([76.245, 149.685, 29.07])
     a, b = pictures(1), pictures(2)
-    difference = psnr(luma(a), luma(b)) - psnr(luma(a, "bt601-full"), luma(b, "bt601-full"))
+    difference = psnr(bt601_luma(a), bt601_luma(b)) - psnr(bt601_luma(a, "bt601-full"), bt601_luma(b, "bt601-full"))
     assert difference.tolist() == pytest.approx([1.3219, 1.3219], abs=1e-4)
 
 
 def test_luma_leaves_its_input_alone() -> None:
     x = pictures(3)
     before = x.clone()
-    luma(x)
+    bt601_luma(x)
     assert torch.equal(x, before)
 
 
@@ -111,10 +113,10 @@ def test_color_shift_sees_a_cast_and_not_the_place_of_pixels() -> None:
 
 def test_bad_input_is_named() -> None:
     gray = torch.zeros(1, 1, 4, 4)
-    for convert in (luma, rgb_to_lab):
+    for convert in (bt601_luma, rgb_to_lab):
         with pytest.raises(ArrayError, match=r"\(1, 1, 4, 4\)"):
             convert(gray)
     with pytest.raises(ConfigError, match="bt601-limited, bt601-full"):
-        luma(pictures(0), "bt709")  # type: ignore[arg-type]
+        bt601_luma(pictures(0), "bt709")  # type: ignore[arg-type]
     with pytest.raises(ArrayError, match="differ in shape"):
         delta_e(pictures(0), pictures(0)[:1])

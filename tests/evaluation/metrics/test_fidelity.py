@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from restore.errors import ArrayError
-from restore.evaluation.metrics import UNIFORM, luma, mae, ms_ssim, psnr, ssim
+from restore.evaluation.metrics import UNIFORM, bt601_luma, mae, ms_ssim, psnr, ssim
 
 WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
 QUICK = settings(max_examples=20, deadline=None)
@@ -63,7 +63,7 @@ DEGRADATIONS = [noise, blur, haze, jpeg, streaks]
 
 def assert_equals_skimage(degraded: np.ndarray, clean: np.ndarray) -> None:
     a, b = batch(degraded), batch(clean)
-    luma_a, luma_b = luma(a), luma(b)
+    luma_a, luma_b = bt601_luma(a), bt601_luma(b)
     plane_a, plane_b = luma_a[0, 0].numpy(), luma_b[0, 0].numpy()
     assert psnr(a, b).item() == pytest.approx(peak_signal_noise_ratio(clean, degraded, data_range=255), abs=1e-4)
     assert ssim(a, b).item() == pytest.approx(structural_similarity(clean, degraded, channel_axis=-1, **WANG), abs=1e-6)

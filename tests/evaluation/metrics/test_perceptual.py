@@ -14,7 +14,7 @@ from torch import nn
 
 from restore.errors import ArrayError, ConfigError, MissingResource
 from restore.evaluation.metrics import METRICS, fid, inception_weights, kid, lpips, lpips_trunk, score
-from restore.evaluation.metrics.perceptual import LPIPS_TRUNKS, Trunk
+from restore.evaluation.metrics.perceptual import LPIPS_TRUNKS, LpipsTrunk
 
 
 def pictures(seed: int, count: int = 2, side: int = 40) -> torch.Tensor:
@@ -55,7 +55,7 @@ def known_by_its_digest(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"alexnet-owt-{hashlib.sha256(content).hexdigest()[:8]}.pth"
     path.with_name(name).write_bytes(content)
     monkeypatch.setenv("TORCH_HOME", str(path.parents[2]))
-    monkeypatch.setitem(LPIPS_TRUNKS, "alex", Trunk("alexnet", name))
+    monkeypatch.setitem(LPIPS_TRUNKS, "alex", LpipsTrunk("alexnet", name))
 
 
 @pytest.fixture(scope="module")
