@@ -100,7 +100,7 @@ class _Figure:
 
     def draw(self) -> None:
         """Write `training.png`, if there is a log yet."""
-        from restore.evaluation.report import training_figure
+        from restore.evaluation.report.curves import training_figure
         from restore.system.atomic import write_atomically
         from restore.training.trainer import read_log
 

@@ -367,7 +367,7 @@ def test_samples_and_likelihood_have_their_own_tables(cli, options, tmp_path: Pa
     page = (report / "index.html").read_text(encoding="utf-8")
     assert 'id="samples"' in page and "within 3 sd" in page
     assert (report / "figures" / "calibration.png").is_file()
-    assert "tiles a picture on average, over all steps and samples" in page
+    assert "tiles an image on average, over all steps and samples" in page
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from restore.evaluation.report.curves import training_figure
-from restore.evaluation.report.files import csv_text, json_text, markdown_text
+from restore.evaluation.report.files import csv_text, json_text, markdown_text, write_report
 from restore.evaluation.report.gallery import count_pictures
 from restore.evaluation.report.result import Result
 from restore.evaluation.report.tables import (
@@ -14,7 +13,6 @@ from restore.evaluation.report.tables import (
     reported_table,
     summary_table,
 )
-from restore.evaluation.report.writing import write_report
 
 __all__ = [
     "Result",
@@ -28,6 +26,5 @@ __all__ = [
     "markdown_text",
     "reported_table",
     "summary_table",
-    "training_figure",
     "write_report",
 ]

@@ -14,8 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from restore.errors import RestoreError
-from restore.evaluation.report.naming import file_name
-from restore.evaluation.report.result import Result
+from restore.evaluation.report.result import Result, file_name
 from restore.evaluation.scoring import Plan, Record, Series, Shown, gain_of, show
 from restore.images import Picture
 from restore.system.devices import is_out_of_memory

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from zlib import crc32
 
 from restore.data.card import DatasetCard
 from restore.evaluation.metrics import METRICS, Summary
@@ -23,9 +24,10 @@ from restore.evaluation.scoring import (
 )
 from restore.samplers import Calibration
 
-__all__ = ["Result"]
+__all__ = ["Result", "file_name"]
 
-FORMAT = 1
+REPORT_FORMAT = 1
+MOST_BYTES = 150  # of a name before its checksum: disks take 255 with the suffix
 
 LEFT_OUT = {
     "after": "outputs equal the ground truth and are left out of the mean {metric}",
@@ -33,6 +35,17 @@ LEFT_OUT = {
     "gain": "pictures have no finite gain in {metric} and are left out of its mean",
 }
 """What is said of infinite scores, by the side of a row."""
+
+
+def file_name(text: str) -> str:
+    """Return a name that every disk takes; its checksum keeps two texts apart whatever was replaced or cut off.
+
+    >>> file_name("rain, 3/three")
+    'rain__3_three-f0b90771'
+    """
+    plain = "".join(c if c.isalnum() or c in "-_+." else "_" for c in text)
+    short = plain.encode()[:MOST_BYTES].decode(errors="ignore")
+    return f"{short}-{crc32(text.encode('utf-8', 'surrogateescape')):08x}"
 
 
 @dataclass(frozen=True)
@@ -151,7 +164,7 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
         return {
-            "format": FORMAT,
+            "format": REPORT_FORMAT,
             "title": self.title,
             "complete": self.complete,
             "expected": self.expected,

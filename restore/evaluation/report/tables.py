@@ -10,6 +10,7 @@ from restore.evaluation.report.result import Result
 from restore.evaluation.scoring import Row
 
 __all__ = [
+    "Table",
     "calibration_table",
     "comparison_table",
     "interval",

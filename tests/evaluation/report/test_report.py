@@ -20,8 +20,8 @@ from PIL import Image
 from restore.evaluation.metrics import PROTOCOLS, summarise
 from restore.evaluation.report import Result, csv_text, json_text, markdown, markdown_text, summary_table, write_report
 from restore.evaluation.report.gallery import Gallery, choose, error_map, make_gallery
-from restore.evaluation.report.naming import file_name
 from restore.evaluation.report.page import page_html
+from restore.evaluation.report.result import file_name
 from restore.evaluation.report.tables import interval, number
 from restore.evaluation.scoring import (
     Output,
@@ -294,7 +294,11 @@ def test_the_page_loads_nothing(page: Page, report: Path) -> None:
         if tag in {"link", "a"}:
             assert (attributes.get("href") or "").startswith(("#", "data:"))
     text = (report / "index.html").read_text(encoding="utf-8")
-    assert "default-src 'none'" in text and "@import" not in text and "url(" not in text
+    assert "default-src 'none'" in text and "@import" not in text
+    inside = re.findall(r"url\(#([^)]+)\)", text) + re.findall(r'xlink:href="#([^"]+)"', text)
+    assert (
+        inside and set(inside) <= set(page.ids) and len(re.findall(r"url\(|href=\"[^#d]", text)) == text.count("url(#")
+    )
 
 
 def test_names_cannot_break_out_of_the_page(page: Page) -> None:
@@ -318,15 +322,15 @@ def test_the_page_is_accessible(page: Page) -> None:
 def test_the_page_carries_what_its_reader_needs(page: Page, result: Result) -> None:
     known = result.provenance
     needed = [known.command, known.finished, known.versions["torch"], str(known.machine["processor"]), "ab" * 32]
-    needed += [str(known.data["manifest_sha256"]), "peak memory", "seconds a picture", "network evaluations", "luma"]
+    needed += [str(known.data["manifest_sha256"]), "peak memory", "seconds an image", "network evaluations", "luma"]
     for text in needed:
         assert text in page.words, text
 
 
 def test_the_caption_says_what_the_interval_is_of(page: Page, result: Result) -> None:
-    assert "bootstrap interval of the mean gain over pictures" in page.words
+    assert "bootstrap interval of the mean gain over images" in page.words
     bare = replace(result, records=[replace(record, before={}) for record in result.records])
-    assert "bootstrap interval of the mean over pictures" in page_html(bare, [], None)
+    assert "bootstrap interval of the mean over images" in page_html(bare, [], None)
 
 
 def test_the_page_lists_the_origins_where_there_are_several(result: Result, page: Page) -> None:
@@ -370,4 +374,4 @@ def test_a_report_without_inputs_or_pictures_is_valid(result: Result, tmp_path: 
     data = json.loads(Page((tmp_path / "index.html").read_text(encoding="utf-8")).data)
     assert data["paired"] is False and data["entries"] == []
     empty = Result("nothing", [], 4, result.provenance)
-    assert "No picture was scored" in page_html(empty, [], None)
+    assert "No image was scored" in page_html(empty, [], None)
