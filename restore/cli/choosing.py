@@ -12,7 +12,7 @@ from restore.errors import ConfigError
 if TYPE_CHECKING:
     from restore.degradations import Degradation
     from restore.evaluation.scoring import LabelCondition
-    from restore.evaluation.scoring.cases import Severity
+    from restore.evaluation.scoring.cases import SeveritySetting
     from restore.evaluation.scoring.pictures import Pictures
 
 __all__ = ["NONE", "card_of", "label_conditions", "model_and_tasks", "pictures_of", "refuse_inside", "severity_of"]
@@ -31,7 +31,7 @@ UNDONE_BY = {
 """The tasks that undo degradations, weather aside: its models know all of it."""
 
 
-def severity_of(text: str | None, made: Mapping[str, Degradation]) -> Severity:
+def severity_of(text: str | None, made: Mapping[str, Degradation]) -> SeveritySetting:
     """Return how strong made degradations are; None draws it for weather, and is the full strength of all else.
 
     Where nothing is said, weather has a strength of its own, whatever else is made beside it.
@@ -137,7 +137,7 @@ def pictures_of(
     target: Path | None,
     clean: Path | None,
     degradations: list[str],
-    severity: Severity,
+    severity: SeveritySetting,
     masks: tuple[Path | None, bool],
     restored: list[Path],
 ) -> Pictures:

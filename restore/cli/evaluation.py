@@ -26,7 +26,7 @@ from restore.errors import ConfigError, MissingResource
 
 if TYPE_CHECKING:
     from restore.evaluation.report import Result
-    from restore.evaluation.scoring import Case, Digests, LabelCondition, Method, Plan, Record
+    from restore.evaluation.scoring import Case, Digests, EvaluationPlan, LabelCondition, Method, Record
     from restore.evaluation.scoring.pictures import Pictures
 
 __all__ = ["evaluate", "metrics"]
@@ -129,7 +129,7 @@ def evaluate(
     from restore import images
     from restore.data.synthesize import degradations_named
     from restore.evaluation.metrics import get_protocol
-    from restore.evaluation.scoring import Digests, Journal, Plan, Scoring, score_sets
+    from restore.evaluation.scoring import Digests, EvaluationPlan, Journal, Scoring, score_sets
 
     if resume and report is None:
         raise ConfigError("--resume continues the evaluation in a report folder: pass --report")
@@ -171,7 +171,7 @@ def evaluate(
         raise ConfigError("--scale is for protocols that crop by it: pass --protocol sr, or leave --scale out")
     scoring = Scoring(protocols, names, scale or pictures.scale, place)
     batch = batch or (8 if place.type == "cuda" else 1)
-    plan = Plan(jobs, scoring, _seeds(_listed(seed)), batch, keep, digests)
+    plan = EvaluationPlan(jobs, scoring, _seeds(_listed(seed)), batch, keep, digests)
     if sets and keep is None:
         raise ConfigError(f"{' and '.join(sets)} need the restored pictures: pass --keep")
     if csv is not None:
@@ -302,14 +302,14 @@ def _jobs(
     return [(case, by_label[case.label]) for case in cases], pick_device(device)
 
 
-def _work(plan: Plan, journal) -> tuple[list[Record], int]:  # type: ignore[no-untyped-def]
+def _work(plan: EvaluationPlan, journal) -> tuple[list[Record], int]:  # type: ignore[no-untyped-def]
     """Return the records, and the exit code of the signal that stopped the work, 0 if none did."""
-    from restore.evaluation.scoring import evaluate as run
+    from restore.evaluation.scoring import evaluate_plan
 
     records: list[Record] = []
     with bar(len(plan), "evaluating", "picture") as progress:
         try:
-            for record in run(plan, journal.done):
+            for record in evaluate_plan(plan, journal.done):
                 records.append(record)  # first, so that a signal during the writing does not lose it from the report
                 journal.add(record)
                 progress.update(1)
@@ -323,7 +323,7 @@ def _work(plan: Plan, journal) -> tuple[list[Record], int]:  # type: ignore[no-u
     return records, 0
 
 
-def _result(pictures: Pictures, plan: Plan, records: list[Record], notes: list[str], sets) -> Result:  # type: ignore[no-untyped-def]
+def _result(pictures: Pictures, plan: EvaluationPlan, records: list[Record], notes: list[str], sets) -> Result:  # type: ignore[no-untyped-def]
     import torch
 
     from restore.evaluation.report import Result
@@ -343,7 +343,7 @@ def _result(pictures: Pictures, plan: Plan, records: list[Record], notes: list[s
     )
 
 
-def _present(result: Result, as_json: bool, csv: Path | None, report: Path | None, plan: Plan) -> None:
+def _present(result: Result, as_json: bool, csv: Path | None, report: Path | None, plan: EvaluationPlan) -> None:
     """Print the table, or everything as JSON, and write what was asked for."""
     from restore.evaluation.report import count_pictures, csv_text, write_report
     from restore.system.atomic import write_atomically

@@ -16,7 +16,7 @@ from restore.restoration.restorer import Restorer
 from restore.restoration.settings import Settings
 from restore.system.seeds import seed_of
 
-__all__ = ["CASES", "Demo", "Row", "run_demo"]
+__all__ = ["CASES", "Demo", "DemoRow", "run_demo"]
 
 CASES = (
     ("astronaut", "rain"),
@@ -30,7 +30,7 @@ SHEET_HEIGHT = 300
 
 
 @dataclass(frozen=True)
-class Row:
+class DemoRow:
     """One picture of the demonstration: RGB PSNR in dB and SSIM against the clean picture, (before, after)."""
 
     picture: str
@@ -43,7 +43,7 @@ class Row:
 class Demo:
     """What the demonstration made."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[DemoRow, ...]
     sheet: Path
 
 
@@ -81,7 +81,7 @@ def run_demo(
         for kind, pixels in (("degraded", degraded), ("restored", restored)):
             images.write(picture.with_pixels(pixels[0] * 2 - 1), output / f"{name}.{kind}.png", overwrite=True)
         scores = [_scores(x, clean) for x in (degraded, restored)]
-        rows.append(Row(name, weather, (scores[0][0], scores[1][0]), (scores[0][1], scores[1][1])))
+        rows.append(DemoRow(name, weather, (scores[0][0], scores[1][0]), (scores[0][1], scores[1][1])))
         strips.append(torch.cat([_thumb(x) for x in (clean, degraded, restored)], dim=-1))
         on_picture(1)
     sheet = output / "comparison.png"

@@ -21,14 +21,17 @@ from restore.evaluation.report.tables import (
     reported_table,
     summary_table,
 )
-from restore.evaluation.scoring import Plan
+from restore.evaluation.scoring import EvaluationPlan
 from restore.system.atomic import write_atomically
 
 __all__ = ["csv_text", "json_text", "markdown_text", "write_report"]
 
 
 def write_report(
-    result: Result, folder: Path, plan: Plan | None = None, on_picture: Callable[[int], object] = lambda _: None
+    result: Result,
+    folder: Path,
+    plan: EvaluationPlan | None = None,
+    on_picture: Callable[[int], object] = lambda _: None,
 ) -> None:
     """Write `index.html`, `report.json`, `scores.csv`, `table.md`, and PNGs under `figures/` and `pictures/`.
 

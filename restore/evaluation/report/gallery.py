@@ -15,11 +15,11 @@ from torch import Tensor
 
 from restore.errors import RestoreError
 from restore.evaluation.report.result import Result, file_name
-from restore.evaluation.scoring import Plan, Record, Series, Shown, gain_of, show
+from restore.evaluation.scoring import EvaluationPlan, Record, Series, Shown, gain_of, show
 from restore.images import Picture
 from restore.system.devices import is_out_of_memory
 
-__all__ = ["ERROR_SCALE", "Entry", "Gallery", "choose", "error_map", "make_gallery"]
+__all__ = ["ERROR_SCALE", "Entry", "Gallery", "error_map", "make_gallery", "shown_records"]
 
 ERROR_SCALE = 64
 """The mean absolute difference, in 8-bit levels, that an error map shows in its brightest colour."""
@@ -99,7 +99,7 @@ def _data_uri(kind: str, data: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def choose(records: Sequence[Record], protocol: str, metric: str) -> list[tuple[str, Record]]:
+def shown_records(records: Sequence[Record], protocol: str, metric: str) -> list[tuple[str, Record]]:
     """Return the best, the median and the worst record, by the gain, or by the score where there is no input.
 
     Fewer than three pictures give fewer roles, and a picture occurs once.
@@ -119,7 +119,7 @@ def choose(records: Sequence[Record], protocol: str, metric: str) -> list[tuple[
     return [(taken[place], ranked[place]) for place in sorted(taken)]
 
 
-def make_gallery(result: Result, plan: Plan, on_picture: Callable[[int], object] = lambda _: None) -> Gallery:
+def make_gallery(result: Result, plan: EvaluationPlan, on_picture: Callable[[int], object] = lambda _: None) -> Gallery:
     """Return the pictures that a page shows; they are restored again, so that no run has to hold all of them."""
     entries, files = [], {}
     chosen = list(_chosen(result))
@@ -155,7 +155,7 @@ def _chosen(result: Result) -> Iterator[tuple[Series, str, Record]]:
     for series, records in result.groups.items():
         protocol = next(iter(records[0].after))
         metric = next(iter(records[0].after[protocol]))
-        for role, record in choose(records, protocol, metric):
+        for role, record in shown_records(records, protocol, metric):
             yield series, role, record
 
 

@@ -18,7 +18,7 @@ from restore.evaluation.scoring import (
     Row,
     Series,
     SetScores,
-    compare,
+    compare_methods,
     group,
     summarise_rows,
 )
@@ -106,7 +106,7 @@ class Result:
     @cached_property
     def comparisons(self) -> list[Comparison]:
         """Each two methods on the same pictures."""
-        return compare(self.records)
+        return compare_methods(self.records)
 
     @property
     def protocols(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from restore.evaluation.scoring.cases import Case, Digests, Loaded, made_cases, paired_cases
-from restore.evaluation.scoring.engine import Plan, Shown, evaluate, kept_path, show
+from restore.evaluation.scoring.engine import EvaluationPlan, Shown, evaluate_plan, kept_path, show
 from restore.evaluation.scoring.methods import (
     LABEL_CONDITIONS,
     LabelCondition,
@@ -23,10 +23,10 @@ from restore.evaluation.scoring.summary import (
     Comparison,
     Row,
     Series,
-    compare,
+    compare_methods,
     gain_of,
     group,
-    per_picture,
+    scores_by_image,
     summarise_rows,
 )
 
@@ -35,6 +35,7 @@ __all__ = [
     "Case",
     "Comparison",
     "Digests",
+    "EvaluationPlan",
     "Journal",
     "LabelCondition",
     "Loaded",
@@ -42,7 +43,6 @@ __all__ = [
     "ModelMethod",
     "Output",
     "OutputFolder",
-    "Plan",
     "Provenance",
     "Record",
     "Row",
@@ -51,17 +51,17 @@ __all__ = [
     "SetScores",
     "Shown",
     "Unrestored",
-    "compare",
+    "compare_methods",
     "distinct_names",
-    "evaluate",
+    "evaluate_plan",
     "gain_of",
     "group",
     "kept_path",
     "made_cases",
     "paired_cases",
-    "per_picture",
     "score_all",
     "score_sets",
+    "scores_by_image",
     "show",
     "summarise_rows",
     "tasks_for",

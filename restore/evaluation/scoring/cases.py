@@ -24,9 +24,9 @@ from restore.errors import ConfigError, ImageError
 from restore.system.seeds import seed_of
 from restore.tasks import Request, Task
 
-__all__ = ["Case", "Loaded", "Severity", "enlarged_to", "made_cases", "paired_cases"]
+__all__ = ["Case", "Loaded", "SeveritySetting", "enlarged_to", "made_cases", "paired_cases"]
 
-Severity = float | Mapping[str, float | None] | None
+SeveritySetting = float | Mapping[str, float | None] | None
 """How strong degradations are, 0 to 1, or None to draw it for each picture: of all, or of each by its name."""
 
 SAMPLING = 1
@@ -163,7 +163,7 @@ def enlarged_to(degraded: Tensor, height: int, width: int) -> Tensor:
 def made_cases(
     pairs: Iterable[Pair],
     degradations: Sequence[str],
-    severity: Severity = None,
+    severity: SeveritySetting = None,
     mask: Path | None = None,
     invert_mask: bool = False,
 ) -> list[Case]:

@@ -26,11 +26,11 @@ from restore.evaluation.scoring.scoring import Scoring, Size, input_size, score_
 from restore.samplers import Calibration
 from restore.system.devices import is_out_of_memory
 
-__all__ = ["Plan", "Shown", "evaluate", "kept_path", "show"]
+__all__ = ["EvaluationPlan", "Shown", "evaluate_plan", "kept_path", "show"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """What is to be done.
 
     Attributes:
@@ -84,7 +84,7 @@ def unique_methods(jobs: Sequence[tuple[Case, Sequence[Method]]]) -> list[Method
     return list({id(method): method for _, methods in jobs for method in methods}.values())
 
 
-def evaluate(plan: Plan, done: Mapping[str, Record] | None = None) -> Iterator[Record]:
+def evaluate_plan(plan: EvaluationPlan, done: Mapping[str, Record] | None = None) -> Iterator[Record]:
     """Yield the record of every picture and method; one that fails says why and does not stop the others.
 
     Args:
@@ -103,7 +103,7 @@ def evaluate(plan: Plan, done: Mapping[str, Record] | None = None) -> Iterator[R
 class _Opened:
     """The pictures of a batch and the scores of their inputs, each read and scored once for all methods."""
 
-    def __init__(self, plan: Plan, seed: int) -> None:
+    def __init__(self, plan: EvaluationPlan, seed: int) -> None:
         self.plan, self.seed = plan, seed
         self.origin = origin_on(plan.scoring.device)
         self._known: dict[tuple[str, str], tuple[Loaded, Scores]] = {}
@@ -228,7 +228,7 @@ def _one_part(text: str) -> str:
     return re.sub(r"[\\/:]+", "-", text).strip(".-") or "-"
 
 
-def _is_kept(plan: Plan, record: Record, digest: str) -> bool:
+def _is_kept(plan: EvaluationPlan, record: Record, digest: str) -> bool:
     """Return whether the picture is there, and not that of another evaluation that was kept in the same folder."""
     if plan.keep is None:
         return True
@@ -237,7 +237,7 @@ def _is_kept(plan: Plan, record: Record, digest: str) -> bool:
 
 
 def restore_all(
-    plan: Plan, method: Method, cases: Sequence[Case], loaded: Sequence[Loaded], seed: int
+    plan: EvaluationPlan, method: Method, cases: Sequence[Case], loaded: Sequence[Loaded], seed: int
 ) -> list[dict[str, Output]]:
     """Return, for each case, the output that each protocol scores, by its name; each size is restored once."""
     protocols = plan.scoring.protocols
@@ -271,7 +271,7 @@ class Shown:
     restored: Tensor
 
 
-def show(plan: Plan, record: Record) -> Shown:
+def show(plan: EvaluationPlan, record: Record) -> Shown:
     """Return the pictures of a record, made again: the same seed gives the same picture.
 
     They have the size at which the first protocol scores them, so that what is shown is what was scored.
@@ -291,6 +291,6 @@ def show(plan: Plan, record: Record) -> Shown:
     raise ConfigError(f"{record.data}/{record.name} is not part of this evaluation")
 
 
-def _resized(plan: Plan, picture: Tensor) -> Tensor:
+def _resized(plan: EvaluationPlan, picture: Tensor) -> Tensor:
     """Return a picture, (3, H, W), in the size at which the first protocol restores and scores it."""
     return prepare_input(picture[None], plan.scoring.protocols[0])[0]

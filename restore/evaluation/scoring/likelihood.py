@@ -11,7 +11,7 @@ from restore.restoration.restorer import Restorer
 from restore.samplers import Ancestral, SeededNoise
 from restore.tasks import Request
 
-__all__ = ["TERMS", "bits_per_dim", "check_likelihood"]
+__all__ = ["TERMS", "check_likelihood", "likelihood_bits"]
 
 TERMS = ("total", "L_T", "L_t-1", "L_0")
 """The bound on -log2 p(x0) per value, and what it is the sum of (DDPM, eq. 5); L_t-1 is the sum over t > 1."""
@@ -29,7 +29,7 @@ def check_likelihood(recipe: Recipe) -> None:
         )
 
 
-def bits_per_dim(
+def likelihood_bits(
     restorer: Restorer,
     task: str,
     degraded: Tensor,

@@ -18,7 +18,7 @@ from restore.data.files import walk
 from restore.data.joined import size_of
 from restore.errors import ConfigError, DataError, ImageError
 from restore.evaluation.scoring.cases import Case, Loaded, enlarged_to
-from restore.evaluation.scoring.likelihood import bits_per_dim, check_likelihood
+from restore.evaluation.scoring.likelihood import check_likelihood, likelihood_bits
 from restore.restoration.detector import AUTO
 from restore.restoration.pipeline import Pipeline, State, check_detectable
 from restore.restoration.restorer import Posterior, Restorer
@@ -200,7 +200,9 @@ class ModelMethod:
         if not self.likelihood or loaded.degraded is None:
             return {}
         request, own = case.request(self.asked, seed, *loaded.degraded.shape[-2:]), case.sampler_seed(seed)
-        return bits_per_dim(self.restorer, self.task, loaded.degraded, loaded.target, request, self.settings.steps, own)
+        return likelihood_bits(
+            self.restorer, self.task, loaded.degraded, loaded.target, request, self.settings.steps, own
+        )
 
     def identity(self, case: Case) -> dict[str, Any]:
         """Return all that the output depends on, the machine's own rounding left aside.

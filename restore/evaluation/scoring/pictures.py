@@ -12,7 +12,7 @@ from restore.data.files import walk
 from restore.data.joined import size_of
 from restore.data.pairs import Pair, Pairs, find_pairs, folder_pairs, inspect_split
 from restore.errors import ConfigError, DataError
-from restore.evaluation.scoring.cases import Case, Severity, made_cases, paired_cases
+from restore.evaluation.scoring.cases import Case, SeveritySetting, made_cases, paired_cases
 
 __all__ = ["Pictures", "from_card", "from_clean", "from_folders", "from_outputs"]
 
@@ -95,7 +95,7 @@ def from_card(
     root: Path,
     split: str | None = None,
     degradations: Sequence[str] = (),
-    severity: Severity = None,
+    severity: SeveritySetting = None,
     mask: Path | None = None,
     invert_mask: bool = False,
 ) -> Pictures:
@@ -162,7 +162,7 @@ def _scale(cases: Sequence[Case]) -> int | None:
 
 
 def _made_facts(
-    degradations: Sequence[str], severity: Severity, mask: Path | None, invert_mask: bool
+    degradations: Sequence[str], severity: SeveritySetting, mask: Path | None, invert_mask: bool
 ) -> dict[str, Any]:
     """Return what a report says of degradations that are made."""
     masks = {} if mask is None else {"mask": str(mask), "invert_mask": invert_mask}
@@ -173,7 +173,7 @@ def _made_facts(
 def from_clean(
     folder: Path,
     degradations: Sequence[str],
-    severity: Severity = None,
+    severity: SeveritySetting = None,
     mask: Path | None = None,
     invert_mask: bool = False,
 ) -> Pictures:

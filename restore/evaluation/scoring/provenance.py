@@ -16,14 +16,14 @@ import torch
 
 from restore.data.manifest import Manifest
 from restore.evaluation.scoring.cases import Case, Digests
-from restore.evaluation.scoring.engine import Plan
+from restore.evaluation.scoring.engine import EvaluationPlan
 from restore.evaluation.scoring.origin import device_name, find_commit, origins_of, processor, version_of
 from restore.evaluation.scoring.records import Record
 from restore.system.memory import peak_resident
 
 __all__ = ["Provenance", "data_digest", "peak_memory"]
 
-PACKAGES = ("restore", "torch", "torchvision", "numpy", "Pillow", "opencv-python", "lpips", "torchmetrics")
+RECORDED_PACKAGES = ("restore", "torch", "torchvision", "numpy", "Pillow", "opencv-python", "lpips", "torchmetrics")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ class Provenance:
     peak_memory_mib: Mapping[str, float]
 
     @classmethod
-    def gather(cls, plan: Plan, records: Sequence[Record], data: Mapping[str, Any], device: torch.device) -> Provenance:
+    def gather(
+        cls, plan: EvaluationPlan, records: Sequence[Record], data: Mapping[str, Any], device: torch.device
+    ) -> Provenance:
         """Return the circumstances of this process, after its work.
 
         Args:
@@ -106,7 +108,7 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 
 def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {package: version_of(package) for package in PACKAGES}
+    return {"python": platform.python_version()} | {package: version_of(package) for package in RECORDED_PACKAGES}
 
 
 def _machine(device: torch.device) -> dict[str, Any]:

@@ -17,7 +17,7 @@ __all__ = ["Journal", "Record", "Scores"]
 Scores = Mapping[str, Mapping[str, float]]
 """Protocol to metric to value."""
 
-FORMAT = 1
+JOURNAL_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Journal:
                 document = json.loads(line) if line.endswith("\n") else None
                 if document is None:
                     break
-                if document.pop("format") != FORMAT:
+                if document.pop("format") != JOURNAL_FORMAT:
                     raise ValueError("another format")
                 record = Record.from_json(document)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -132,7 +132,7 @@ class Journal:
         self.done[record.key] = record
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"format": FORMAT} | record.to_json()) + "\n")
+            file.write(json.dumps({"format": JOURNAL_FORMAT} | record.to_json()) + "\n")
 
 
 def _encode(scores: Scores) -> dict[str, dict[str, float | str]]:

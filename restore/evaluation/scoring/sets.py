@@ -11,7 +11,7 @@ from restore import images
 from restore.errors import ConfigError, RestoreError
 from restore.evaluation.metrics import get_metric
 from restore.evaluation.scoring.cases import Case
-from restore.evaluation.scoring.engine import Plan, comparable, kept_path
+from restore.evaluation.scoring.engine import EvaluationPlan, comparable, kept_path
 from restore.evaluation.scoring.records import Record
 from restore.evaluation.scoring.summary import Series, group
 
@@ -34,7 +34,7 @@ class SetScores:
 
 
 def score_sets(
-    plan: Plan, records: Sequence[Record], metrics: Sequence[str], features: nn.Module | None = None
+    plan: EvaluationPlan, records: Sequence[Record], metrics: Sequence[str], features: nn.Module | None = None
 ) -> dict[Series, SetScores]:
     """Return FID and KID of each series, at the original size; of several seeds the first is taken.
 
@@ -78,7 +78,7 @@ def score_sets(
     return found
 
 
-def _restored(plan: Plan, records: Sequence[Record]) -> Iterator[Tensor]:
+def _restored(plan: EvaluationPlan, records: Sequence[Record]) -> Iterator[Tensor]:
     assert plan.keep is not None
     for record in records:
         yield images.read(kept_path(plan.keep, record)).pixels[None].to(plan.scoring.device)

@@ -13,7 +13,7 @@ from restore.evaluation.metrics import METRICS, Difference, Summary, paired_diff
 from restore.evaluation.scoring.records import Record, Scores
 from restore.samplers import Calibration
 
-__all__ = ["Comparison", "Row", "Series", "compare", "group", "per_picture", "summarise_rows"]
+__all__ = ["Comparison", "Row", "Series", "compare_methods", "group", "scores_by_image", "summarise_rows"]
 
 MANY_METHODS = 4  # above it only the first is compared with each other one
 
@@ -89,7 +89,7 @@ def group(records: Iterable[Record]) -> dict[Series, list[Record]]:
     return dict(groups)
 
 
-def per_picture(records: Sequence[Record], side: str, protocol: str, metric: str) -> dict[str, float]:
+def scores_by_image(records: Sequence[Record], side: str, protocol: str, metric: str) -> dict[str, float]:
     """Return name of the picture to its score, the mean over seeds; `side` is `before` or `after`."""
     values: dict[str, list[float]] = defaultdict(list)
     for record in records:
@@ -113,9 +113,9 @@ def _row(series: Series, records: list[Record], protocol: str) -> Row:
     before, after, gain = {}, {}, {}
     improved = 0
     for metric in metrics:
-        scores = per_picture(records, "after", protocol, metric)
+        scores = scores_by_image(records, "after", protocol, metric)
         after[metric] = summarise(scores.values())
-        inputs = per_picture(records, "before", protocol, metric)
+        inputs = scores_by_image(records, "before", protocol, metric)
         both = [name for name in scores if name in inputs]
         if not both:
             continue
@@ -160,7 +160,7 @@ def _calibration(records: Sequence[Record]) -> Calibration | None:
     return whole
 
 
-def compare(records: Iterable[Record]) -> list[Comparison]:
+def compare_methods(records: Iterable[Record]) -> list[Comparison]:
     """Return the paired comparison of every two methods that restored the same pictures (of many: with the first)."""
     by_data: dict[str, dict[Series, list[Record]]] = defaultdict(dict)
     for series, members in group(records).items():
@@ -179,7 +179,7 @@ def _compare(data: str, first: Series, a: list[Record], second: Series, b: list[
     found = []
     for protocol in dict.fromkeys(name for record in a for name in record.after):
         for metric in dict.fromkeys(name for record in a for name in record.after.get(protocol, {})):
-            ours, theirs = (per_picture(x, "after", protocol, metric) for x in (a, b))
+            ours, theirs = (scores_by_image(x, "after", protocol, metric) for x in (a, b))
             both = [name for name in ours if name in theirs]
             if not both:
                 continue

@@ -13,7 +13,7 @@ from torch import Tensor
 from restore.data.card import load_card
 from restore.evaluation.metrics import PROTOCOLS
 from restore.evaluation.report import Result
-from restore.evaluation.scoring import Case, Loaded, Output, Plan, Provenance, Scoring, evaluate
+from restore.evaluation.scoring import Case, EvaluationPlan, Loaded, Output, Provenance, Scoring, evaluate_plan
 from restore.evaluation.scoring.pictures import from_clean
 
 
@@ -41,18 +41,18 @@ class Blur:
 
 
 @pytest.fixture(scope="session")
-def plan(photographs: Path) -> Plan:
+def plan(photographs: Path) -> EvaluationPlan:
     """Two degradations of five photographs, restored by two methods."""
     methods = (Blur("three", 3), Blur("<b>five</b> & more", 5))
     cases = from_clean(photographs, ["rain", "snow"]).cases
     scoring = Scoring((PROTOCOLS["native"], PROTOCOLS["rgb"]))
-    return Plan([(case, methods) for case in cases], scoring)
+    return EvaluationPlan([(case, methods) for case in cases], scoring)
 
 
 @pytest.fixture(scope="session")
-def result(plan: Plan) -> Result:
+def result(plan: EvaluationPlan) -> Result:
     """What came of it."""
-    records = list(evaluate(plan))
+    records = list(evaluate_plan(plan))
     provenance = Provenance.gather(plan, records, {"name": "photographs"}, torch.device("cpu"))
     return Result("three on photographs", records, len(plan), provenance, ["a <script>note</script>"])
 

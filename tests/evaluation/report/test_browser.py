@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from restore.evaluation.report import Result, write_report
-from restore.evaluation.scoring import Plan
+from restore.evaluation.scoring import EvaluationPlan
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
@@ -123,7 +123,7 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def browser(result: Result, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(result: Result, plan: EvaluationPlan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if program is None or not Path("/bin/bash").exists():
         pytest.skip(f"there is no browser to open the page in (looked for {', '.join(BROWSERS)})")

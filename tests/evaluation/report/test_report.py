@@ -19,19 +19,19 @@ from PIL import Image
 
 from restore.evaluation.metrics import PROTOCOLS, summarise
 from restore.evaluation.report import Result, csv_text, json_text, markdown, markdown_text, summary_table, write_report
-from restore.evaluation.report.gallery import Gallery, choose, error_map, make_gallery
+from restore.evaluation.report.gallery import Gallery, error_map, make_gallery, shown_records
 from restore.evaluation.report.page import page_html
 from restore.evaluation.report.result import file_name
 from restore.evaluation.report.tables import interval, number
 from restore.evaluation.scoring import (
+    EvaluationPlan,
     Output,
-    Plan,
     Provenance,
     Record,
     Scoring,
     Series,
     SetScores,
-    evaluate,
+    evaluate_plan,
     gain_of,
     show,
 )
@@ -66,7 +66,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def report(result: Result, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(result: Result, plan: EvaluationPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     write_report(result, folder, plan)
     return folder
@@ -123,11 +123,11 @@ def test_few_pictures_are_nowhere_a_clear_difference(result: Result, page: Page)
     assert not shades & {"big good", "big bad"}
 
 
-def test_an_own_protocol_is_reported_as_it_was_used(plan: Plan, result: Result, tmp_path: Path) -> None:
+def test_an_own_protocol_is_reported_as_it_was_used(plan: EvaluationPlan, result: Result, tmp_path: Path) -> None:
     own = PROTOCOLS["sr"].model_copy(update={"name": "ours", "description": "half of sr"})
     other = PROTOCOLS["rgb"].model_copy(update={"crop": 7})
     plan = replace(plan, jobs=plan.jobs[:1], scoring=Scoring((own, other), scale=3))
-    records = list(evaluate(plan))
+    records = list(evaluate_plan(plan))
     found = replace(result, records=records, provenance=Provenance.gather(plan, records, {}, torch.device("cpu")))
     document = json.loads(json_text(found))
     assert document["protocols"]["ours"]["description"] == "half of sr" and document["protocols"]["rgb"]["crop"] == 7
@@ -187,15 +187,18 @@ def test_best_median_and_worst_are_chosen_by_gain() -> None:
         return Record(name, "d", name, "m", "t", 0, before={"rgb": {"psnr": before}}, after={"rgb": {"psnr": after}})
 
     records = [record(name, 20, 20 + gain) for name, gain in [("c", 3), ("a", 9), ("e", -1), ("b", 5), ("d", 1)]]
-    assert [(role, r.name) for role, r in choose(records, "rgb", "psnr")] == [
+    assert [(role, r.name) for role, r in shown_records(records, "rgb", "psnr")] == [
         ("best", "a"),
         ("median", "c"),
         ("worst", "e"),
     ]
-    assert [role for role, _ in choose(records[:2], "rgb", "psnr")] == ["best", "worst"]
-    assert [role for role, _ in choose(records[:1], "rgb", "psnr")] == ["median"]
+    assert [role for role, _ in shown_records(records[:2], "rgb", "psnr")] == ["best", "worst"]
+    assert [role for role, _ in shown_records(records[:1], "rgb", "psnr")] == ["median"]
     identical = [record("x", float("inf"), 40.0), record("y", float("inf"), 30.0)]
-    assert [r.name for _, r in choose(identical, "rgb", "psnr")] == ["x", "y"]  # by the score, where no gain is finite
+    assert [r.name for _, r in shown_records(identical, "rgb", "psnr")] == [
+        "x",
+        "y",
+    ]  # by the score, where no gain is finite
 
 
 def test_an_error_map_grows_brighter_with_the_error_and_is_black_without() -> None:
@@ -206,7 +209,7 @@ def test_an_error_map_grows_brighter_with_the_error_and_is_black_without() -> No
     assert (np.diff(shades) >= 0).all()
 
 
-def test_the_gallery_holds_the_pictures_that_were_scored_each_once(result: Result, plan: Plan) -> None:
+def test_the_gallery_holds_the_pictures_that_were_scored_each_once(result: Result, plan: EvaluationPlan) -> None:
     gallery = make_gallery(result, plan)
     assert len(gallery.entries) == 4 * 3
     assert {entry.role for entry in gallery.entries} == {"best", "median", "worst"}
@@ -220,7 +223,7 @@ def test_the_gallery_holds_the_pictures_that_were_scored_each_once(result: Resul
             assert np.abs(np.asarray(image.convert("RGB")).astype(float) - expected).max() <= 1
 
 
-def test_pictures_on_a_page_are_reduced_to_its_budget(result: Result, plan: Plan) -> None:
+def test_pictures_on_a_page_are_reduced_to_its_budget(result: Result, plan: EvaluationPlan) -> None:
     gallery = make_gallery(result, plan)
     uris = gallery.data_uris()
     assert gallery.exact
@@ -234,7 +237,7 @@ def test_pictures_on_a_page_are_reduced_to_its_budget(result: Result, plan: Plan
     assert "reduced to" in page_html(result, [], small) and "reduced to" not in page_html(result, [], gallery)
 
 
-def test_a_lack_of_memory_costs_a_picture_and_no_report(result: Result, plan: Plan) -> None:
+def test_a_lack_of_memory_costs_a_picture_and_no_report(result: Result, plan: EvaluationPlan) -> None:
     @dataclass(frozen=True)
     class Greedy:
         model: str
@@ -253,13 +256,15 @@ def test_a_lack_of_memory_costs_a_picture_and_no_report(result: Result, plan: Pl
         gallery("a mistake of ours")
 
 
-def test_names_of_any_length_make_files(photographs: Path, plan: Plan, result: Result, tmp_path: Path) -> None:
+def test_names_of_any_length_make_files(
+    photographs: Path, plan: EvaluationPlan, result: Result, tmp_path: Path
+) -> None:
     (tmp_path / "clean").mkdir()
     for letter in "ab":
         shutil.copy(photographs / "coffee.png", tmp_path / "clean" / f"{'x' * 240}{letter}.png")
     jobs = [(case, plan.jobs[0][1][:1]) for case in from_clean(tmp_path / "clean", ["rain"]).cases]
     plan = replace(plan, jobs=jobs)
-    write_report(replace(result, records=list(evaluate(plan)), expected=2), tmp_path / "report", plan)
+    write_report(replace(result, records=list(evaluate_plan(plan)), expected=2), tmp_path / "report", plan)
     page = Page((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
     keys = {key for entry in json.loads(page.data)["entries"] for key in entry["images"].values()}
     assert len(keys) == 10 and {path.stem for path in (tmp_path / "report" / "pictures").iterdir()} == keys
@@ -342,13 +347,13 @@ def test_the_page_lists_the_origins_where_there_are_several(result: Result, page
 
 
 def test_a_picture_that_a_protocol_resized_is_shown_as_it_was_scored(
-    photographs: Path, plan: Plan, result: Result, tmp_path: Path
+    photographs: Path, plan: EvaluationPlan, result: Result, tmp_path: Path
 ) -> None:
     with Image.open(photographs / "coffee.png") as image:
         image.crop((0, 0, 90, 70)).save(tmp_path / "odd.png")
     jobs = [(case, plan.jobs[0][1]) for case in from_clean(tmp_path, ["rain"]).cases]
     plan = replace(plan, jobs=jobs, scoring=Scoring((PROTOCOLS["weatherdiff"],)))
-    records = list(evaluate(plan))
+    records = list(evaluate_plan(plan))
     found = replace(result, records=records, provenance=Provenance.gather(plan, records, {}, torch.device("cpu")))
     gallery = make_gallery(found, plan)
     for entry in json.loads(Page(page_html(found, [], gallery)).data)["entries"]:

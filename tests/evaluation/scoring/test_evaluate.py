@@ -29,23 +29,23 @@ from restore.evaluation.metrics import PROTOCOLS, prepare_input, score
 from restore.evaluation.scoring import (
     Case,
     Digests,
+    EvaluationPlan,
     Journal,
     Loaded,
     ModelMethod,
     Output,
     OutputFolder,
-    Plan,
     Provenance,
     Record,
     Scoring,
     Series,
-    compare,
-    evaluate,
+    compare_methods,
+    evaluate_plan,
     gain_of,
     kept_path,
     made_cases,
-    per_picture,
     score_sets,
+    scores_by_image,
     show,
     summarise_rows,
     tasks_for,
@@ -80,9 +80,9 @@ def pairs(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def plan_for(cases: Sequence[Case], *methods: object, protocols=(RGB,), **options: object) -> Plan:
+def plan_for(cases: Sequence[Case], *methods: object, protocols=(RGB,), **options: object) -> EvaluationPlan:
     metrics = options.pop("metrics", ())
-    return Plan([(case, methods) for case in cases], Scoring(protocols, metrics), **options)  # type: ignore[arg-type]
+    return EvaluationPlan([(case, methods) for case in cases], Scoring(protocols, metrics), **options)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def test_scores_equal_scikit_image_on_the_saved_outputs(pairs: Path, method: Mod
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
     plan = plan_for(from_folders(pairs / "input", pairs / "target").cases, method, keep=tmp_path)
-    records = list(evaluate(plan))
+    records = list(evaluate_plan(plan))
     assert len(records) == 5
     for record in records:
         target = np.asarray(Image.open(pairs / "target" / f"{record.name}.png"))
@@ -152,8 +152,8 @@ def test_scores_equal_scikit_image_on_the_saved_outputs(pairs: Path, method: Mod
 
 
 def test_weather_made_on_the_fly_is_the_weather_on_disk(photographs: Path, pairs: Path, method: ModelMethod) -> None:
-    made = list(evaluate(plan_for(from_clean(photographs, ["rain"]).cases, method, seeds=(3,))))
-    stored = list(evaluate(plan_for(from_folders(pairs / "input", pairs / "target").cases, method, seeds=(3,))))
+    made = list(evaluate_plan(plan_for(from_clean(photographs, ["rain"]).cases, method, seeds=(3,))))
+    stored = list(evaluate_plan(plan_for(from_folders(pairs / "input", pairs / "target").cases, method, seeds=(3,))))
     assert [(r.name, r.before) for r in made] == [(r.name, r.before) for r in stored]
     for a, b in zip(made, stored, strict=True):
         assert a.after["rgb"] == pytest.approx(b.after["rgb"], abs=1e-4)  # the last bit of a float32 pixel
@@ -163,9 +163,9 @@ def test_a_picture_does_not_depend_on_its_neighbours_their_order_or_the_batch(
     photographs: Path, method: ModelMethod
 ) -> None:
     cases = from_clean(photographs, ["rain", "snow"]).cases
-    one = list(evaluate(plan_for(cases, method)))
-    together = list(evaluate(plan_for(cases, method, batch=4)))
-    backwards = list(evaluate(plan_for([*reversed(cases)][3:], method)))
+    one = list(evaluate_plan(plan_for(cases, method)))
+    together = list(evaluate_plan(plan_for(cases, method, batch=4)))
+    backwards = list(evaluate_plan(plan_for([*reversed(cases)][3:], method)))
     assert [r.key for r in one] == [r.key for r in together]
     for a, b in zip(one, together, strict=True):
         assert a.after["rgb"]["psnr"] == pytest.approx(
@@ -206,13 +206,13 @@ def test_every_image_has_sampler_noise_of_its_own_and_every_method_the_same(
 def test_another_seed_is_other_weather_and_another_restoration(photographs: Path, restorer: Restorer) -> None:
     method = ModelMethod("tiny", "derain", restorer, "", Settings(steps=2))
     cases = from_clean(photographs, ["rain"]).first(1).cases
-    first, second = evaluate(plan_for(cases, method, seeds=(0, 1)))
+    first, second = evaluate_plan(plan_for(cases, method, seeds=(0, 1)))
     assert (first.seed, second.seed) == (0, 1)
     assert first.before != second.before and first.after != second.after
 
 
 def test_severity_zero_and_clean_leave_the_picture_as_it_was(photographs: Path, method: ModelMethod) -> None:
-    nothing = list(evaluate(plan_for(from_clean(photographs, ["rain", "clean"], 0.0).first(1).cases, method)))
+    nothing = list(evaluate_plan(plan_for(from_clean(photographs, ["rain", "clean"], 0.0).first(1).cases, method)))
     assert [r.before["rgb"]["psnr"] for r in nothing] == [math.inf, math.inf]
     (row, _) = summarise_rows(nothing)
     assert row.before["psnr"].mean is None and row.before["psnr"].infinite == 1
@@ -227,7 +227,7 @@ def test_a_protocol_that_resizes_restores_the_resized_picture(
     asked: list[str] = []
     inner = ModelMethod("tiny", "derain", restorer, "")
     cases = from_clean(tmp_path, ["rain"]).cases
-    (record,) = evaluate(plan_for(cases, Counted(inner, asked), protocols=(NATIVE, WEATHERDIFF)))
+    (record,) = evaluate_plan(plan_for(cases, Counted(inner, asked), protocols=(NATIVE, WEATHERDIFF)))
     assert asked == ["odd", "odd"]  # at 70x90 and at 80x96
     loaded = cases[0].load(0)
     assert loaded.degraded is not None
@@ -269,10 +269,10 @@ def test_a_protocol_never_scores_the_output_of_another_one(photographs: Path, tm
         (tmp_path / side).mkdir()
         Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(tmp_path / side / "x.png")
     cases = from_folders(tmp_path / "input", tmp_path / "target").cases
-    (native,) = evaluate(plan_for(cases, Enlarged(4), protocols=(NATIVE,)))
+    (native,) = evaluate_plan(plan_for(cases, Enlarged(4), protocols=(NATIVE,)))
     assert native.after["native"]
     for protocols in ((NATIVE, WEATHERDIFF), (WEATHERDIFF, NATIVE), (WEATHERDIFF,)):
-        (refused,) = evaluate(plan_for(cases, Enlarged(4), protocols=protocols))
+        (refused,) = evaluate_plan(plan_for(cases, Enlarged(4), protocols=protocols))
         assert "128x192" in refused.failure and "96x160" in refused.failure, protocols
     with pytest.raises(ConfigError, match="two protocols of one name"):
         Scoring((NATIVE, NATIVE))
@@ -282,7 +282,7 @@ def test_metrics_of_colours_are_taken_once_and_those_of_channels_for_each_protoc
     photographs: Path, method: ModelMethod
 ) -> None:
     cases = from_clean(photographs, ["rain"]).first(1).cases
-    (record,) = evaluate(plan_for(cases, method, protocols=(NATIVE, RGB), metrics=("mae", "delta_e", "ms_ssim")))
+    (record,) = evaluate_plan(plan_for(cases, method, protocols=(NATIVE, RGB), metrics=("mae", "delta_e", "ms_ssim")))
     native, rgb = record.after["native"], record.after["rgb"]
     assert native["delta_e"] == rgb["delta_e"] and native["mae"] != rgb["mae"]
     assert "ms_ssim" not in rgb  # needs 161 pixels a side; the picture keeps its other scores
@@ -300,7 +300,7 @@ def test_a_grey_ground_truth_is_scored_on_its_one_channel(tmp_path: Path) -> Non
     (case,) = from_outputs(tmp_path / "output", tmp_path / "target").cases
     assert case.load(0).gray
     scoring = Scoring((PROTOCOLS["sr"], NATIVE), scale=4)
-    (record,) = evaluate(Plan([(case, [OutputFolder(tmp_path / "output", Digests())])], scoring))
+    (record,) = evaluate_plan(EvaluationPlan([(case, [OutputFolder(tmp_path / "output", Digests())])], scoring))
     saved = np.asarray(Image.fromarray(output).convert("L"))
     inner = (slice(4, -4), slice(4, -4))
     expected = peak_signal_noise_ratio(truth[inner], saved[inner], data_range=255)
@@ -314,9 +314,11 @@ def test_a_grey_ground_truth_is_scored_on_its_one_channel(tmp_path: Path) -> Non
 
 def test_finished_outputs_score_like_the_model_that_made_them(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
     pictures = from_folders(pairs / "input", pairs / "target")
-    ours = list(evaluate(plan_for(pictures.cases, method, keep=tmp_path)))
+    ours = list(evaluate_plan(plan_for(pictures.cases, method, keep=tmp_path)))
     folder = kept_path(tmp_path, ours[0]).parent
-    theirs = list(evaluate(plan_for(from_outputs(folder, pairs / "target").cases, OutputFolder(folder, Digests()))))
+    theirs = list(
+        evaluate_plan(plan_for(from_outputs(folder, pairs / "target").cases, OutputFolder(folder, Digests())))
+    )
     assert [r.after for r in theirs] == [r.after for r in ours]
     assert all(not r.before and r.seconds is None and r.task == "" for r in theirs)
 
@@ -324,13 +326,13 @@ def test_finished_outputs_score_like_the_model_that_made_them(pairs: Path, metho
 def test_pictures_that_another_run_kept_are_made_again(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
     cases = from_folders(pairs / "input", pairs / "target").first(1).cases
     plan = plan_for(cases, method, keep=tmp_path)
-    (first,) = evaluate(plan)
+    (first,) = evaluate_plan(plan)
     path, own = kept_path(tmp_path, first), kept_path(tmp_path, first).read_bytes()
     asked: list[str] = []
     again = replace(plan, jobs=[(case, [Counted(method, asked)]) for case in cases])
-    assert list(evaluate(again, {first.key: first})) == [first] and not asked
+    assert list(evaluate_plan(again, {first.key: first})) == [first] and not asked
     path.write_bytes((pairs / "target" / path.name).read_bytes())
-    (made,) = evaluate(again, {first.key: first})
+    (made,) = evaluate_plan(again, {first.key: first})
     assert len(asked) == 1 and made.kept == first.kept and path.read_bytes() == own
 
 
@@ -342,7 +344,7 @@ def test_outputs_are_found_by_name_and_what_is_missing_is_named(pairs: Path, tmp
     assert len(pictures.cases) == 4 and "1 ground truths have no restored picture" in pictures.notes[0]
     assert "coffee" in pictures.notes[0]
     records = list(
-        evaluate(plan_for(from_folders(pairs / "input", pairs / "target").cases, OutputFolder(folder, Digests())))
+        evaluate_plan(plan_for(from_folders(pairs / "input", pairs / "target").cases, OutputFolder(folder, Digests())))
     )
     assert [r.name for r in records if r.failed] == ["coffee"]
     assert all(r.after["rgb"]["psnr"] == math.inf for r in records if not r.failed)
@@ -357,9 +359,9 @@ def test_outputs_of_another_size_are_refused_unless_the_protocol_resizes(pairs: 
     with Image.open(pairs / "target" / "coffee.png") as image:
         image.resize((64, 48)).save(folder / "coffee.png")
     cases, method = from_outputs(folder, pairs / "target").cases, OutputFolder(folder, Digests())
-    (refused,) = evaluate(plan_for(cases, method, protocols=(NATIVE,)))
+    (refused,) = evaluate_plan(plan_for(cases, method, protocols=(NATIVE,)))
     assert "48x64" in refused.failure and "96x128" in refused.failure
-    (scored,) = evaluate(plan_for(cases, method, protocols=(PROTOCOLS["histoformer"],)))
+    (scored,) = evaluate_plan(plan_for(cases, method, protocols=(PROTOCOLS["histoformer"],)))
     assert 10 < scored.after["histoformer"]["psnr"] < 60
 
 
@@ -498,7 +500,7 @@ def test_a_bad_picture_is_named_and_stops_no_other(pairs: Path, method: ModelMet
     smaller.save(folder / "target" / "rocket.png")
     cases = from_folders(folder / "input", folder / "target").cases
     for batch in (1, 5):
-        records = list(evaluate(plan_for(cases, method, batch=batch)))
+        records = list(evaluate_plan(plan_for(cases, method, batch=batch)))
         assert sorted(r.name for r in records if r.failed) == ["chelsea", "rocket"]
         reasons = {r.name: r.failure for r in records if r.failed}
         assert "chelsea.png" in reasons["chelsea"] and "96x128" in reasons["rocket"]
@@ -509,9 +511,9 @@ def test_a_stopped_run_continues_and_ends_like_one_that_was_not(
     pairs: Path, method: ModelMethod, tmp_path: Path
 ) -> None:
     cases = from_folders(pairs / "input", pairs / "target").cases
-    whole = list(evaluate(plan_for(cases, method)))
+    whole = list(evaluate_plan(plan_for(cases, method)))
     journal = Journal(tmp_path / "journal.jsonl")
-    for _, record in zip(range(2), evaluate(plan_for(cases, method), journal.done), strict=False):
+    for _, record in zip(range(2), evaluate_plan(plan_for(cases, method), journal.done), strict=False):
         journal.add(record)
     with (tmp_path / "journal.jsonl").open("a") as file:
         file.write('{"format": 1, "key": "cut o')  # as a kill in the middle of writing leaves it
@@ -521,7 +523,7 @@ def test_a_stopped_run_continues_and_ends_like_one_that_was_not(
     asked: list[str] = []
     again = Journal(tmp_path / "journal.jsonl", resume=True)
     resumed = []
-    for record in evaluate(plan_for(cases, Counted(method, asked)), again.done):
+    for record in evaluate_plan(plan_for(cases, Counted(method, asked)), again.done):
         again.add(record)
         resumed.append(record)
     assert asked == [case.name for case in cases[2:]]
@@ -532,13 +534,13 @@ def test_a_stopped_run_continues_and_ends_like_one_that_was_not(
 def test_records_of_several_machines_keep_their_origins(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
     cases = from_folders(pairs / "input", pairs / "target").cases[:3]
     plan, here = plan_for(cases, method), origin_on("cpu")
-    first = next(evaluate(plan))
+    first = next(evaluate_plan(plan))
     assert first.origin == here and set(here) >= {"restore", "device"}
     elsewhere = {**here, "device": "another processor"}
     journal = Journal(tmp_path / "journal.jsonl")
     journal.add(replace(first, origin=elsewhere))
     done = Journal(tmp_path / "journal.jsonl", resume=True).done
-    records = list(evaluate(plan, done))
+    records = list(evaluate_plan(plan, done))
     assert [record.origin for record in records] == [elsewhere, here, here]
     origins = Provenance.gather(plan, records, {}, torch.device("cpu")).origins
     assert origins == [{**elsewhere, "restorations": 1}, {**here, "restorations": 2}]
@@ -550,7 +552,7 @@ def test_equal_outputs_of_two_methods_are_scored_once_and_kept_apart(pairs: Path
     cases = from_folders(pairs / "input", pairs / "target").cases[:2]
     journal = Journal(tmp_path / "journal.jsonl")
     found = []
-    for record in evaluate(plan_for(cases, *methods), journal.done):
+    for record in evaluate_plan(plan_for(cases, *methods), journal.done):
         journal.add(record)
         found.append((record.name, record.model))
     assert sorted(found) == sorted((case.name, name) for case in cases for name in ("a", "b"))
@@ -566,10 +568,10 @@ def test_a_lack_of_memory_fails_one_picture_and_other_errors_all(pairs: Path, me
 
     cases = from_folders(pairs / "input", pairs / "target").cases[:2]
     greedy = Greedy(method, [], error="[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")
-    records = list(evaluate(plan_for(cases, greedy, batch=2)))
+    records = list(evaluate_plan(plan_for(cases, greedy, batch=2)))
     assert [record.failure for record in records] == [f"{case.name}: out of memory" for case in cases]
     with pytest.raises(RuntimeError, match="a mistake of ours"):
-        list(evaluate(plan_for(cases, Greedy(method, [], error="a mistake of ours"))))
+        list(evaluate_plan(plan_for(cases, Greedy(method, [], error="a mistake of ours"))))
 
 
 def test_what_a_score_depends_on_makes_it_be_taken_again(pairs: Path, restorer: Restorer, tmp_path: Path) -> None:
@@ -669,7 +671,7 @@ def test_nothing_piles_up(photographs: Path, method: ModelMethod, tmp_path: Path
         gc.collect()
         return sum(x.numel() > 10_000 for x in gc.get_objects() if type(x) is Tensor)
 
-    counts = [held() for _ in evaluate(plan_for(from_clean(tmp_path, ["rain"]).cases, method))]
+    counts = [held() for _ in evaluate_plan(plan_for(from_clean(tmp_path, ["rain"]).cases, method))]
     assert len(counts) == 12 and max(counts) == counts[2]
 
 
@@ -690,7 +692,7 @@ def test_a_row_is_the_mean_over_pictures_after_the_mean_over_seeds() -> None:
     assert row.after["psnr"].mean == pytest.approx((24 + 31) / 2)
     assert row.gain["psnr"].mean == pytest.approx((4 + 1) / 2)
     assert row.seconds == 2.0 and row.tiles == 6
-    assert per_picture(records, "after", "rgb", "psnr") == {"a": 24, "b": 31}
+    assert scores_by_image(records, "after", "rgb", "psnr") == {"a": 24, "b": 31}
 
 
 def test_methods_are_compared_on_the_pictures_that_both_restored() -> None:
@@ -698,7 +700,7 @@ def test_methods_are_compared_on_the_pictures_that_both_restored() -> None:
     hard = rng.uniform(15, 35, 30)
     first = [record_of(str(i), 10, x + 1 + rng.normal(0, 0.1), "first") for i, x in enumerate(hard)]
     second = [record_of(str(i), 10, x, "second") for i, x in enumerate(hard)][:20]
-    psnr = next(c for c in compare([*first, *second]) if c.metric == "psnr")
+    psnr = next(c for c in compare_methods([*first, *second]) if c.metric == "psnr")
     assert (psnr.first, psnr.second, psnr.difference.count, psnr.first_better) == ("first/t", "second/t", 20, 20)
     assert psnr.difference.mean == pytest.approx(1, abs=0.1) and psnr.difference.clear
     low, high = psnr.difference.low, psnr.difference.high
@@ -722,7 +724,7 @@ def test_gain_is_positive_where_it_is_better() -> None:
 
 def test_shown_pictures_are_those_that_were_scored(photographs: Path, method: ModelMethod) -> None:
     plan = plan_for(from_clean(photographs, ["rain"]).cases, method)
-    record = list(evaluate(plan))[3]
+    record = list(evaluate_plan(plan))[3]
     shown = show(plan, record)
     assert shown.degraded is not None
     for pixels, side in ((shown.degraded, record.before), (shown.restored, record.after)):
@@ -734,7 +736,7 @@ def test_shown_pictures_have_the_size_that_was_scored(photographs: Path, method:
         image.crop((0, 0, 90, 70)).save(tmp_path / "odd.png")
     finished = OutputFolder(tmp_path, Digests())
     plan = plan_for(from_clean(tmp_path, ["rain"]).cases, method, finished, protocols=(WEATHERDIFF, RGB))
-    for record in evaluate(plan):
+    for record in evaluate_plan(plan):
         shown = show(plan, record)
         assert shown.degraded is not None
         assert shown.target.shape == shown.degraded.shape == shown.restored.shape == (3, 80, 96)
@@ -751,7 +753,7 @@ def test_samples_are_calibrated_at_the_size_at_which_they_are_restored(
     method = ModelMethod("tiny", "derain", restorer, "", Settings(steps=2, samples=2))
     cases = from_clean(tmp_path, ["rain"]).cases
     for protocols, values in (((WEATHERDIFF,), 3 * 80 * 96), ((WEATHERDIFF, RGB), 3 * 70 * 90)):
-        (record,) = evaluate(plan_for(cases, method, protocols=protocols))
+        (record,) = evaluate_plan(plan_for(cases, method, protocols=protocols))
         assert record.spread["values"] == values
 
 
@@ -761,7 +763,7 @@ def test_sets_are_compared_on_what_was_kept(pairs: Path, method: ModelMethod, tm
     cases = from_folders(pairs / "input", pairs / "target").cases
     perfect = OutputFolder(pairs / "target", Digests())
     plan = plan_for(cases, method, perfect, keep=tmp_path)
-    found = score_sets(plan, list(evaluate(plan)), ["fid"], features=Colours())
+    found = score_sets(plan, list(evaluate_plan(plan)), ["fid"], features=Colours())
     assert found[Series("rainy", "target", "")].after["fid"] == pytest.approx(0, abs=1e-3)
     assert found[Series("rainy", "tiny", "derain")].after["fid"] > 1
     assert found[Series("rainy", "tiny", "derain")].before["fid"] > 1
@@ -776,11 +778,11 @@ def test_what_is_to_know_of_a_score_of_sets_is_noted(pairs: Path, method: ModelM
     pytest.importorskip("torchmetrics")
     cases = from_folders(pairs / "input", pairs / "target").cases
     plan = plan_for(cases[:1], method, keep=tmp_path / "one")
-    (alone,) = score_sets(plan, list(evaluate(plan)), ["fid"], features=Colours()).values()
+    (alone,) = score_sets(plan, list(evaluate_plan(plan)), ["fid"], features=Colours()).values()
     assert not alone.after and not alone.before
     assert [note.partition(" could")[0] for note in alone.notes] == ["fid after", "fid before"]
     plan = plan_for(cases, method, keep=tmp_path / "all", seeds=(3, 4))
-    (scores,) = score_sets(plan, list(evaluate(plan)), ["kid"], features=Colours()).values()
+    (scores,) = score_sets(plan, list(evaluate_plan(plan)), ["kid"], features=Colours()).values()
     assert set(scores.after) == set(scores.before) == {"kid"}
     seed, *deviations = scores.notes
     assert seed == "kid: over the restorations of seed 3 alone"
