@@ -20,7 +20,7 @@ from restore.errors import ConfigError, RestoreError
 from restore.evaluation.metrics import prepare_input
 from restore.evaluation.scoring.cases import Case, Digests, Loaded, enlarged_to
 from restore.evaluation.scoring.methods import Method, Output
-from restore.evaluation.scoring.origin import origin_on
+from restore.evaluation.scoring.provenance import origin_on
 from restore.evaluation.scoring.records import Record, Scores
 from restore.evaluation.scoring.scoring import Scoring, Size, input_size, score_all
 from restore.samplers import Calibration

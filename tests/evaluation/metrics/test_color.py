@@ -68,22 +68,6 @@ def test_lab_and_ciede2000_equal_skimage() -> None:
     np.testing.assert_allclose(delta_e(a, b), expected.mean((1, 2)), atol=1e-6)
 
 
-def test_ciede2000_of_greys_and_of_hues_across_the_circle_equals_skimage() -> None:
-    generator = np.random.default_rng(0)
-    lab = generator.uniform([0, -128, -128], [100, 128, 128], (2, 40, 40, 3))
-    lab[:, :4, :, 1:] = 0  # grey in both
-    lab[0, 4:8, :, 1:] = 0  # grey in one
-    lab[1, 8:12, :, 1:] = -lab[0, 8:12, :, 1:]  # opposite hues
-    lab[1, 12:14] = lab[0, 12:14]
-    expected = skimage.color.deltaE_ciede2000(lab[0], lab[1])
-    tensors = torch.from_numpy(lab).permute(0, 3, 1, 2)
-    ours = ciede2000(tensors[:1], tensors[1:])[0].numpy()
-    opposite = np.zeros((40, 40), dtype=bool)
-    opposite[8:12] = True  # the mean hue of exactly opposite hues is a matter of the last bit
-    np.testing.assert_allclose(ours[~opposite], expected[~opposite], atol=1e-6)
-    assert np.isfinite(ours).all()
-
-
 @pytest.mark.parametrize("row", SHARMA)
 def test_ciede2000_gives_the_published_values(row: tuple[float, ...]) -> None:
     a, b = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (row[:3], row[3:6]))

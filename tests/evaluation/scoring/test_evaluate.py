@@ -51,9 +51,8 @@ from restore.evaluation.scoring import (
     tasks_for,
 )
 from restore.evaluation.scoring.cases import enlarged_to
-from restore.evaluation.scoring.origin import find_commit, origin_on
 from restore.evaluation.scoring.pictures import from_card, from_clean, from_folders, from_outputs
-from restore.evaluation.scoring.provenance import data_digest, peak_memory
+from restore.evaluation.scoring.provenance import data_digest, find_commit, origin_on, peak_memory
 from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
 from restore.restoration.settings import Settings
