@@ -14,7 +14,7 @@ from restore.denoisers.tiles import thumbnail
 from restore.diffusion import likelihood
 from restore.errors import ConfigError
 from restore.evaluation.metrics import PROTOCOLS
-from restore.evaluation.scoring import Journal, ModelMethod, Plan, Scoring, evaluate, summarise_rows
+from restore.evaluation.scoring import EvaluationPlan, Journal, ModelMethod, Scoring, evaluate_plan, summarise_rows
 from restore.evaluation.scoring.likelihood import TERMS
 from restore.evaluation.scoring.pictures import from_clean
 from restore.models.recipe import Recipe
@@ -29,21 +29,23 @@ def restorer(tiny_model: Path) -> Restorer:
     return Restorer.from_pretrained(tiny_model, device="cpu", dtype=torch.float32)
 
 
-def plan_for(photographs: Path, method: ModelMethod, count: int = 3, batch: int = 1) -> Plan:
+def plan_for(photographs: Path, method: ModelMethod, count: int = 3, batch: int = 1) -> EvaluationPlan:
     cases = from_clean(photographs, ["rain"], 0.5).first(count).cases
-    return Plan([(case, [method]) for case in cases], Scoring([PROTOCOLS["rgb"]]), batch=batch)
+    return EvaluationPlan([(case, [method]) for case in cases], Scoring([PROTOCOLS["rgb"]]), batch=batch)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_calibration_of_a_row_is_that_of_all_its_values(photographs: Path, restorer: Restorer, batch: int) -> None:
     method = ModelMethod("tiny", "derain", restorer, "", Settings(steps=2, samples=4))
     plan = plan_for(photographs, method, batch=batch)
-    row = summarise_rows(evaluate(plan))[0]
+    row = summarise_rows(evaluate_plan(plan))[0]
     expected = Calibration(4)
     for case, _ in plan.jobs:
         loaded = case.load(0)
         assert loaded.degraded is not None
-        spread = restorer.posterior(loaded.degraded, Settings(task="derain", steps=2, samples=4, seed=0))
+        spread = restorer.posterior(
+            loaded.degraded, Settings(task="derain", steps=2, samples=4, seed=case.sampler_seed(0))
+        )
         assert spread.deviation is not None and float(spread.deviation.max()) > 0
         expected.add(loaded.target, spread.mean, spread.deviation)
     assert row.calibration is not None
@@ -67,12 +69,16 @@ def test_calibration_of_inpainting_counts_the_pixels_of_holes_only(
     filling = Restorer(recipe, built, torch.device("cpu"), torch.float32)
     method = ModelMethod("tiny", "inpaint", filling, "", Settings(steps=2, samples=3))
     cases = from_clean(photographs, ["mask-box"]).first(2).cases
-    row = summarise_rows(evaluate(Plan([(c, [method]) for c in cases], Scoring([PROTOCOLS["rgb"]]), batch=batch)))[0]
+    row = summarise_rows(
+        evaluate_plan(EvaluationPlan([(c, [method]) for c in cases], Scoring([PROTOCOLS["rgb"]]), batch=batch))
+    )[0]
     expected, pixels = Calibration(3), 0
     for case in cases:
         loaded, request = case.load(0), case.request(recipe.task, 0, 96, 128)
         assert loaded.degraded is not None and request.mask is not None
-        said = filling.posterior(loaded.degraded, Settings(request=request, steps=2, samples=3, seed=0))
+        said = filling.posterior(
+            loaded.degraded, Settings(request=request, steps=2, samples=3, seed=case.sampler_seed(0))
+        )
         assert said.deviation is not None
         rows, columns = request.mask[0].nonzero(as_tuple=True)
         pixels += len(rows)
@@ -84,7 +90,7 @@ def test_calibration_of_inpainting_counts_the_pixels_of_holes_only(
 
 
 def test_one_sample_has_no_spread(photographs: Path, restorer: Restorer) -> None:
-    row = summarise_rows(evaluate(plan_for(photographs, ModelMethod("tiny", "derain", restorer, ""))))[0]
+    row = summarise_rows(evaluate_plan(plan_for(photographs, ModelMethod("tiny", "derain", restorer, ""))))[0]
     assert row.calibration is None and row.bits_per_dim == {}
 
 
@@ -103,7 +109,7 @@ def test_bits_are_those_of_the_whole_picture_at_once(photographs: Path, restorer
     whole = replace(restorer, recipe=restorer.recipe.model_copy(update={"patches": tiles}))
     method = ModelMethod("tiny", "derain", whole, "", Settings(steps=7), likelihood=True)
     plan = plan_for(photographs, method, count=1)
-    (record,) = evaluate(plan)
+    (record,) = evaluate_plan(plan)
     loaded = plan.jobs[0][0].load(0)
     assert loaded.degraded is not None and loaded.degraded.shape[-2:] == (96, 128)
     degraded = loaded.degraded[None]
@@ -115,7 +121,7 @@ def test_bits_are_those_of_the_whole_picture_at_once(photographs: Path, restorer
         loaded.target[None],
         condition,
         whole.schedule,
-        SeededNoise([0]).draw,
+        SeededNoise([plan.jobs[0][0].sampler_seed(0)]).draw,
         levels=whole.schedule.steps(7),
     )
     found = dict(record.bits_per_dim)
@@ -129,11 +135,13 @@ def test_what_was_not_asked_for_before_is_computed_on_resuming(
     photographs: Path, restorer: Restorer, tmp_path: Path
 ) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
-    for record in evaluate(plan_for(photographs, ModelMethod("tiny", "derain", restorer, "", Settings(steps=3)), 2)):
+    for record in evaluate_plan(
+        plan_for(photographs, ModelMethod("tiny", "derain", restorer, "", Settings(steps=3)), 2)
+    ):
         journal.add(record)
     again = Journal(tmp_path / "journal.jsonl", resume=True)
     method = ModelMethod("tiny", "derain", restorer, "", Settings(steps=3), likelihood=True)
-    records = list(evaluate(plan_for(photographs, method, 2), again.done))
+    records = list(evaluate_plan(plan_for(photographs, method, 2), again.done))
     assert all(set(record.bits_per_dim) == set(TERMS) for record in records)
     for record in records:
         again.add(record)
