@@ -11,11 +11,15 @@ from PIL import Image
 from torch import Tensor
 
 from restore.degradations import Random
+from restore.evaluation.metrics import psnr
 from restore.restoration.restorer import Restorer
 from restore.tasks import Example, Prepared
 from restore.training.batches import Batches, unit
 
 __all__ = ["HeldOut"]
+
+IDENTICAL = 138.13
+"""In dB, in place of the infinite PSNR of two equal images, which a log in JSON cannot hold."""
 
 
 class Score(NamedTuple):
@@ -83,8 +87,7 @@ class HeldOut:
 
 def _psnr(a: Tensor, b: Tensor) -> Tensor:
     """Return the (B,) PSNR in dB of two batches in [0, 1] after 8-bit rounding."""
-    error = (a.clamp(0, 1).mul(255).round() - b.mul(255).round()).square().mean((1, 2, 3)).clamp(min=1e-9)
-    return 10 * torch.log10(255**2 / error)
+    return psnr(a.clamp(0, 1).mul(255).round(), b.mul(255).round()).clamp(max=IDENTICAL)
 
 
 def _write(path: Path, sheet: Tensor) -> None:
