@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -65,10 +65,9 @@ def read_file(file: File) -> images.Picture:
     whole = images.read(path_of(file))
     if not isinstance(file, Half):
         return whole
-    alpha = whole.alpha
-    if alpha is not None:
-        alpha = alpha[:, : whole.width // 2] if file.side == "left" else alpha[:, whole.width // 2 :]
-    return replace(whole, pixels=file.of(whole.pixels), alpha=alpha)
+    file.of(whole.pixels)  # raises where the width is odd
+    middle = whole.width // 2
+    return whole.columns(slice(middle) if file.side == "left" else slice(middle, None))
 
 
 def decode(file: File) -> Tensor:

@@ -16,7 +16,7 @@ __all__ = ["Grayscale", "luma"]
 
 def luma(image: Tensor) -> Tensor:
     """Return the Rec. 601 luma of (B, 3, H, W) as three equal channels."""
-    return values.luma(image.movedim(1, 0))[:, None].expand_as(image).contiguous()
+    return values.rec601(image.movedim(1, 0))[:, None].expand_as(image).contiguous()
 
 
 class Grayscale(Spec):

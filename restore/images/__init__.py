@@ -10,7 +10,7 @@ what was typed into paths and `side_by_side` draws a comparison. What happens to
 float TIFF                 0..1 as it is; up to 255 or 65535 in these units; NaN, infinity and all else is refused
 gray                       three equal channels inside; Rec. 601 luma of the restored colours comes back
 alpha                      never restored, kept beside; over white where the format of the output has no alpha
-colour under alpha 0       restored like any other colour
+colour under alpha 0       shown to nobody: replaced by the colours around, and put back where the output has alpha
 CMYK, Lab                  become sRGB (through the profile of the file, when it has one)
 ICC profile                kept, the pixels are not touched; a broken or unfitting one is ignored with a warning
 EXIF orientation           applied to the pixels, then removed; the rest of EXIF is kept, garbage is ignored
@@ -22,29 +22,36 @@ from __future__ import annotations
 
 from restore.images.compare import side_by_side
 from restore.images.forms import Form, from_any, to_picture
-from restore.images.listing import PICTURE_SUFFIXES, list_images, namesake, namesakes
-from restore.images.picture import ImageWarning, Metadata, Picture
+from restore.images.listing import PICTURE_SUFFIXES, list_images, namesake, namesakes, passed_over
+from restore.images.notices import ImageWarning, warn
+from restore.images.picture import Picture
 from restore.images.probe import open_file
+from restore.images.raster import Encoding, Metadata, Raster
 from restore.images.read import MAX_PIXELS, peek, read
-from restore.images.write import WRITABLE, refuse_inputs, write
+from restore.images.write import WRITABLE, check_encoding, refuse_inputs, write
 
 __all__ = [
     "MAX_PIXELS",
     "PICTURE_SUFFIXES",
     "WRITABLE",
+    "Encoding",
     "Form",
     "ImageWarning",
     "Metadata",
     "Picture",
+    "Raster",
+    "check_encoding",
     "from_any",
     "list_images",
     "namesake",
     "namesakes",
     "open_file",
+    "passed_over",
     "peek",
     "read",
     "refuse_inputs",
     "side_by_side",
     "to_picture",
+    "warn",
     "write",
 ]

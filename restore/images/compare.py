@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from restore.errors import ArrayError
-from restore.images.picture import Picture
+from restore.images.raster import Raster
 from restore.images.values import to_array
 
 __all__ = ["side_by_side"]
@@ -18,7 +18,7 @@ BACKGROUND = (255, 255, 255)
 INK = (32, 32, 32)
 
 
-def side_by_side(pictures: Sequence[Picture], labels: Sequence[str]) -> Image.Image:
+def side_by_side(pictures: Sequence[Raster], labels: Sequence[str]) -> Image.Image:
     """Return an 8-bit RGB image of the pictures from left to right, at their own sizes, each under its label.
 
     Alpha is laid over white; the profile is kept when all pictures share it and none is gray.

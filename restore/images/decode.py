@@ -15,10 +15,10 @@ from PIL.ExifTags import Base
 
 from restore.errors import ImageError
 from restore.images.metadata import collect, usable_profile
-from restore.images.picture import Metadata, Picture
+from restore.images.raster import Metadata, Raster
 from restore.images.values import to_pixels
 
-__all__ = ["FLOAT_TOLERANCE", "float_white", "raw_mode", "to_picture", "upright"]
+__all__ = ["Decoded", "decode_image", "float_white", "upright_raster"]
 
 # Resampling overshoots a little; that much is clipped in silence.
 FLOAT_TOLERANCE = 0.01
@@ -36,8 +36,8 @@ class Decoded:
     space: str = ""
 
 
-def to_picture(image: Image.Image, name: str, reopen: Callable[[], Image.Image] | None = None) -> Picture:
-    """Return an opened image as a `Picture` with its orientation applied.
+def decode_image(image: Image.Image, name: str, reopen: Callable[[], Image.Image] | None = None) -> Raster:
+    """Return an opened image with its orientation applied.
 
     Args:
         image: decoded here if it was not yet.
@@ -45,23 +45,23 @@ def to_picture(image: Image.Image, name: str, reopen: Callable[[], Image.Image] 
         reopen: gives a second, undecoded copy of the same file; needed for 16-bit colour.
 
     Raises:
-        ImageError: a mode or a range of values that has no meaning as a picture.
+        ImageError: a mode or a range of values that has no meaning as an image.
     """
     deep = None if reopen is None else more_than_eight_bits(image, name, reopen)
     if deep is None:
         image.load()
-    found = deep or decode(image, name)
+    found = deep or by_mode(image, name)
     orientation, metadata = collect(image, name)
-    return assemble(found, orientation, metadata, image, name)
+    return upright_raster(found, orientation, metadata, image, name)
 
 
-def assemble(found: Decoded, orientation: int, metadata: Metadata, image: Image.Image, name: str) -> Picture:
-    """Return the picture of decoded arrays and the facts about them."""
+def upright_raster(found: Decoded, orientation: int, metadata: Metadata, image: Image.Image, name: str) -> Raster:
+    """Return the image of decoded arrays and the facts about them."""
     gray = found.colours.ndim == 2
     # Converted colours are sRGB, which is what an absent profile means.
     icc = None if found.space else usable_profile(metadata.icc, "GRAY" if gray else "RGB", name)
     alpha = None if found.alpha is None else np.ascontiguousarray(upright(found.alpha, orientation))
-    return Picture(
+    return Raster(
         pixels=to_pixels(upright(found.colours, orientation), found.white),
         gray=gray,
         depth=found.depth,
@@ -84,7 +84,7 @@ def more_than_eight_bits(image: Any, name: str, reopen: Callable[[], Any]) -> De
     return sixteen(image, raw, reopen) if image.mode in ("RGB", "RGBA") and ";16" in raw else None
 
 
-def decode(image: Image.Image, name: str) -> Decoded:
+def by_mode(image: Image.Image, name: str) -> Decoded:
     """Return the pixels of a loaded image by its mode."""
     mode, info = image.mode, image.info
     keyed = "transparency" in info

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from restore.errors import ArrayError, ImageError
-from restore.images.decode import to_picture as decode_pil
+from restore.errors import ArrayError
+from restore.images.decode import decode_image
+from restore.images.notices import codec_errors
 from restore.images.picture import Picture
-from restore.images.read import MAX_PIXELS, check_size, read
-from restore.images.values import alpha_as, to_array, to_pixels, to_unit
+from restore.images.raster import Raster
+from restore.images.read import DAMAGED, MAX_PIXELS, check_size, read
+from restore.images.values import alpha_as, to_pixels, to_unit
 
 __all__ = ["Form", "from_any", "to_picture"]
 
@@ -81,7 +83,7 @@ class ArrayForm(Form):
 
     def one(self, picture: Picture) -> NDArray:
         """Return one picture in the layout of the array."""
-        array = to_array(picture.pixels, gray=picture.gray, dtype=self.dtype, alpha=picture.alpha)
+        array = picture.array(self.dtype)
         if self.channels == "none":
             return array
         array = array[..., None] if array.ndim == 2 else array
@@ -111,7 +113,7 @@ class TensorForm(Form):
 
     def one(self, picture: Picture) -> Tensor:
         """Return one picture as a tensor in the layout that came in."""
-        values = to_unit(picture.pixels.detach(), gray=picture.gray).to(self.device)
+        values = to_unit(picture.stored().detach(), gray=picture.gray).to(self.device)
         if picture.alpha is not None:
             alpha = torch.from_numpy(alpha_as(picture.alpha, np.float32)).to(self.device)
             values = torch.cat([values, alpha[None]])
@@ -141,7 +143,7 @@ def from_any(image: Any, *, max_pixels: int = MAX_PIXELS) -> tuple[list[Picture]
     if isinstance(image, str | os.PathLike):
         return [read(image, max_pixels=max_pixels)], FileForm()
     if isinstance(image, Picture):
-        return [image], FileForm()
+        return [image.filled()], FileForm()
     if isinstance(image, Image.Image):
         return [from_pil(image, max_pixels)], PilForm()
     if isinstance(image, Tensor):
@@ -167,10 +169,8 @@ def from_pil(image: Image.Image, max_pixels: int) -> Picture:
     if 0 in image.size:
         raise ArrayError(f"a PIL image of {image.width}x{image.height} pixels holds nothing")
     check_size(image.size, name, max_pixels)
-    try:
-        return decode_pil(image, name)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"cannot read {name}: it is damaged or cut short ({error})") from None
+    with codec_errors(f"cannot read {name}", DAMAGED):
+        return Picture.of(decode_image(image, name))
 
 
 def from_array(array: NDArray) -> tuple[list[Picture], Form]:
@@ -178,7 +178,7 @@ def from_array(array: NDArray) -> tuple[list[Picture], Form]:
     check_type(
         array.dtype.kind == "f" or array.dtype.newbyteorder("=") in (np.uint8, np.uint16), array.shape, array.dtype
     )
-    channels, batched = layout(array.shape)
+    channels, batched = axes_of(array.shape)
     if array.dtype.kind == "f":
         check_range(array, array.shape)
     items = array if batched else array[None]
@@ -200,7 +200,7 @@ def from_channels(item: NDArray) -> Picture:
     gray = item.ndim == 2 or item.shape[2] == 1
     depth = 16 if item.dtype.kind == "u" and item.dtype.itemsize == 2 else 8
     pixels = to_pixels(item[..., 0] if gray and item.ndim == 3 else item)
-    return Picture(pixels, gray=gray, depth=depth, alpha=alpha, mode="L" if gray else "RGB")
+    return Picture.of(Raster(pixels, gray=gray, depth=depth, alpha=alpha, mode="L" if gray else "RGB"))
 
 
 def from_tensor(tensor: Tensor) -> tuple[list[Picture], Form]:
@@ -208,7 +208,7 @@ def from_tensor(tensor: Tensor) -> tuple[list[Picture], Form]:
     integer = tensor.dtype in (torch.uint8, torch.uint16)
     check_type(tensor.is_floating_point() or integer, tuple(tensor.shape), tensor.dtype)
     tensor = tensor.detach()
-    channels, batched = layout(tuple(tensor.shape), only_first=True)
+    channels, batched = axes_of(tuple(tensor.shape), only_first=True)
     if not integer:
         check_range(tensor, tuple(tensor.shape))
     items = tensor if batched else tensor[None]
@@ -224,11 +224,12 @@ def from_tensor(tensor: Tensor) -> tuple[list[Picture], Form]:
         gray = count == 1
         pixels = pixels.expand(3, -1, -1).contiguous() if gray else pixels.contiguous()
         depth = 16 if tensor.dtype == torch.uint16 else 8
-        pictures.append(Picture(pixels, gray=gray, depth=depth, alpha=alpha, mode="L" if gray else "RGB"))
+        raster = Raster(pixels, gray=gray, depth=depth, alpha=alpha, mode="L" if gray else "RGB")
+        pictures.append(Picture.of(raster))
     return pictures, TensorForm(tensor.dtype, tensor.device, channels == "first", batched)
 
 
-def layout(shape: tuple[int, ...], only_first: bool = False) -> tuple[str, bool]:
+def axes_of(shape: tuple[int, ...], only_first: bool = False) -> tuple[str, bool]:
     """Return where the channels stand (`none`, `last`, `first`) and whether a batch axis stands in front.
 
     Raises:

@@ -5,18 +5,36 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from restore.errors import ImageError
-from restore.images.picture import printable
+from restore.images.formats import RAW_SUFFIXES, has_extra, missing_extra
+from restore.images.notices import printable
+from restore.images.probe import explain, open_file
 from restore.images.write import WRITABLE
 
-__all__ = ["PICTURE_SUFFIXES", "list_images", "namesake", "namesakes", "natural_key"]
+__all__ = ["PICTURE_SUFFIXES", "list_images", "namesake", "namesakes", "natural_key", "passed_over"]
 
-# Photographs of telephones are listed although they are refused: one line about each is better than silence.
-PICTURE_SUFFIXES = frozenset(WRITABLE) | {".pnm", ".pbm", ".apng", ".mpo", ".heic", ".heif"}
+PICTURE_SUFFIXES = (
+    frozenset(WRITABLE)
+    | {".pnm", ".pbm", ".apng", ".mpo", ".jp2", ".j2k", ".jpx", ".tga"}
+    # Photos of telephones are listed even where they are refused: one line about each is better than silence.
+    | {".heic", ".heif"}
+    # A camera writes a JPEG beside each raw file, so these are passed over where they cannot be read.
+    | (RAW_SUFFIXES if has_extra("RAW") else frozenset())
+)
+"""Suffixes of the files that are taken from a folder."""
+
+# fmt: off
+TEXT_SUFFIXES = frozenset((
+    ".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml", ".xml", ".xmp", ".html", ".htm", ".log",
+    ".ini", ".toml", ".cfg", ".py", ".sh", ".bib", ".tex", ".css", ".js", ".srt", ".url",
+))
+# fmt: on
+SUFFIXES_SHOWN = 8
 
 
 def list_images(inputs: Sequence[str | os.PathLike[str]], *, recursive: bool = False) -> list[Path]:
@@ -44,6 +62,47 @@ def list_images(inputs: Sequence[str | os.PathLike[str]], *, recursive: bool = F
     return list(found.values())
 
 
+def passed_over(inputs: Sequence[str | os.PathLike[str]], *, recursive: bool = False) -> str | None:
+    """Return a sentence about the files in folders that `list_images` does not take, or None where there are none.
+
+    Files of text, those that belong to images among them, and hidden files are not worth a word.
+
+    Args:
+        inputs: files, folders and patterns.
+        recursive: as it was for `list_images`.
+    """
+    folders = {os.path.abspath(text): Path(text) for text in map(os.fspath, inputs) if os.path.isdir(text)}
+    left = Counter(suffix for folder in folders.values() for suffix in unread(folder, recursive))
+    if not left:
+        return None
+    kinds = sorted(left, key=str.lower)
+    shown = ", ".join(kinds[:SUFFIXES_SHOWN]) + (", ..." if len(kinds) > SUFFIXES_SHOWN else "")
+    number = left.total()
+    files = "1 file of a kind that is" if number == 1 else f"{number} files of kinds that are"
+    raw = any(suffix.lower() in RAW_SUFFIXES for suffix in left)
+    more = f" ({missing_extra('RAW')})" if raw else ""
+    return f"{files} not read: {shown}{more}"
+
+
+def unread(folder: Path, recursive: bool) -> Iterator[str]:
+    """Yield the suffix of each file of a folder that is neither an image nor text; of one without, `no suffix`."""
+    for entry in entries(folder):
+        if os.path.isdir(entry):
+            if recursive and not entry.is_symlink():
+                yield from unread(entry, recursive)
+        elif entry.suffix.lower() not in PICTURE_SUFFIXES | TEXT_SUFFIXES and (entry.suffix or not is_text(entry)):
+            yield printable(entry.suffix) or "no suffix"
+
+
+def is_text(path: Path) -> bool:
+    """Return whether a file holds text or nothing, by its beginning; True for what cannot be read."""
+    try:
+        with open_file(os.fspath(path), printable(path)) as stream:
+            return not (head := stream.read(512)) or explain(head) == "a text file"
+    except (ImageError, OSError):
+        return True
+
+
 def expand(text: str, recursive: bool) -> Iterator[Path]:
     """Yield the files that one input names."""
     path = Path(text)
@@ -58,11 +117,7 @@ def expand(text: str, recursive: bool) -> Iterator[Path]:
 
 def inside(folder: Path, recursive: bool) -> Iterator[Path]:
     """Yield the picture files of a folder in natural order."""
-    try:
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except OSError as error:
-        raise ImageError(f"cannot list {printable(folder)}: {error.strerror}") from None
-    for entry in sorted(entries, key=natural_key):
+    for entry in sorted(entries(folder), key=natural_key):
         # Links to folders may lead in circles.
         if os.path.isdir(entry):
             if recursive and not entry.is_symlink():
@@ -71,11 +126,24 @@ def inside(folder: Path, recursive: bool) -> Iterator[Path]:
             yield entry
 
 
+def entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder, hidden files and folders left out.
+
+    Raises:
+        ImageError: it cannot be listed.
+    """
+    try:
+        return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise ImageError(f"cannot list {printable(folder)}: {error.strerror}") from None
+
+
 def why_empty(text: str) -> str:
     """Return in words why an input gave no file."""
     shown = printable(text)
     if os.path.isdir(text):
-        return f"the folder {shown} holds no file with the suffix of a picture"
+        left = passed_over([text], recursive=True)
+        return f"the folder {shown} holds no file with the suffix of an image" + (f", but {left}" if left else "")
     return f"nothing matches {shown}" if glob.has_magic(text) else f"there is no file {shown}"
 
 

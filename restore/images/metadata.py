@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 import re
 import struct
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
 from PIL import ExifTags, Image, ImageCms, ImageFile
 
-from restore.images.picture import ImageWarning, Metadata
+from restore.images.notices import translated_warnings, warn
+from restore.images.raster import Metadata
 
-__all__ = ["collect", "resolution", "translated_warnings", "usable_profile", "warn"]
+__all__ = ["collect", "resolution", "told_orientation", "usable_profile"]
 
 # In a TIFF the EXIF block is the table of the file itself, most of which is only true of that one file.
 DESCRIPTIVE = frozenset(
@@ -34,24 +32,8 @@ DESCRIPTIVE = frozenset(
         ExifTags.IFD.GPSInfo,
     )
 )
+MAX_DPI = 65535  # what a JPEG can say; more is damage
 UPRIGHT = re.compile(rb'(tiff:Orientation(?:="|>))[0-9]')
-_filters = threading.Lock()
-
-
-def warn(name: str, message: str) -> None:
-    """Warn about the picture `name` in the package's own category."""
-    warnings.warn(f"{name}: {message}", ImageWarning, stacklevel=3)
-
-
-@contextmanager
-def translated_warnings(name: str) -> Iterator[None]:
-    """Give Pillow's warnings inside the block as `ImageWarning` that names the picture."""
-    # The list of filters belongs to the whole process; two threads that swap it would lose it.
-    with _filters, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for message in dict.fromkeys(str(each.message) for each in caught if each.category is UserWarning):
-        warn(name, " ".join(message.split()))
 
 
 def collect(image: Image.Image, name: str) -> tuple[int, Metadata]:
@@ -84,7 +66,7 @@ def read_exif(image: Image.Image, name: str) -> tuple[int, bytes | None]:
             for tag, content in exif.items():
                 if tag == ExifTags.Base.Orientation or (image.format == "TIFF" and tag not in DESCRIPTIVE):
                     continue
-                kept[tag] = table(exif, tag) if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) else content
+                kept[tag] = sub_table(exif, tag) if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) else content
             block = kept.tobytes() if kept else None
     except Exception:
         # The parser stumbles in many ways over bytes that are no EXIF; the picture is good without.
@@ -106,7 +88,7 @@ def told_orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def table(exif: Image.Exif, tag: int) -> dict[int, Any]:
+def sub_table(exif: Image.Exif, tag: int) -> dict[int, Any]:
     """Return a copy of a sub-table of EXIF, with the table inside it, if any, in place of its old position."""
     values = dict(exif.get_ifd(tag))
     if ExifTags.IFD.Interop in values:
@@ -145,6 +127,6 @@ def resolution(dpi: Any) -> tuple[float, float] | None:
     """Return the dots per inch as two positive numbers, or None when they make no sense."""
     with suppress(TypeError, ValueError, ZeroDivisionError, OverflowError):
         x, y = (float(value) for value in dpi)
-        if all(math.isfinite(value) and value > 0 for value in (x, y)):
+        if all(math.isfinite(value) and 0 < value <= MAX_DPI for value in (x, y)):
             return x, y
     return None

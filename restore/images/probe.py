@@ -5,21 +5,23 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+import re
 import stat
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from restore.errors import ImageError
 
 __all__ = [
+    "CHECKED_BYTES",
     "Damaged",
-    "check_png_data",
-    "check_png_skeleton",
+    "check_header",
     "explain",
     "gif_frames",
+    "jpeg2000_bits",
     "open_file",
+    "png_chunks",
     "reason",
     "tiff_pages",
 ]
@@ -36,7 +38,12 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
 )
 MAX_COMPRESSED_CHUNKS = 32
-BLOCK = 1 << 20
+MAX_PARTS, TINY = 10_000, 64
+MAX_COMMENT = 1 << 20
+PORTABLE_HEADER = 1 << 16
+CODESTREAM = b"\xff\x4f\xff\x51"  # how the image of a JPEG 2000 begins
+TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+CHECKED_BYTES = 1 << 20
 
 
 class Damaged(Exception):
@@ -89,8 +96,6 @@ def explain(head: bytes) -> str | None:
     for signature, meaning in SIGNATURES:
         if head.startswith(signature):
             return meaning
-    if head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev"):
-        return "a HEIC photograph: export it as JPEG first"
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in start[:1024]:
         return "an SVG drawing: export it as PNG first"
@@ -125,29 +130,118 @@ def png_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
         position += 12 + length
 
 
+def check_header(stream: BinaryIO, kind: str) -> None:
+    """Raise `Damaged` when the header of a file is so long or has so many parts that parsing it would take long."""
+    stream.seek(0)
+    check = {
+        "PNG": check_png_skeleton,
+        "JPEG": check_jpeg_segments,
+        "GIF": check_gif_extensions,
+        "PPM": check_portable_header,
+        "TIFF": check_tiff_table,
+        "JPEG2000": check_jpeg2000_boxes,
+    }.get(kind)
+    if check:
+        check(stream)
+
+
 def check_png_skeleton(stream: BinaryIO) -> None:
-    """Raise `Damaged` when a PNG ends early or holds so many compressed texts that they may be a bomb."""
-    compressed = 0
-    for kind, _ in png_chunks(stream):
+    """Raise `Damaged` when a PNG ends early, or holds very many chunks or compressed texts: floods and bombs."""
+    compressed = tiny = 0
+    for kind, length in png_chunks(stream):
         compressed += kind in (b"zTXt", b"iTXt", b"iCCP")
+        tiny += length < TINY
         if compressed > MAX_COMPRESSED_CHUNKS:
             raise Damaged(f"it holds more than {MAX_COMPRESSED_CHUNKS} compressed texts")
+        if tiny > MAX_PARTS:
+            raise Damaged(f"it holds more than {MAX_PARTS} chunks of next to nothing")
 
 
-def check_png_data(stream: BinaryIO) -> None:
-    """Raise `Damaged` when the checksum of an image-data chunk is wrong (Pillow does not look at these)."""
-    for kind, length in png_chunks(stream):
-        if kind != b"IDAT":
-            continue
-        checksum = zlib.crc32(kind)
-        while length > 0:
-            block = stream.read(min(length, BLOCK))
-            if not block:
-                raise Damaged("it ends too early")
-            checksum = zlib.crc32(block, checksum)
-            length -= len(block)
-        if stream.read(4) != checksum.to_bytes(4, "big"):
-            raise Damaged("the checksum of its image data is wrong")
+def check_jpeg_segments(stream: BinaryIO) -> None:
+    """Raise `Damaged` when a JPEG has very many segments before its image."""
+    stream.seek(2)
+    for _ in range(MAX_PARTS):
+        head = stream.read(4)
+        while head[:2] == b"\xff\xff":
+            head = head[1:] + stream.read(1)
+        if len(head) < 4 or head[0] != 0xFF or head[1] == 0xDA:
+            return
+        stream.seek(int.from_bytes(head[2:], "big") - 2, os.SEEK_CUR)
+    raise Damaged(f"it holds more than {MAX_PARTS} segments before its image")
+
+
+def check_gif_extensions(stream: BinaryIO) -> None:
+    """Raise `Damaged` when more than a megabyte of comments and the like stand before the first frame of a GIF."""
+    stream.seek(10)
+    packed = stream.read(1)
+    stream.seek(13 + (3 << ((packed[0] & 7) + 1) if packed and packed[0] & 0x80 else 0))
+    passed = 0
+    while stream.read(1) == b"!":
+        stream.seek(1, os.SEEK_CUR)
+        while (size := stream.read(1)) and size != b"\0":
+            stream.seek(size[0], os.SEEK_CUR)
+            passed += 1 + size[0]
+            if passed > MAX_COMMENT:
+                raise Damaged(f"more than {MAX_COMMENT >> 20} MB of comments stand before its first frame")
+
+
+def check_portable_header(stream: BinaryIO) -> None:
+    """Raise `Damaged` when the numbers at the beginning of a PNM or PFM file come late or not at all."""
+    head = stream.read(PORTABLE_HEADER)
+    fields = 2 if head[1:2] in b"14" else 3
+    if not re.match(rb"P\w" + rb"(?:\s|#[^\r\n]*[\r\n])+[-+.\w]+" * fields + rb"\s", head):
+        raise Damaged(f"its header is damaged or longer than {PORTABLE_HEADER >> 10} KB")
+
+
+def check_tiff_table(stream: BinaryIO) -> None:
+    """Raise `Damaged` when the values of the first page of a TIFF are larger than the file."""
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    head = stream.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    big = head[2:4] in (b"+\0", b"\0+")
+    first, count, entry, place = ("Q", "Q", "HHQ", 8) if big else ("I", "H", "HHI", 4)
+    if len(head) < 16:
+        raise Damaged("it ends inside its header")
+    stream.seek(struct.unpack_from(order + first, head, place)[0])
+    number = stream.read(struct.calcsize(count))
+    if len(number) < struct.calcsize(count):
+        raise Damaged("it ends inside its table of pages")
+    size, total = (20, 0) if big else (12, 0)
+    for _ in range(min(struct.unpack(order + count, number)[0], 65535)):
+        line = stream.read(size)
+        if len(line) < size:
+            raise Damaged("it ends inside its table of pages")
+        _, kind, values = struct.unpack_from(order + entry, line)
+        total += values * TIFF_SIZES.get(kind, 1)
+        if total > end + CHECKED_BYTES:
+            raise Damaged("the values of its first page would be larger than the file")
+
+
+def check_jpeg2000_boxes(stream: BinaryIO) -> None:
+    """Raise `Damaged` when a JPEG 2000 has very many boxes, or a very long header, before its image."""
+    if stream.read(4) == CODESTREAM:
+        return
+    stream.seek(0)
+    for _ in range(MAX_PARTS):
+        head = stream.read(8)
+        if len(head) < 8 or head[4:] == b"jp2c":
+            return
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(stream.read(8), "big") - 8
+        if length < 8 or (head[4:] == b"jp2h" and length > MAX_COMMENT):
+            raise Damaged("the boxes before its image make no sense")
+        stream.seek(length - 8, os.SEEK_CUR)
+    raise Damaged(f"it holds more than {MAX_PARTS} boxes before its image")
+
+
+def jpeg2000_bits(stream: BinaryIO) -> int:
+    """Return the bits per channel of a JPEG 2000, of its first channel (ITU-T T.800, section A.5.1), or 8."""
+    stream.seek(0)
+    head = stream.read(PORTABLE_HEADER)
+    place = head.find(CODESTREAM) + 42
+    return (head[place] & 0x7F) + 1 if place >= 42 and place < len(head) else 8
 
 
 def gif_frames(stream: BinaryIO, limit: int) -> int:

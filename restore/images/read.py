@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import replace
-from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
@@ -13,20 +11,24 @@ from typing import BinaryIO
 from PIL import ExifTags, Image
 
 from restore.errors import ImageError, ImageTooLarge
-from restore.images.decode import to_picture
-from restore.images.metadata import told_orientation, translated_warnings, warn
-from restore.images.picture import Picture, printable
-from restore.images.probe import check_png_data, check_png_skeleton, explain, gif_frames, open_file, tiff_pages
-from restore.images.tiff import float_colour_size, read_float_colour
+from restore.images.decode import decode_image
+from restore.images.encoding import encoding_of
+from restore.images.formats import EXTRAS, has_extra, missing_extra, open_image, recognise
+from restore.images.metadata import told_orientation
+from restore.images.notices import codec_errors, printable, translated_warnings, warn
+from restore.images.picture import Picture
+from restore.images.probe import check_header, gif_frames, jpeg2000_bits, open_file, tiff_pages
+from restore.images.raster import Raster
+from restore.images.raw import raw_size, read_raw
+from restore.images.tiff_float import first_table, float_size, read_float
+from restore.images.whole import check_jpeg_data, check_png_data
 
-__all__ = ["MAX_PIXELS", "MODULES", "READABLE", "read"]
+__all__ = ["DAMAGED", "MAX_PIXELS", "peek", "read"]
 
 MAX_PIXELS = 100_000_000
 MAX_FRAMES = 1000
 MAX_PAGES = 100
-# Everything else that Pillow could open stays shut: rarely used decoders are where the holes are.
-MODULES = ("Jpeg", "Png", "WebP", "Tiff", "Gif", "Bmp", "Ppm", "Mpo", "Avif")
-READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF")
+DAMAGED = "it is damaged or cut short"
 
 
 def read(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -42,20 +44,9 @@ def read(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     location = os.fspath(path)
     shown = printable(location)
-    with open_file(location, shown) as stream:
-        try:
-            picture = read_stream(stream, shown, max_pixels)
-        except ImageError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise ImageTooLarge(f"cannot read {shown}: {error}") from None
-        except Exception as error:
-            # Decoders stumble over damaged bytes in every way there is.
-            detail = printable(" ".join(str(error).split())) or type(error).__name__
-            if "unknown pixel mode" in detail:
-                raise ImageError(f"cannot read {shown}: its kind of pixels is not supported") from None
-            raise ImageError(f"cannot read {shown}: it is damaged or cut short ({detail})") from None
-    return replace(picture, source=Path(os.path.abspath(location)))
+    with open_file(location, shown) as stream, codec_errors(f"cannot read {shown}", DAMAGED):
+        raster = read_stream(stream, shown, max_pixels)
+    return Picture.of(raster, source=Path(os.path.abspath(location)))
 
 
 def peek(path: str | PathLike[str]) -> tuple[int, int] | None:
@@ -64,11 +55,15 @@ def peek(path: str | PathLike[str]) -> tuple[int, int] | None:
     shown = printable(location)
     # whatever is wrong with the file is told when it is read
     with suppress(Exception), open_file(location, shown) as stream:
-        kind = recognise(stream.read(4096), shown)
-        size, lies = float_colour_size(stream, shown) if kind == "TIFF" else None, False
+        kind = recognise(stream, shown)
+        check_header(stream, kind)
+        lies, size = False, raw_size(stream) if kind == "RAW" else None
+        if kind == "TIFF":
+            size = float_size(stream, shown)
+            lies = size is not None and first_table(stream, shown).get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         if size is None:
             with translated_warnings(shown):
-                image = opened(stream, kind)
+                image = open_image(stream, kind)
                 size, lies = image.size, told_orientation(image) >= 5
         width, height = size
         check_size((width, height), shown, MAX_PIXELS)
@@ -76,51 +71,35 @@ def peek(path: str | PathLike[str]) -> tuple[int, int] | None:
     return None
 
 
-def read_stream(stream: BinaryIO, shown: str, max_pixels: int) -> Picture:
-    """Return the picture in an open file; any exception other than `ImageError` means damage."""
-    head = stream.read(4096)
-    if not head:
-        raise ImageError(f"cannot read {shown}: it is empty")
-    kind = recognise(head, shown)
+def read_stream(stream: BinaryIO, shown: str, max_pixels: int) -> Raster:
+    """Return the image in an open file; any exception other than `ImageError` means damage."""
+    kind = recognise(stream, shown)
     name = printable(os.path.basename(shown))
-    if kind == "TIFF":
-        size = float_colour_size(stream, name)
-        if size is not None:
-            check_size(size, shown, max_pixels)
-            check_frames(tiff_pages(stream, MAX_PAGES), kind, shown, name)
-            return read_float_colour(stream, shown)
-    if kind == "PNG":
-        check_png_skeleton(stream)
+    if kind in EXTRAS and not has_extra(kind):
+        raise ImageError(f"cannot read {shown}: {missing_extra(kind)}")
+    check_header(stream, kind)
+    if kind == "RAW":
+        check_size(raw_size(stream), shown, max_pixels)
+        return read_raw(stream)
+    if kind == "TIFF" and (size := float_size(stream, name)) is not None:
+        check_size(size, shown, max_pixels)
+        check_frames(tiff_pages(stream, MAX_PAGES), kind, shown, name)
+        return read_float(stream, shown)
     with translated_warnings(name):
-        image = opened(stream, kind)
+        image = open_image(stream, kind)
     check_size(image.size, shown, max_pixels)
     position = stream.tell()
     check_frames(count_frames(stream, image, kind), kind, shown, name)
     if kind == "PNG":
         check_png_data(stream)
+    if kind == "JPEG2000" and (bits := jpeg2000_bits(stream)) > 8 and not image.mode.startswith("I"):
+        warn(name, f"its {bits} bits per channel are read as 8")
     stream.seek(position)
-    return to_picture(image, shown, lambda: opened(stream, kind))
-
-
-def recognise(head: bytes, shown: str) -> str:
-    """Return the format whose signature the first bytes carry.
-
-    Raises:
-        ImageError: none of those that are accepted; says what the file seems to be.
-    """
-    for module in MODULES:
-        try:
-            import_module(f"PIL.{module}ImagePlugin")
-        except ImportError:
-            continue
-    for name in READABLE:
-        _, accept = Image.OPEN.get(name, (None, None))
-        if accept is not None and accept(head[:16]) is True:
-            return name
-    accepted = ", ".join(name for name in READABLE if name in Image.OPEN)
-    seems = explain(head)
-    guess = f"it is {seems}" if seems else f"it is none of {accepted}"
-    raise ImageError(f"cannot read {shown}: {guess}")
+    raster = decode_image(image, shown, lambda: open_image(stream, kind))
+    if kind == "JPEG":
+        stream.seek(0)
+        check_jpeg_data(stream.read())
+    return raster.encoded(encoding_of(image, stream))
 
 
 def count_frames(stream: BinaryIO, image: Image.Image, kind: str) -> int:
@@ -140,23 +119,6 @@ def check_frames(frames: int, kind: str, shown: str, name: str) -> None:
         raise ImageTooLarge(f"cannot read {shown}: it has more than {most} {word}")
     if frames > 1:
         warn(name, f"only the first of its {frames} {word} is read")
-
-
-def opened(stream: BinaryIO, kind: str) -> Image.Image:
-    """Return the undecoded image of a format.
-
-    `Image.open` is passed by because its own limit on pixels, a setting of the whole process, is not ours.
-    """
-    stream.seek(0)
-    factory, _ = Image.OPEN[kind]
-    image = factory(stream, "")
-    if kind == "TIFF":
-        # Decoding a TIFF parses its EXIF on the way; done here, complaints about it are still translated.
-        with suppress(Exception):
-            exif = image.getexif()
-            for table in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-                exif.get_ifd(table)
-    return image
 
 
 def check_size(size: tuple[int, int], shown: str, max_pixels: int) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from restore.errors import ArrayError
 
-__all__ = ["alpha_as", "luma", "resize_alpha", "to_array", "to_pixels", "to_unit"]
+__all__ = ["alpha_as", "rec601", "resize_alpha", "to_array", "to_pixels", "to_unit"]
 
 REC_601 = (0.299, 0.587, 0.114)
 
@@ -42,7 +42,7 @@ def to_pixels(array: NDArray, white: float | None = None) -> Tensor:
     return pixels.mul_(scale).sub_(1.0)
 
 
-def luma(pixels: Tensor) -> Tensor:
+def rec601(pixels: Tensor) -> Tensor:
     """Return the Rec. 601 luma (...) of (3, ...) colours, in the colours' own range."""
     red, green, blue = REC_601
     return (pixels[0] * red).add_(pixels[1], alpha=green).add_(pixels[2], alpha=blue)
@@ -76,7 +76,7 @@ def to_array(
     channels = (1 if gray else 3) + (alpha is not None)
     out = np.empty((*pixels.shape[-2:], channels), dtype)
     for index in range(1 if gray else 3):
-        plane = luma(pixels) if gray else pixels[index].to(torch.float32, copy=True)
+        plane = rec601(pixels) if gray else pixels[index].to(torch.float32, copy=True)
         if not all(map(torch.isfinite, plane.aminmax())):
             raise ArrayError("the pixels to write hold NaN or infinity")
         if veil is not None:
@@ -90,7 +90,7 @@ def to_array(
 
 def to_unit(pixels: Tensor, *, gray: bool) -> Tensor:
     """Return (3, H, W), or (1, H, W) for gray, float32 in [0, 1] on the device of the pixels in [-1, 1]."""
-    colours = luma(pixels)[None] if gray else pixels.to(torch.float32, copy=True)
+    colours = rec601(pixels)[None] if gray else pixels.to(torch.float32, copy=True)
     return colours.add_(1.0).div_(2.0).clamp_(0.0, 1.0)
 
 

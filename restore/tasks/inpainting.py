@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -18,7 +16,7 @@ from restore.degradations.masks import Box, BoxAndStrokes, FreeForm, Irregular
 from restore.denoisers.parameterization import Parameterization
 from restore.errors import ConfigError
 from restore.images import Picture
-from restore.tasks.fill import flow_in
+from restore.images.fill import flow_in
 from restore.tasks.holed import Holed
 from restore.tasks.task import Example, Examples, Prepared, Request, Task, unlabelled
 
@@ -217,9 +215,4 @@ class Uncropping(Filling):
 
     def finish(self, picture: Picture, pixels: Tensor, request: Request) -> Picture:
         """Return the larger picture; what is added is opaque."""
-        if picture.alpha is None or request.pad is None:
-            return picture.with_pixels(pixels)
-        left, top, right, bottom = request.pad
-        opaque = np.iinfo(picture.alpha.dtype).max if picture.alpha.dtype.kind == "u" else 1.0
-        alpha = np.pad(picture.alpha, ((top, bottom), (left, right)), constant_values=opaque)
-        return replace(picture, alpha=alpha).with_pixels(pixels)
+        return (picture if request.pad is None else picture.padded(*request.pad)).with_pixels(pixels)

@@ -22,10 +22,10 @@ from machine import describe, table
 from torch import Tensor
 
 from restore import images
+from restore.images.fill import flow_in
 from restore.restoration.restorer import Restorer
 from restore.restoration.settings import Settings
 from restore.tasks import Request
-from restore.tasks.fill import flow_in
 
 
 def classic(method: int) -> Callable[[Tensor, Tensor], Tensor]:

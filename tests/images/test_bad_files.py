@@ -68,7 +68,6 @@ FOREIGN: dict[str, tuple[str, bytes, str]] = {
     "eps": ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
     "psd": ("a.psd", b"8BPS\0\1" + bytes(40), "Photoshop"),
     "gzip": ("a.png", b"\x1f\x8b\x08" + bytes(30), "gzip"),
-    "heic": ("a.jpg", b"\0\0\0\x18ftypheic" + bytes(40), "HEIC"),
     "noise": ("a.jpg", bytes(range(128, 256)), "none of JPEG"),
     "format of Pillow that stays shut": ("a.png", b"SIMPLE  =                    T" + bytes(4000) + b"\xff", "none of"),
 }

@@ -32,8 +32,8 @@ def noise(height: int, width: int, channels: int = 3, dtype: type = np.uint8) ->
 
 
 def values(picture: Picture, top: float = 255.0) -> NDArray:
-    """The pixels as (H, W, 3) in 0..top, computed another way than the package does."""
-    return (picture.pixels.permute(1, 2, 0).double().numpy() + 1) / 2 * top
+    """The stored pixels as (H, W, 3) in 0..top, computed another way than the package does."""
+    return (picture.stored().permute(1, 2, 0).double().numpy() + 1) / 2 * top
 
 
 def exact(picture: Picture, expected: NDArray, top: float = 255.0) -> None:

@@ -36,8 +36,8 @@ def smooth(height: int = 48, width: int = 64) -> NDArray:
 
 
 def values(picture: Picture, top: float = 255.0) -> NDArray:
-    """The pixels as (H, W, 3) in 0..top, computed another way than the package does."""
-    return (picture.pixels.permute(1, 2, 0).double().numpy() + 1) / 2 * top
+    """The stored pixels as (H, W, 3) in 0..top, computed another way than the package does."""
+    return (picture.stored().permute(1, 2, 0).double().numpy() + 1) / 2 * top
 
 
 def seen(path: Path) -> Image.Image:

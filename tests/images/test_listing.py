@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restore.errors import ImageError
-from restore.images import list_images, namesake, namesakes
+from restore.images import list_images, listing, namesake, namesakes, passed_over
+from restore.images.formats import RAW_SUFFIXES
 from restore.images.listing import natural_key
 
 
@@ -84,3 +85,26 @@ def test_links_that_go_in_circles_end(folder: Path) -> None:
 @given(st.lists(st.text("ab.é0129٣²", min_size=1, max_size=8)))
 def test_every_name_has_a_place_in_the_order(texts: list[str]) -> None:
     assert sorted(sorted(texts, key=natural_key), key=natural_key) == sorted(texts, key=natural_key)
+
+
+def test_files_that_are_passed_over_are_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "PICTURE_SUFFIXES", listing.PICTURE_SUFFIXES - RAW_SUFFIXES)
+    assert passed_over([folder]) is None
+    for name in ("a.CR2", "b.xyz", "c.mp4", ".d.mp4", "e.json", "LICENSE", "b/f.xyz"):
+        (folder / name).write_text("some words")
+    (folder / "g").write_bytes(bytes(range(128, 256)))
+    sentence = passed_over([folder, folder, str(folder / "1.png")])
+    assert sentence is not None
+    assert sentence.startswith("4 files of kinds that are not read: .CR2, .mp4, .xyz, no suffix (")
+    assert "pip install 'restore[raw]'" in sentence
+    assert (passed_over([folder], recursive=True) or "").startswith("5 files")
+    (folder / "b" / "3.png").unlink()
+    assert passed_over([folder / "b"]) == "1 file of a kind that is not read: .xyz"
+    assert passed_over([folder / "1.png", str(folder / "*.mp4")]) is None
+
+
+def test_a_folder_without_images_says_what_it_holds(folder: Path) -> None:
+    (folder / "only").mkdir()
+    (folder / "only" / "a.xyz").write_bytes(b"x")
+    with pytest.raises(ImageError, match=r"holds no file .*, but 1 file of a kind that is not read: \.xyz"):
+        list_images([folder / "only"])

@@ -12,7 +12,7 @@ from torch import Tensor
 from restore.errors import ArrayError, ConfigError
 from restore.evaluation.metrics import METRICS, Protocol, get_metric, protocol_size, score
 from restore.evaluation.scoring.records import Scores
-from restore.images.values import luma
+from restore.images.values import rec601
 
 __all__ = ["Scoring", "Size", "input_size", "score_all"]
 
@@ -102,7 +102,7 @@ def score_all(scoring: Scoring, images: Mapping[str, Tensor], target: Tensor, gr
 
 def _batch(picture: Tensor, gray: bool) -> Tensor:
     """Return a picture, (3, H, W), as a batch of one, with the one channel of its file where it is grey."""
-    return luma(picture)[None, None] if gray else picture[None]
+    return rec601(picture)[None, None] if gray else picture[None]
 
 
 def _optional(batch: Tensor, truth: Tensor, protocol: Protocol, scale: int | None, metric: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""TIFF beyond Pillow: writes 8, 16 and 32 bits with profile and EXIF, and reads colours stored as floats."""
+"""TIFF of 8, 16 and 32 bits with profile and EXIF; Pillow writes no colours of more than 8."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from PIL.ExifTags import Base as Tag
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from restore.errors import ImageError
-from restore.images.decode import Decoded, assemble, float_white
-from restore.images.metadata import collect, translated_warnings
-from restore.images.picture import Metadata, Picture
+from restore.images.raster import Metadata
 
-__all__ = ["float_colour_size", "read_float_colour", "write_tiff"]
+__all__ = ["write_tiff"]
 
 STRIP_BYTES = 1 << 20
 MAX_BYTES = (1 << 32) - (1 << 24)
@@ -40,14 +38,14 @@ def write_tiff(stream: BinaryIO, array: NDArray, metadata: Metadata) -> None:
     starts = range(0, height, rows)
     if array.nbytes > MAX_BYTES:
         raise ImageError(f"{array.nbytes / 2**30:.1f} GB of pixels do not fit into a TIFF (4 GB)")
-    directory = describe(array, rows, metadata)
+    directory = tag_table(array, rows, metadata)
     places: dict[int, list[int]] = {Tag.StripOffsets: [0] * len(starts), Tag.StripByteCounts: [0] * len(starts)}
     set_places(directory, places)
     # The table stands before the strips and has the same size whatever numbers it holds.
     stream.write(b"II*\0\x08\0\0\0" + bytes(len(directory.tobytes(8))))
     position = 0
     for index, start in enumerate(starts):
-        strip = compress(array[start : start + rows])
+        strip = deflated(array[start : start + rows])
         places[Tag.StripOffsets][index] = position
         places[Tag.StripByteCounts][index] = len(strip)
         position += stream.write(strip)
@@ -63,7 +61,7 @@ def set_places(directory: ImageFileDirectory_v2, places: dict[int, list[int]]) -
         directory[tag] = tuple(values)
 
 
-def compress(strip: NDArray) -> bytes:
+def deflated(strip: NDArray) -> bytes:
     """Return deflated rows; integers as the difference to the pixel on the left (predictor 2)."""
     rows = np.ascontiguousarray(strip, strip.dtype.newbyteorder("<"))
     if rows.dtype.kind == "u":
@@ -72,7 +70,7 @@ def compress(strip: NDArray) -> bytes:
     return zlib.compress(rows, 6)
 
 
-def describe(array: NDArray, rows: int, metadata: Metadata) -> ImageFileDirectory_v2:
+def tag_table(array: NDArray, rows: int, metadata: Metadata) -> ImageFileDirectory_v2:
     """Return the table of tags of a TIFF, without the places of its strips."""
     channels = array.shape[2] if array.ndim == 3 else 1
     floats = array.dtype.kind == "f"
@@ -106,47 +104,3 @@ def describe(array: NDArray, rows: int, metadata: Metadata) -> ImageFileDirector
             directory.tagtype[tag] = kind
             directory[tag] = block
     return directory
-
-
-def float_colour_size(stream: BinaryIO, name: str) -> tuple[int, int] | None:
-    """Return (width, height) of a TIFF that holds three 32-bit floats per pixel, None for any other TIFF."""
-    tags = first_table(stream, name)
-    if tags.get(Tag.SampleFormat, (1,))[0] != FLOAT or tags.get(Tag.SamplesPerPixel, 1) != 3:
-        return None
-    return int(tags.get(Tag.ImageWidth, 0)), int(tags.get(Tag.ImageLength, 0))
-
-
-def first_table(stream: BinaryIO, name: str) -> ImageFileDirectory_v2:
-    """Return the tags of the first page."""
-    stream.seek(0)
-    head = stream.read(16)
-    directory = ImageFileDirectory_v2(head[:16] if head[2:4] in (b"+\0", b"\0+") else head[:8])
-    stream.seek(directory.next)
-    with translated_warnings(name):
-        directory.load(stream)
-    return directory
-
-
-def read_float_colour(stream: BinaryIO, name: str) -> Picture:
-    """Return the picture of a TIFF with three 32-bit floats per pixel, which Pillow cannot read.
-
-    Raises:
-        ImageError: planes apart, turned by EXIF, damaged, or values that are no picture.
-    """
-    import cv2
-
-    tags = first_table(stream, name)
-    if tags.get(Tag.PlanarConfiguration, 1) != 1 or tags.get(Tag.Orientation, 1) != 1:
-        raise ImageError(f"cannot read {name}: float colours in separate planes or turned; save them plainly")
-    stream.seek(0)
-    values = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None or values.dtype != np.float32 or values.ndim != 3 or values.shape[2] != 3:
-        raise ImageError(f"cannot read {name}: its float colours are damaged or packed in an unknown way")
-    # An image without pixels, for what Pillow knows about tags.
-    carrier = Image.new("F", (1, 1))
-    carrier.format = "TIFF"
-    icc = tags.get(34675)
-    carrier.info.update({key: value for key, value in (("icc_profile", icc), ("xmp", tags.get(700))) if value})
-    _, metadata = collect(carrier, name)
-    found = Decoded(values[..., ::-1], depth=32, white=float_white(values, name))
-    return assemble(found, 1, metadata, carrier, name)

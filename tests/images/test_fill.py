@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore.tasks.fill import flow_in
+from restore.images.fill import flow_in
 
 
 @settings(max_examples=25, deadline=None)
