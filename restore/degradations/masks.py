@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 
+ONE_COLOUR = 2 * 8 / 255  # how far colours in [-1, 1] may differ in a drawing of one colour
 FIELD = 96  # cells of the grid on which the distance from strokes is computed, along the longer side
 
 
@@ -243,16 +244,36 @@ class MaskFiles(Spec):
 
 
 def read_mask(path: Path, white: Literal["restore", "keep"] = "restore") -> Tensor:
-    """Return the (1, H, W) mask in a file, 1 where its pixels are brighter than mid-grey, or darker for `keep`.
+    """Return the (1, H, W) mask in a file: 1 where its pixels are brighter than mid-gray, or not so for `keep`.
+
+    In a file with alpha the brightness is what a person sees of it on black: the brightness times the alpha. Where all
+    that is seen has one colour, the strokes are in the alpha, which is then the mask.
 
     Raises:
-        ImageError: the file is no picture.
+        ImageError: the file is no image.
         DataError: it is a folder.
+
+    Warns:
+        ImageWarning: every pixel is marked, which leaves nothing to restore them from.
     """
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a mask")
-    bright = (images.read(path).pixels.mean(0, keepdim=True) > 0).float()
-    return bright if white == "restore" else 1 - bright
+    image = images.read(path)
+    bright = image.pixels.mean(0, keepdim=True)
+    if image.alpha is not None:
+        seen = torch.from_numpy(image.array("float32")[..., -1])[None]
+        drawn = seen.amin() < seen.amax() and _one_colour(image.pixels[:, seen[0] > 0])
+        bright = 2 * seen - 1 if drawn else (bright + 1) * seen - 1
+    mask = (bright > 0).float() if white == "restore" else (bright <= 0).float()
+    if mask.all():
+        other = "dark" if white == "restore" else "bright"
+        images.warn(image.name, f"this mask marks every pixel, so nothing is kept; are its {other} pixels meant?")
+    return mask
+
+
+def _one_colour(colours: Tensor) -> bool:
+    """Return whether (3, N) colours in [-1, 1] are one but for the noise of a lossy file."""
+    return bool((colours.amax(1) - colours.amin(1)).amax() <= ONE_COLOUR)
 
 
 def find_mask(masks: Path, source: Path, below: Path = Path()) -> Path:
