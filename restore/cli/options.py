@@ -16,6 +16,7 @@ QUALITY_PANEL = "Quality and time"
 TILES_PANEL = "Tiles and memory"
 DIFFUSION_PANEL = "Diffusion"
 PUBLISHED_PANEL = "Published checkpoints"
+FILES_PANEL = "Files written"
 
 
 class Panels(TyperCommand):

@@ -12,6 +12,7 @@ import typer
 
 from restore.cli.console import MOST_SEED, bar, model_for, open_model, print_json
 from restore.cli.options import (
+    FILES_PANEL,
     QUALITY_PANEL,
     TILES_PANEL,
     DeviceOption,
@@ -94,6 +95,24 @@ def run(
     invert_mask: Annotated[
         bool, typer.Option("--invert-mask", help="What to fill is dark in the mask.", rich_help_panel=QUALITY_PANEL)
     ] = False,
+    encoder_quality: Annotated[
+        int | None,
+        typer.Option(
+            "--quality",
+            min=1,
+            max=100,
+            help="Of JPEG, WebP and AVIF files. [that of the input, at least 95]",
+            rich_help_panel=FILES_PANEL,
+        ),
+    ] = None,
+    lossless: Annotated[
+        bool | None,
+        typer.Option(
+            "--lossless/--lossy",
+            help="Whether WebP files keep every pixel as it was restored. [as the input]",
+            rich_help_panel=FILES_PANEL,
+        ),
+    ] = None,
     memory: Annotated[
         str | None, typer.Option(help="The memory that it may need: 2GB; picks the tiles.", rich_help_panel=TILES_PANEL)
     ] = None,
@@ -137,6 +156,7 @@ def run(
     """
     from typing import cast, get_args
 
+    from restore import images
     from restore.restoration.bulk import restore_files
     from restore.restoration.detector import AUTO
     from restore.restoration.jobs import OnExists, Options, plan_jobs, refuse_collisions
@@ -152,12 +172,16 @@ def run(
     if task is None and model is None:
         task = AUTO
     jobs = plan_jobs(inputs, output, recursive)
+    if left := images.passed_over(inputs, recursive=recursive):
+        typer.echo(left, err=True)
     options = Options(
         on_exists=cast(OnExists, on_exists),
         compare=compare,
         uncertainty=uncertainty,
         mask=mask,
         invert_mask=invert_mask,
+        quality=encoder_quality,
+        lossless=lossless,
     )
     request = Request(scale=scale, pad=parse_pad(pad))
     refuse_collisions(jobs, options)

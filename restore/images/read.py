@@ -98,7 +98,7 @@ def read_stream(stream: BinaryIO, shown: str, max_pixels: int) -> Raster:
     raster = decode_image(image, shown, lambda: open_image(stream, kind))
     if kind == "JPEG":
         stream.seek(0)
-        check_jpeg_data(stream.read())
+        check_jpeg_data(stream.read(), image)
     return raster.encoded(encoding_of(image, stream))
 
 

@@ -10,7 +10,8 @@ from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import JpegImagePlugin
+from numpy.typing import NDArray
+from PIL import Image, JpegImagePlugin
 
 from restore.images.probe import CHECKED_BYTES, Damaged, png_chunks
 
@@ -22,6 +23,7 @@ PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 
 END_OF_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+PROGRESSIVE = 0xC2
 ARITHMETIC = (0xC9, 0xCA)
 FILLER = bytes(byte for byte in np.random.default_rng(0).integers(1, 255, 320).tolist())
 
@@ -75,16 +77,20 @@ class Scan(NamedTuple):
     end: int
 
 
-def check_jpeg_data(data: bytes) -> None:
+def check_jpeg_data(data: bytes, image: Image.Image) -> None:
     """Raise `Damaged` when a scan of a JPEG ends before the last of its blocks, or scans are missing.
 
     Decoders take zeros for the data that are not there. So more data, put behind those of a scan, change the image if
     there was room for them, and nothing if the scan was complete.
+
+    Args:
+        data: the file.
+        image: what Pillow decoded of it.
     """
     frame, scans = jpeg_scans(data)
     if not scans or frame in ARITHMETIC:
         return  # arithmetic coding may leave out zeros at the end of a scan
-    if frame == 0xC2 and not refined(scan.header for scan in scans):
+    if frame == PROGRESSIVE and not refined(scan.header for scan in scans):
         raise Damaged("scans of its image are missing")
     plain, longer = bytearray(b"\xff\xd8"), bytearray(b"\xff\xd8")
     for scan in scans:
@@ -94,17 +100,20 @@ def check_jpeg_data(data: bytes) -> None:
             more += b"".join(bytes([0xFF, 0xD0 + (restarts + n) % 8]) + FILLER[40 * n : 40 * n + 40] for n in range(8))
         plain += scan.tables + data[scan.start : scan.end]
         longer += scan.tables + data[scan.start : scan.end] + more
-    # a frame that is not progressive shows in its means of 8x8 pixels whether it has changed
-    reduced = frame != 0xC2
-    if not np.array_equal(jpeg_pixels(plain, reduced), jpeg_pixels(longer, reduced)):
+    if frame == PROGRESSIVE:
+        same = np.array_equal(np.asarray(image), jpeg_pixels(longer))
+    else:
+        # what is coded in one go shows in the means of 8x8 pixels, which take less time
+        same = np.array_equal(jpeg_pixels(plain, 8), jpeg_pixels(longer, 8))
+    if not same:
         raise Damaged("its image data end before the last row")
 
 
-def jpeg_pixels(data: bytearray, reduced: bool) -> np.ndarray:
-    """Return the pixels of a JPEG whose end is missing, or the means of 8x8 of them."""
+def jpeg_pixels(data: bytearray, share: int = 1) -> NDArray:
+    """Return the pixels of a JPEG whose end is missing, or the means of `share` times `share` of them."""
     image = JpegImagePlugin.JpegImageFile(BytesIO(data + b"\xff\xd9"), "")
-    if reduced:
-        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+    if share > 1:
+        image.draft(None, (max(1, image.width // share), max(1, image.height // share)))
     return np.asarray(image)
 
 

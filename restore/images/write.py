@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, features
 from PIL.PngImagePlugin import PngInfo
 
-from restore.errors import ArrayError, ImageError
+from restore.errors import ArrayError, ConfigError, ImageError
 from restore.images.encoding import encoding_for
 from restore.images.notices import codec_errors, printable, warn
 from restore.images.png import write_png16
@@ -97,13 +97,13 @@ def write(
 
 
 def check_encoding(paths: Iterable[Path], quality: int | None, lossless: bool | None) -> None:
-    """Raise `ImageError` when a file with the suffix of one of the paths could not be encoded so."""
+    """Raise `ConfigError` when a file with the suffix of one of the paths could not be encoded so; see `write`."""
     for path in paths:
         shown = printable(path)
         try:
             encoding_for(Encoding(), format_of(path, shown), quality, lossless)
         except ImageError as error:
-            raise ImageError(f"cannot write {shown}: {error}") from None
+            raise ConfigError(f"cannot write {shown}: {str(error).removeprefix(f'cannot write {shown}: ')}") from None
 
 
 def format_of(path: Path, shown: str) -> str:

@@ -235,7 +235,7 @@ def _written(
 def _write(job: Job, done: _Restored, options: Options) -> tuple[Path, ...]:
     overwrite = options.on_exists == "overwrite"
     assert done.restored is not None
-    images.write(done.restored, job.output, overwrite=overwrite)
+    images.write(done.restored, job.output, overwrite=overwrite, quality=options.quality, lossless=options.lossless)
     written = [job.output]
 
     def beside(name: str, make: Callable[[], Picture]) -> None:

@@ -60,6 +60,8 @@ class Options:
         mask: a mask for every picture, or a folder of masks named as the pictures, and in folders named as theirs, if
             it has any; bright pixels are restored.
         invert_mask: dark pixels are restored instead.
+        quality: 1 to 100, of lossy files; by default at least that of the source.
+        lossless: WebP files hold the very pixels; by default as the source's.
     """
 
     settings: Settings = Settings()
@@ -68,6 +70,8 @@ class Options:
     uncertainty: bool = False
     mask: Path | None = None
     invert_mask: bool = False
+    quality: int | None = None
+    lossless: bool | None = None
 
     def of(self, job: Job | None = None) -> Settings:
         """Return the settings of a job, with its mask; without a job, an empty mask stands for any.
@@ -136,9 +140,10 @@ def refuse_collisions(jobs: Sequence[Job], options: Options) -> None:
     """Return nothing if no file would be written twice, and none that is read would be replaced.
 
     Raises:
-        ConfigError: a result, or a file beside it, would be written over another one or over an input, or folders of
-            results would be made among the masks.
+        ConfigError: a result, or a file beside it, would be written over another one or over an input, folders of
+            results would be made among the masks, or a result cannot be encoded as the options ask.
     """
+    images.check_encoding([job.output for job in jobs], options.quality, options.lossless)
     masks = [] if options.mask is None else [options.mask]
     if options.mask is not None and os.path.isdir(options.mask):
         below = {options.mask / job.below for job in jobs}
