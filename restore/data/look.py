@@ -15,7 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from restore.data.joined import File, path_of, read_file
 from restore.errors import ImageError
-from restore.images import PICTURE_SUFFIXES, WRITABLE, Picture, open_file
+from restore.images import PICTURE_SUFFIXES, WRITABLE, Picture, open_file, peek
+from restore.images.formats import RAW_SUFFIXES
 
 __all__ = ["Look", "distance", "look_all", "near_matches"]
 
@@ -23,7 +24,15 @@ ORIENTATION = 274
 THUMB = 16
 NEAR_BITS = 7  # eight bands of eight bits: two hashes that differ in at most seven bits agree in one whole band
 NEAR_CORRELATION = 0.95
-_ALSO = {"PNG": {".apng"}, "PPM": {".pnm", ".pbm"}, "MPO": {".mpo"}}
+_ALSO = {
+    "PNG": {".apng"},
+    "PPM": {".pnm", ".pbm"},
+    "MPO": {".mpo"},
+    "JPEG2000": {".jp2", ".j2k", ".jpx"},
+    "TGA": {".tga"},
+    "HEIF": {".heic", ".heif"},
+    "RAW": RAW_SUFFIXES,
+}
 """Suffixes of a format that is not written under them."""
 
 
@@ -95,7 +104,10 @@ def _look(path: File) -> Look:
         with Image.open(path_of(path)) as image:
             orientation = int(image.getexif().get(ORIENTATION, 1))
     except UnidentifiedImageError:
-        return Look(path, ("not-a-picture", "no known picture format"))
+        # Pillow alone knows neither HEIC nor raw files
+        if peek(path_of(path)) is None:
+            return Look(path, ("not-a-picture", "no known picture format"))
+        orientation = 1
     except Exception:
         # A header so damaged that Pillow trips over it: `read` says what is wrong, in one line.
         orientation = 1

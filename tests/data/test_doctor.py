@@ -10,6 +10,7 @@ from PIL import Image
 
 from restore.data.card import DatasetCard, load_card
 from restore.data.doctor import KINDS, find_leaks, verify
+from restore.data.look import look_all
 from restore.data.pairs import Pairs, find_pairs
 from restore.errors import DataError
 
@@ -283,3 +284,12 @@ def test_joined_pictures_are_looked_at_one_by_one(tmp_path: Path, picture: Calla
 def test_pairs_know_their_origin(good: Path, card: DatasetCard) -> None:
     pairs = find_pairs(card, good)
     assert isinstance(pairs, Pairs) and (pairs.layout, pairs.split, pairs.root) == ("folders", "test", good)
+
+
+@pytest.mark.parametrize("name", ["a.tga", "a.jp2", "a.j2k"])
+def test_formats_that_are_only_read_have_suffixes_of_their_own(tmp_path: Path, name: str) -> None:
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / name)
+    found = look_all([tmp_path / name])[tmp_path / name]
+    assert found.problem is None and found.usual_suffix and (found.height, found.width) == (40, 50)
+    (tmp_path / name).rename(tmp_path / "a.png")
+    assert not look_all([tmp_path / "a.png"])[tmp_path / "a.png"].usual_suffix
