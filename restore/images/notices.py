@@ -63,7 +63,7 @@ def codec_errors(action: str, otherwise: str) -> Iterator[None]:
     """
     try:
         yield
-    except RestoreError:
+    except (RestoreError, ImageWarning):
         raise
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(f"{action}: {error}") from None

@@ -98,7 +98,8 @@ def read_stream(stream: BinaryIO, shown: str, max_pixels: int) -> Raster:
     raster = decode_image(image, shown, lambda: open_image(stream, kind))
     if kind == "JPEG":
         stream.seek(0)
-        check_jpeg_data(stream.read(), image)
+        if check_jpeg_data(stream.read(), image):
+            warn(name, "its image goes on below the height that its header tells, and that part is lost")
     return raster.encoded(encoding_of(image, stream))
 
 

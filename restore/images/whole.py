@@ -25,6 +25,8 @@ END_OF_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 PROGRESSIVE = 0xC2
 ARITHMETIC = (0xC9, 0xCA)
+GRAY = 128
+LEAST_SPARE = 32
 FILLER = bytes(byte for byte in np.random.default_rng(0).integers(1, 255, 320).tolist())
 
 
@@ -77,8 +79,11 @@ class Scan(NamedTuple):
     end: int
 
 
-def check_jpeg_data(data: bytes, image: Image.Image) -> None:
+def check_jpeg_data(data: bytes, image: Image.Image) -> bool:
     """Raise `Damaged` when a scan of a JPEG ends before the last of its blocks, or scans are missing.
+
+    Returns:
+        Whether its data go on behind the last block, by a tenth or more: then its height is false, too.
 
     Decoders take zeros for the data that are not there. So more data, put behind those of a scan, change the image if
     there was room for them, and nothing if the scan was complete.
@@ -89,24 +94,27 @@ def check_jpeg_data(data: bytes, image: Image.Image) -> None:
     """
     frame, scans = jpeg_scans(data)
     if not scans or frame in ARITHMETIC:
-        return  # arithmetic coding may leave out zeros at the end of a scan
+        return False  # arithmetic coding may leave out zeros at the end of a scan
     if frame == PROGRESSIVE and not refined(scan.header for scan in scans):
         raise Damaged("scans of its image are missing")
     plain, longer = bytearray(b"\xff\xd8"), bytearray(b"\xff\xd8")
     for scan in scans:
-        more = FILLER
-        if restarts := len(RESTART.findall(data, scan.start, scan.end)):
-            # the last interval may be whole, and the next ones missing
-            more += b"".join(bytes([0xFF, 0xD0 + (restarts + n) % 8]) + FILLER[40 * n : 40 * n + 40] for n in range(8))
+        # where data are coded in intervals, the last one may be whole, and the next ones missing
+        restarts = len(RESTART.findall(data, scan.start, scan.end))
+        more = b"".join(bytes([0xFF, 0xD0 + (restarts + n) % 8]) + FILLER[40 * n : 40 * n + 40] for n in range(8))
         plain += scan.tables + data[scan.start : scan.end]
-        longer += scan.tables + data[scan.start : scan.end] + more
-    if frame == PROGRESSIVE:
-        same = np.array_equal(np.asarray(image), jpeg_pixels(longer))
-    else:
-        # what is coded in one go shows in the means of 8x8 pixels, which take less time
-        same = np.array_equal(jpeg_pixels(plain, 8), jpeg_pixels(longer, 8))
-    if not same:
+        longer += scan.tables + data[scan.start : scan.end] + FILLER + more
+    # what is coded in one go shows in the means of 8x8 pixels, which take less time
+    share = 1 if frame == PROGRESSIVE else 8
+    pixels = np.asarray(image) if share == 1 else jpeg_pixels(plain, share)
+    if not np.array_equal(pixels, jpeg_pixels(longer, share)):
         raise Damaged("its image data end before the last row")
+    spare = (scans[-1].end - scans[-1].start) // 10
+    del plain[len(plain) - spare :]
+    # blocks that are missing become gray, so that gray ones tell nothing; and a few bytes may be padding
+    return (
+        spare >= LEAST_SPARE and bool((pixels[-1] != GRAY).any()) and np.array_equal(pixels, jpeg_pixels(plain, share))
+    )
 
 
 def jpeg_pixels(data: bytearray, share: int = 1) -> NDArray:
