@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from restore import Restorer
+from restore import Pipeline, Restorer
 from restore.images import Picture, from_any, read, to_picture, write
 from restore.images.png import write_png16
 from restore.tasks import Request
@@ -167,11 +167,11 @@ def test_no_task_sees_it(model: str, task: str | None) -> None:
     one[:8, :, 3] = 0
     two = one.copy()
     two[one[..., 3] == 0, :3] = [255, 0, 255]
-    request = (
-        Request(mask=torch.zeros(1, 40, 48).index_fill_(2, torch.arange(9, 20), 1)) if model == "inpaint" else None
-    )
-    restorer = Restorer.from_pretrained(model, "cpu")
-    first, second = (restorer(array, task=task, request=request) for array in (one, two))
+    mask = torch.zeros(1, 40, 48).index_fill_(2, torch.arange(9, 20), 1)
+    request = Request(mask=mask) if model == "inpaint" else Request()
+    pipeline = Pipeline.of(Restorer.from_pretrained(model, "cpu"), task)
+    own = None if task == "auto" else task
+    first, second = (pipeline(array, task=own, request=request) for array in (one, two))
     seen = first[..., 3] > 0
     assert seen.any() and not seen.all()
     np.testing.assert_array_equal(first[seen], second[seen])
