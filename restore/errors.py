@@ -33,13 +33,38 @@ __all__ = [
     "TensorMismatch",
     "UnsafeCheckpoint",
     "did_you_mean",
+    "one_line",
 ]
+
+
+LONGEST = 2000  # characters of a message
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    r"""Return a text on one line of bounded length: control characters escaped, the middle of a long one left out.
+
+    Names that come from files are part of messages, and a file may call a tensor anything.
+
+    >>> one_line("a\nb\x1b[0m")
+    'a\\nb\\x1b[0m'
+    >>> one_line("x" * 50, 20)
+    'xxxxxxxx ... xxxxxxx'
+    """
+    cut = text if len(text) <= 2 * longest else text[:longest] + text[-longest:]
+    line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in cut)
+    if len(line) <= longest:
+        return line
+    head = (longest - 4) // 2
+    return f"{line[:head]} ... {line[head + 5 - longest :]}"
 
 
 class RestoreError(Exception):
     """Base of all errors raised on purpose; its message is one line that a user can act on."""
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(one_line(str(message)))
 
 
 class ConfigError(RestoreError):

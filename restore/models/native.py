@@ -1,36 +1,72 @@
 """Native checkpoints: safetensors with the whole recipe in the file's metadata.
 
-The metadata holds one key, `restore`, with JSON: `{"format": 1, "recipe": {...}, "training": {...}}`. Nothing in such
-a file can run code, and a file is complete: no config beside it can go missing or belong to another.
+The metadata holds one key, `restore`, with JSON:
+
+    {"format": 2, "components": ["network"], "recipe": {...}, "training": {...}, "sha256": "..."}
+
+A file holds one network or several (`components`); a tensor is called `component/name`, and the network that the recipe
+describes is the component `network`. Format 1, which is read as well, has that one only and calls its tensors by their
+names alone. Nothing in such a file can run code, and a file is complete: no config beside it can go missing or belong
+to another. `sha256` is of all the rest, so that a single flipped bit is found when the file is opened; files of
+format 1 and files without the digest load unchecked.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor, uint8
 
-from restore.errors import CheckpointError, TensorMismatch
-from restore.networks import build_empty
+from restore.errors import CheckpointError
+from restore.models.fitting import assemble, check_tensors, fill, finite
 from restore.system.atomic import replacing
 
-__all__ = ["assemble", "fill", "has_recipe", "is_safetensors", "load", "read_metadata", "save"]
+__all__ = [
+    "MAIN",
+    "assemble",
+    "check_tensors",
+    "fill",
+    "finite",
+    "has_recipe",
+    "is_safetensors",
+    "load",
+    "load_components",
+    "read_metadata",
+    "read_tensors",
+    "save",
+]
 
-FORMAT = 1
+WRITTEN = 2
+"""The format that is written; all up to it are read."""
+
+MAIN = "network"
+"""The component that the recipe describes."""
+
 KEY = "restore"
+COMPONENT = re.compile(r"[a-z][a-z0-9_]*")
 MAX_HEADER = 100 * 1024 * 1024
+MAX_DOCUMENT = 4 * 1024 * 1024  # of the recipe and how it was trained
+MOST_VALUES, MOST_DEPTH = 100_000, 32  # of the same
+MOST_NUMBER = 2**63
 
 
 def is_safetensors(path: Path) -> bool:
-    """Return whether the file begins like a safetensors file (its first 8 bytes are the length of a JSON header)."""
+    """Return whether the file begins like a safetensors file (its first 8 bytes are the length of a JSON header).
+
+    Raises:
+        CheckpointError: it is no file that can be read.
+    """
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"cannot read {path}: it is no regular file")
     try:
         with path.open("rb") as file:
             head = file.read(9)
@@ -41,19 +77,57 @@ def is_safetensors(path: Path) -> bool:
 
 
 def save(
-    path: Path, tensors: Mapping[str, Tensor], recipe: Mapping[str, Any], training: Mapping[str, Any] | None = None
+    path: Path,
+    components: Mapping[str, Mapping[str, Tensor]] | Mapping[str, Tensor],
+    recipe: Mapping[str, Any],
+    training: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a checkpoint atomically: the old file stays whole until the new one is complete.
 
     Args:
         path: where to; the folder is created.
-        tensors: the network's state.
+        components: the states of the networks by their names (lower case, digits, underscores), or the state of one,
+            which becomes the component `network`.
         recipe: what the model is, as plain JSON values.
         training: how it was made: data, licence, command, scores.
+
+    Raises:
+        CheckpointError: the name of a component or a tensor is none that the file can hold.
     """
-    document = json.dumps({"format": FORMAT, "recipe": recipe, "training": training or {}})
+    named = _by_component(components)
+    document: dict[str, Any] = {
+        "format": WRITTEN,
+        "components": list(named),
+        "recipe": recipe,
+        "training": training or {},
+    }
+    tensors = {f"{part}/{name}": alone(value) for part, state in named.items() for name, value in state.items()}
+    document["sha256"] = digest(document, tensors)
     with replacing(path) as temporary:
-        save_file({key: alone(value) for key, value in tensors.items()}, temporary, {KEY: document})
+        save_file(tensors, temporary, {KEY: json.dumps(document)})
+
+
+def _by_component(components: Mapping[str, Any]) -> dict[str, Mapping[str, Tensor]]:
+    """Return the states by component, whichever form they were given in."""
+    if not any(isinstance(value, Mapping) for value in components.values()):
+        components = {MAIN: components}
+    for part in components:
+        if not COMPONENT.fullmatch(part):
+            raise CheckpointError(f"a component cannot be called {part!r}: lower case, digits and underscores alone")
+    return dict(components)
+
+
+def digest(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a document and of tensors: names, types, shapes and bytes, whatever their order."""
+    found = hashlib.sha256()
+    plain = json.loads(json.dumps({key: value for key, value in document.items() if key != "sha256"}))
+    found.update(json.dumps(plain, sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name].detach()
+        found.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
+        if value.numel():
+            found.update(memoryview(value.cpu().contiguous().reshape(-1).view(uint8).numpy()))
+    return found.hexdigest()
 
 
 def alone(value: Tensor) -> Tensor:
@@ -68,39 +142,77 @@ def has_recipe(path: Path) -> bool:
     Raises:
         CheckpointError: the file is damaged.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return KEY in (file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from None
+    return KEY in _metadata(path)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return `{"format", "recipe", "training"}` without reading any tensor.
+    """Return `{"format", "components", "recipe", "training"}` without reading any tensor.
 
     Raises:
-        CheckpointError: the file is damaged, or carries no recipe of this package.
+        CheckpointError: the file is damaged, carries no recipe of this package, or one of a newer format.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from None
+    metadata = _metadata(path)
     if KEY not in metadata:
         raise CheckpointError(f"{path} carries no recipe of this package; `restore models convert` makes such a file")
+    if len(metadata[KEY]) > MAX_DOCUMENT:
+        raise CheckpointError(f"the recipe in {path} has {len(metadata[KEY])} characters; at most {MAX_DOCUMENT} do")
     try:
         document = json.loads(metadata[KEY])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the recipe in {path} is not JSON: {error}") from None
-    if not isinstance(document, dict) or "recipe" not in document:
+    if not isinstance(document, dict) or not isinstance(document.get("recipe"), dict):
         raise CheckpointError(f"the metadata of {path} holds no recipe")
-    if document.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has format {document.get('format')!r}; this version reads format {FORMAT}")
+    form = document.get("format")
+    if not isinstance(form, int) or isinstance(form, bool) or not 1 <= form <= WRITTEN:
+        newer = isinstance(form, int) and form > WRITTEN
+        raise CheckpointError(
+            f"{path} has format {form!r}; this version reads formats 1 to {WRITTEN}"
+            + ("; install a newer version of this package" if newer else "")
+        )
+    document = {"components": [MAIN], "training": {}, **document} if form == 1 else document
+    parts = document.get("components")
+    if (
+        not isinstance(parts, list)
+        or not parts
+        or not all(isinstance(p, str) and COMPONENT.fullmatch(p) for p in parts)
+    ):
+        raise CheckpointError(f"the metadata of {path} names its components by something else than a list of names")
+    if not isinstance(document.get("training"), dict):
+        raise CheckpointError(f"the metadata of {path} says by something else than a mapping how it was trained")
+    _check_document(document, path)
     return document
 
 
-def load(path: Path) -> dict[str, Tensor]:
-    """Return the tensors, memory-mapped on the CPU; pages are read when they are used.
+def _check_document(document: Mapping[str, Any], path: Path) -> None:
+    """Raise where a document is deeper, longer or has larger numbers than any recipe."""
+    left: list[tuple[Any, int]] = [(document, 0)]
+    count = 0
+    while left:
+        node, depth = left.pop()
+        count += 1
+        if depth > MOST_DEPTH or count > MOST_VALUES:
+            raise CheckpointError(
+                f"the recipe in {path} is no recipe: it has more than {MOST_VALUES} values, or more than "
+                f"{MOST_DEPTH} mappings within each other"
+            )
+        if isinstance(node, dict):
+            left.extend((value, depth + 1) for value in node.values())
+        elif isinstance(node, list):
+            left.extend((value, depth + 1) for value in node)
+        elif isinstance(node, int) and abs(node) > MOST_NUMBER:
+            raise CheckpointError(f"the recipe in {path} is no recipe: it holds a number above {MOST_NUMBER}")
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of any safetensors file by its own keys, memory-mapped on the CPU.
 
     Raises:
         CheckpointError: the file is damaged.
@@ -112,61 +224,41 @@ def load(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from None
 
 
-def assemble(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], source: str) -> nn.Module:
-    """Return a network with these weights; they stay memory-mapped where nothing but them is in the network.
+def load_components(path: Path) -> dict[str, dict[str, Tensor]]:
+    """Return the states of the networks in a checkpoint by their names, memory-mapped on the CPU.
 
-    Filling a large network with random numbers first takes longer than reading it.
-
-    Raises:
-        TensorMismatch: see `fill`.
-    """
-    network = build_empty(build)
-    state = network.state_dict()
-    if any(name not in state for name, _ in network.named_buffers()):
-        network = build()
-        fill(network, tensors, source)
-        return network
-    verify(state, tensors, source)
-    typed = {
-        key: value if value.dtype == state[key].dtype else value.to(state[key].dtype) for key, value in tensors.items()
-    }
-    network.load_state_dict(typed, assign=True)
-    return network.requires_grad_(True)
-
-
-def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Copy the tensors into the network, each exactly once, in the network's own type.
+    Where the file carries a digest, all of it is read and compared; else pages are read when they are used.
 
     Raises:
-        TensorMismatch: a tensor is missing, left over, of another shape, or holds NaN or infinity; all are named.
+        CheckpointError: the file is damaged, or a tensor belongs to no component.
     """
-    state = network.state_dict()
-    verify(state, tensors, source)
-    with torch.no_grad():
-        for key, value in state.items():
-            value.copy_(tensors[key])
+    document, tensors = read_metadata(path), read_tensors(path)
+    if "sha256" in document and digest(document, tensors) != document["sha256"]:
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one that was stored when it was written")
+    if document["format"] == 1:
+        return {MAIN: tensors}
+    states: dict[str, dict[str, Tensor]] = {part: {} for part in document["components"]}
+    for part, name, value in _split(tensors):
+        if part not in states:
+            raise CheckpointError(f"{path} holds tensor {part}/{name}, but its components are {', '.join(states)}")
+        states[part][name] = value
+    return states
 
 
-def finite(value: Tensor) -> bool:
-    """Return whether a tensor holds neither NaN nor infinity; their sum tells that twenty times faster than a look."""
-    return not value.is_floating_point() or bool(value.sum().isfinite()) or bool(torch.isfinite(value).all())
-
-
-def verify(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> None:
-    """Raise where tensors do not fit a network's state.
-
-    Raises:
-        TensorMismatch: a tensor is missing, left over, of another shape, or holds NaN or infinity; all are named.
-    """
-    problems = [f"missing {key}" for key in state if key not in tensors]
-    problems += [f"left over {key}" for key in tensors if key not in state]
+def _split(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str, Tensor]]:
+    """Yield component, name and tensor."""
     for key, value in tensors.items():
-        if key not in state:
-            continue
-        if value.shape != state[key].shape:
-            problems.append(f"{key} is {tuple(value.shape)}, the network's is {tuple(state[key].shape)}")
-        elif not finite(value):
-            problems.append(f"{key} holds NaN or infinity")
-    if problems:
-        shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
-        raise TensorMismatch(f"{source} does not fit its network: {shown}")
+        part, _, name = key.partition("/")
+        yield part, name, value
+
+
+def load(path: Path) -> dict[str, Tensor]:
+    """Return the state of a checkpoint's main network; see `load_components`.
+
+    Raises:
+        CheckpointError: see `load_components`; or the file has no main network.
+    """
+    components = load_components(path)
+    if MAIN not in components:
+        raise CheckpointError(f"{path} holds no component {MAIN!r}, only {', '.join(components)}")
+    return components[MAIN]

@@ -18,7 +18,7 @@ import torch
 
 from restore.models.find import model_card
 from restore.models.published.convert import to_original
-from restore.models.published.family import Found
+from restore.models.published.family import Identified
 from restore.models.published.weather_diffusion import WeatherDiffusion
 
 CONVERT = """
@@ -45,7 +45,7 @@ def write(path: Path) -> int:
     """Write the file and return its size in bytes."""
     spec = model_card("weatherdiff64").recipe.network
     state = to_original(
-        Found("weather_diffusion", spec, WeatherDiffusion().layout(spec), {}, 64), spec.build().state_dict()
+        Identified("weather_diffusion", spec, WeatherDiffusion().keymap(spec), {}, 64), spec.build().state_dict()
     )
     adam = {
         i: {"step": 1, "exp_avg": torch.zeros_like(v), "exp_avg_sq": torch.zeros_like(v)}

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from restore.models.published.convert import Conversion, Opened, convert, open_checkpoint, source_of
+from restore.models.published.convert import CheckpointWarning, Conversion, Opened, convert, open_checkpoint, source_of
 
-__all__ = ["Conversion", "Opened", "convert", "open_checkpoint", "source_of"]
+__all__ = ["CheckpointWarning", "Conversion", "Opened", "convert", "open_checkpoint", "source_of"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,22 +10,39 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from restore.errors import CheckpointError, ConfigError
+from restore.errors import CheckpointError, ConfigError, TensorMismatch, one_line
 from restore.models import native
-from restore.models.published.family import Family, Found, TensorLike
+from restore.models.published.family import Family, Identified
 from restore.models.published.guided_diffusion import GuidedDiffusion
-from restore.models.published.layout import Rule, Shapes, check, gather, rules, scatter
+from restore.models.published.keymap import Rule, Shapes, check_keys, rules, to_ours, to_theirs
 from restore.models.published.palette import Palette
 from restore.models.published.settings import Settings, read_config
 from restore.models.published.sr3 import SR3
-from restore.models.published.unwrap import averaged, read, unwrap
+from restore.models.published.state import State, TensorLike, called
+from restore.models.published.unwrap import average_beside, read_weights, unwrap
 from restore.models.published.weather_diffusion import WeatherDiffusion
 from restore.networks import build_empty
 
-__all__ = ["FAMILIES", "Conversion", "Opened", "convert", "identify", "open_checkpoint", "source_of", "to_original"]
+__all__ = [
+    "ADAPTERS",
+    "CheckpointWarning",
+    "Conversion",
+    "Opened",
+    "convert",
+    "identify",
+    "open_checkpoint",
+    "source_of",
+    "to_original",
+]
 
 # Palette before SR3: a file of Palette's second U-Net differs from SR3's only by its tables
-FAMILIES: tuple[Family, ...] = (WeatherDiffusion(), Palette(), SR3(), GuidedDiffusion())
+ADAPTERS: tuple[Family, ...] = (WeatherDiffusion(), Palette(), SR3(), GuidedDiffusion())
+
+OF_TRAINING = {"dropout", "unet.dropout", "model.dropout"}  # settings that change nothing when images are restored
+
+
+class CheckpointWarning(UserWarning):
+    """A file of weights can be used, but not as its authors meant."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +86,13 @@ class Conversion:
             *(f"assumed:     {name} = {value}" for name, value in self.assumed.items()),
             *(f"note:        {note}" for note in self.notes),
         ]
-        return "\n".join(lines)
+        return "\n".join(map(one_line, lines))
+
+    @property
+    def assumption(self) -> str:
+        """What was assumed of the model, in one line; empty where nothing was that counts for restoring."""
+        facts = [f"{name} = {value}" for name, value in self.assumed.items() if name not in OF_TRAINING]
+        return one_line(f"assumed, since {self.source.name} does not say: {', '.join(facts)}") if facts else ""
 
 
 class Opened(NamedTuple):
@@ -76,13 +100,29 @@ class Opened(NamedTuple):
 
     Attributes:
         recipe: the model's recipe as plain values.
-        tensors: our network's state, memory-mapped where possible.
+        components: the states of its networks by their names, memory-mapped where possible.
         conversion: what was recognised; None for a file of ours.
     """
 
     recipe: dict[str, Any]
-    tensors: dict[str, Tensor]
+    components: dict[str, dict[str, Tensor]]
     conversion: Conversion | None
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The state of the main network.
+
+        Raises:
+            CheckpointError: the file holds other networks only.
+        """
+        if native.MAIN not in self.components:
+            raise CheckpointError(f"the file holds no component {native.MAIN!r}, only {', '.join(self.components)}")
+        return self.components[native.MAIN]
+
+    @property
+    def assumed(self) -> str:
+        """What a file could not say of its model and was assumed, in one line; mostly empty."""
+        return self.conversion.assumption if self.conversion else ""
 
 
 def open_checkpoint(path: Path, config: Path | None = None, overrides: Sequence[str] = ()) -> Opened:
@@ -95,27 +135,42 @@ def open_checkpoint(path: Path, config: Path | None = None, overrides: Sequence[
 
     Raises:
         UnsafeCheckpoint: the pickle in the file wants to run code.
-        TensorMismatch: tensors are missing, left over, or of another shape than the rest describes.
+        TensorMismatch: tensors are missing, left over, of another shape than the rest describes, or not finite.
         CheckpointError: the file is damaged or of no known family.
         ConfigError: the config or an override is wrong.
+
+    Warns:
+        CheckpointWarning: the file lacks the average that its authors restore with.
     """
     if native.is_safetensors(path) and native.has_recipe(path):
         if config is not None or overrides:
             raise ConfigError(f"{path} carries its recipe; a config or overrides are for files of other codebases")
-        return Opened(native.read_metadata(path)["recipe"], native.load(path), None)
+        return Opened(native.read_metadata(path)["recipe"], native.load_components(path), None)
     settings = Settings(overrides, read_config(config) if config else None, f"config file {config}")
     asked = settings.find(str, "weights")
     wanted = None if asked is None else asked[0]
-    path, content = read(path, wanted)
-    state, weights, inside = unwrap(path, content, wanted)
+    path, content = read_weights(path, wanted)
+    state, weights, inside, warning = unwrap(path, content, wanted)
+    _check_finite(state, path)
     if inside:
         settings.add("config in the file", inside)
     settings.file = path.name
     found = identify(state, settings, path)
     settings.refuse_unused()
-    check(_mapping(found)[1], {name: state[name] for name in state if name not in found.tables}, str(path))
-    tensors = gather(*_mapping(found), state)
-    return Opened(_recipe(found), tensors, _report(path, found, weights, tensors, settings))
+    network, mapping = _mapping(found)
+    check_keys(mapping, state, str(path), found.tables)
+    tensors = to_ours(network, mapping, state)
+    if warning:
+        warnings.warn(warning, CheckpointWarning, stacklevel=2)
+    return Opened(_recipe(found), {native.MAIN: tensors}, _report(path, found, weights, tensors, settings))
+
+
+def _check_finite(state: State, path: Path) -> None:
+    """Raise for tensors that hold NaN or infinity, by the file's own keys."""
+    bad = [called(state)(name) for name, value in state.items() if not native.finite(value)]
+    if bad:
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        raise TensorMismatch(f"{path} holds NaN or infinity in {', '.join(bad[:5])}{more}")
 
 
 def source_of(path: Path) -> Path:
@@ -124,14 +179,16 @@ def source_of(path: Path) -> Path:
     Raises:
         CheckpointError: the file is damaged.
     """
-    return path if native.is_safetensors(path) and native.has_recipe(path) else averaged(path)
+    return path if native.is_safetensors(path) and native.has_recipe(path) else average_beside(path)
 
 
-def _recipe(found: Found) -> dict[str, Any]:
+def _recipe(found: Identified) -> dict[str, Any]:
     return {**found.recipe, "network": found.network.model_dump(mode="json")}
 
 
-def _report(path: Path, found: Found, weights: str, tensors: Mapping[str, Tensor], settings: Settings) -> Conversion:
+def _report(
+    path: Path, found: Identified, weights: str, tensors: Mapping[str, Tensor], settings: Settings
+) -> Conversion:
     count = sum(value.numel() for value in tensors.values())
     told = settings.given, settings.assumed
     return Conversion(path, found.family, _recipe(found), count, found.resolution, weights, *told, found.notes)
@@ -148,23 +205,20 @@ def convert(path: Path, out: Path, config: Path | None = None, overrides: Sequen
 
     Raises:
         ConfigError: `out` has another suffix.
-        CheckpointError: see `open_checkpoint`; or the file is one of ours, or weights are NaN or infinite.
+        CheckpointError: see `open_checkpoint`; or the file is one of ours.
     """
     if out.suffix != ".safetensors":
         raise ConfigError(f"the converted file must be called *.safetensors, not {out.name}")
-    recipe, tensors, report = open_checkpoint(path, config, overrides)
+    recipe, components, report = open_checkpoint(path, config, overrides)
     if report is None:
         raise CheckpointError(f"{path} is a file of this package already")
-    bad = [name for name, value in tensors.items() if not native.finite(value)]
-    if bad:
-        raise CheckpointError(f"{path} holds NaN or infinity in {', '.join(bad[:5])}")
     origin = {"family": report.family, "file": report.source.name, "weights": report.weights}
     origin |= {"given": report.given, "assumed": report.assumed}
-    native.save(out, tensors, recipe, {"converted_from": origin})
+    native.save(out, components, recipe, {"converted_from": origin})
     return report
 
 
-def identify(state: Mapping[str, TensorLike], settings: Settings, source: Path | str = "the file") -> Found:
+def identify(state: Mapping[str, TensorLike], settings: Settings, source: Path | str = "the file") -> Identified:
     """Return what a state is, by the first family that knows its names.
 
     Raises:
@@ -173,21 +227,21 @@ def identify(state: Mapping[str, TensorLike], settings: Settings, source: Path |
     """
     shapes = Shapes(state)
     wanted = settings.find(str, "family")
-    for family in FAMILIES:
+    for family in ADAPTERS:
         if family.name == wanted[0].replace("-", "_") if wanted else family.detect(shapes, settings):
             return family.read(state, settings)
-    known = ", ".join(family.name for family in FAMILIES)
+    known = ", ".join(family.name for family in ADAPTERS)
     if wanted:
         raise ConfigError(f"unknown family {wanted[0]!r}; the families are {known}")
-    first = ", ".join(list(state)[:3]) or "none"
+    first = ", ".join(map(called(state), list(state)[:3])) or "none"
     raise CheckpointError(f"{source} is of no known family ({known}); its first tensors are {first}")
 
 
-def to_original(found: Found, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_original(found: Identified, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a network's state under the names and in the shapes of its original."""
-    return scatter(_mapping(found)[1], tensors)
+    return to_theirs(_mapping(found)[1], tensors)
 
 
-def _mapping(found: Found) -> tuple[Any, list[Rule]]:
+def _mapping(found: Identified) -> tuple[Any, list[Rule]]:
     network = build_empty(found.network.build)
-    return network, rules(network, found.layout)
+    return network, rules(network, found.keymap)

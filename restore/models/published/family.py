@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from restore.diffusion.schedule import ScheduleSpec
 from restore.errors import ConfigError, TensorMismatch
-from restore.models.published.layout import Layout, Shapes
+from restore.models.published.keymap import KeyMap, Shapes
 from restore.models.published.settings import Settings
+from restore.models.published.state import TensorLike, called
 from restore.networks.encoder import EncoderSpec
 from restore.networks.unet import UNetSpec
 from restore.schema import describe, parse, read_yaml
@@ -23,8 +25,9 @@ from restore.system import resources
 
 __all__ = [
     "Family",
-    "Found",
-    "TensorLike",
+    "Identified",
+    "PublishedSpec",
+    "agrees",
     "confirms",
     "divisor",
     "faster",
@@ -35,26 +38,26 @@ __all__ = [
     "schedule",
     "settle",
     "tables",
+    "tiles",
     "word",
 ]
 
-TensorLike = Any  # a tensor, a tensor on the meta device, or a `pickles.Header`: it has a shape
-Spec = UNetSpec | EncoderSpec
+PublishedSpec = UNetSpec | EncoderSpec
 S = TypeVar("S", UNetSpec, EncoderSpec)
 UNKNOWABLE = ("groups", "heads", "head_channels", "heads_up", "dropout", "size", "pool_head_channels")
 IDENTITY = ("dataset", "task")  # of settings, those that tell published models of the same shapes apart
-KINDS = {"linear": "linear", "quad": "quadratic", "sigmoid": "sigmoid"}
-WORDS = {**{ours: theirs for theirs, ours in KINDS.items()}, "constant": "const", "jsd": "jsd", "cosine": "cosine"}
+SCHEDULES = {"linear": "linear", "quad": "quadratic", "sigmoid": "sigmoid"}
+WORDS = {**{ours: theirs for theirs, ours in SCHEDULES.items()}, "constant": "const", "jsd": "jsd", "cosine": "cosine"}
 
 
 @dataclass(frozen=True)
-class Found:
+class Identified:
     """What a family made of a file.
 
     Attributes:
         family: its name.
         network: what the tensors are the weights of.
-        layout: how they lie in the file.
+        keymap: what the file calls them, and how they lie in it.
         recipe: the model's recipe as plain values, but for its network.
         resolution: side of the pictures that it was trained on.
         tables: names in the file that are no weights but tables which follow from the schedule.
@@ -62,8 +65,8 @@ class Found:
     """
 
     family: str
-    network: Spec
-    layout: Layout
+    network: PublishedSpec
+    keymap: KeyMap
     recipe: dict[str, Any]
     resolution: int
     tables: frozenset[str] = frozenset()
@@ -79,12 +82,12 @@ class Family(Protocol):
         """Return whether the tensors are of this family, by their names."""
         ...
 
-    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
-        """Return what the tensors are; see `Found`."""
+    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Identified:
+        """Return what the tensors are; see `Identified`."""
         ...
 
 
-def published(family: str, network: Spec) -> dict[str, dict[str, Any]]:
+def published(family: str, network: PublishedSpec) -> dict[str, dict[str, Any]]:
     """Return the published models with these shapes: their original settings by their names.
 
     What shapes cannot tell (heads, groups, dropout) is left out of the comparison.
@@ -113,7 +116,7 @@ def originals() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     return found
 
 
-def settle(family: str, network: Spec, settings: Settings) -> str | None:
+def settle(family: str, network: PublishedSpec, settings: Settings) -> str | None:
     """Add the settings of the published models with the same shapes as a source, and return the model's name.
 
     Several models can have the same shapes: what they have in common is added, and there is a name only where what
@@ -172,11 +175,12 @@ def schedule(settings: Settings, kind: str, steps: int, start: float, end: float
         document |= {"kind": "jsd"}
     elif (percent := re.fullmatch(r"warmup(100|[1-9]?[0-9])", kind)) is not None:
         document |= {"kind": "warmup", "beta_start": first, "beta_end": last, "share": int(percent[1]) / 100}
-    elif kind in KINDS:
-        document |= {"kind": KINDS[kind], "beta_start": first, "beta_end": last}
+    elif kind in SCHEDULES:
+        document |= {"kind": SCHEDULES[kind], "beta_start": first, "beta_end": last}
     else:
         raise ConfigError(
-            f"unknown schedule {kind!r}; the originals have {', '.join(KINDS)}, const, jsd, cosine, warmup10, warmup50"
+            f"unknown schedule {kind!r}; the originals have {', '.join(SCHEDULES)}, const, jsd, cosine, warmup10 "
+            "and warmup50"
         )
     said = ", ".join(f"{key} {value}" for key, value in sorted(document.items()))
     if known:
@@ -203,17 +207,36 @@ def tables(
         beside: names that may be there without the others.
 
     Raises:
-        TensorMismatch: only some are there, or one is no list of numbers; names them.
+        TensorMismatch: only some are there, one is no list of numbers, or is longer or shorter than the others; names
+            them as the file does.
     """
-    found = known & set(tensors)
+    found, key = known & set(tensors), called(tensors)
     if found - beside and found != known:
-        raise TensorMismatch(
-            f"missing {', '.join(sorted(known - found))}, while other tables of the schedule are there"
-        )
+        absent = ", ".join(map(key, sorted(known - found)))
+        raise TensorMismatch(f"missing {absent}, while other tables of the schedule are there")
     for name in sorted(found):
         if len(tensors[name].shape) != 1 or not tensors[name].shape[0]:
-            raise TensorMismatch(f"{name} is {tuple(tensors[name].shape)}, expected a list of numbers")
+            raise TensorMismatch(f"{key(name)} is {tuple(tensors[name].shape)}, expected a list of numbers")
+    lengths = {name: tensors[name].shape[0] for name in sorted(found - beside)}
+    usual = Counter(lengths.values()).most_common(1)[0][0] if lengths else 0
+    for name, length in lengths.items():
+        if length != usual:
+            raise TensorMismatch(
+                f"{key(name)} is {(length,)}, expected {(usual,)}, the length of the other tables of the schedule"
+            )
     return frozenset(found)
+
+
+def tiles(size: int, spec: UNetSpec, batch: int) -> dict[str, Any]:
+    """Return how images are cut for a network that knows one size, as plain values: a quarter overlaps, blended."""
+    return {
+        "size": size,
+        "multiple": spec.multiple,
+        "fixed": True,
+        "overlap": size // 4,
+        "window": "hann",
+        "batch": batch,
+    }
 
 
 def faster(spec: UNetSpec, visited: int, steps: int) -> dict[str, Any]:
@@ -241,8 +264,23 @@ def confirms(document: Mapping[str, Any], table: TensorLike) -> bool:
     """Return whether a schedule gives the table of alpha_bar that lies in a file; True where it cannot be read."""
     if not is_real(table):
         return True
-    alpha_bar = parse(ScheduleSpec, document, "the schedule").build().alpha_bar[1:]
-    return alpha_bar.shape == table.shape and torch.allclose(alpha_bar.float(), table.float(), rtol=1e-3, atol=1e-6)
+    return agrees(parse(ScheduleSpec, document, "the schedule").build().alpha_bar[1:], table, rtol=1e-3, atol=1e-6)
+
+
+def agrees(exact: Tensor, stored: Tensor, rtol: float, atol: float = 0.0) -> bool:
+    """Return whether a table in a file is that of a schedule, as far as the file's type of numbers can tell.
+
+    Args:
+        exact: the schedule's.
+        stored: the file's.
+        rtol: the relative difference that is allowed at least; that between two neighbours of the type is, too.
+        atol: the same of absolute differences.
+    """
+    if exact.shape != stored.shape or not stored.is_floating_point():
+        return False
+    kind = torch.finfo(stored.dtype)
+    rtol, atol = max(rtol, kind.eps), max(atol, kind.smallest_normal * kind.eps)
+    return torch.allclose(exact.float(), stored.float(), rtol=rtol, atol=atol)
 
 
 def is_real(value: TensorLike) -> bool:

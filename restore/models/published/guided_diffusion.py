@@ -8,16 +8,17 @@ from typing import Any, Literal
 
 from restore.degradations import LABELS
 from restore.errors import ConfigError, TensorMismatch
-from restore.models.published.family import Found, TensorLike, faster, generating, make, settle
-from restore.models.published.guided_shapes import Ways, levels, pool_of
-from restore.models.published.layout import Layout, Shapes, stages_down, stages_up
+from restore.models.published.family import Identified, PublishedSpec, faster, generating, make, settle, tiles
+from restore.models.published.guided_shapes import Ways, find_ways, pool_of
+from restore.models.published.keymap import KeyMap, Shapes, stages_down, stages_up
 from restore.models.published.settings import Settings
+from restore.models.published.state import TensorLike
 from restore.networks.encoder import EncoderSpec
 from restore.networks.unet import UNetSpec
 
-__all__ = ["GuidedDiffusion", "heads", "layout", "trunk"]
+__all__ = ["GuidedDiffusion", "guided_keymap", "heads", "trunk"]
 
-BLOCK = {
+GUIDED_BLOCK = {
     "norm1": "in_layers.0",
     "conv1": "in_layers.2",
     "modulation": "emb_layers.1",
@@ -25,9 +26,8 @@ BLOCK = {
     "conv2": "out_layers.3",
     "shortcut": "skip_connection",
 }
-ATTENTION = {"norm": "norm", "qkv": "qkv", "out": "proj_out"}
+GUIDED_ATTENTION = {"norm": "norm", "qkv": "qkv", "out": "proj_out"}
 OWN = ("classifier_depth", "classifier_width", "classifier_resblock_updown")  # flags that only a classifier has
-Spec = UNetSpec | EncoderSpec
 
 
 class GuidedDiffusion:
@@ -39,7 +39,7 @@ class GuidedDiffusion:
         """Return whether the tensors are guided-diffusion's."""
         return shapes.has("time_embed") and (shapes.has("input_blocks") or shapes.has("middle_block"))
 
-    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
+    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Identified:
         """Return the network and recipe of a state."""
         shapes = Shapes(tensors)
         if shapes.count("output_blocks") < 2:
@@ -63,22 +63,24 @@ class GuidedDiffusion:
             else {"kind": "generate"},
             # its labels are classes of its own, of which there may be fewer than of ours
             **({"labels": ["unknown"]} if 0 < spec.classes < len(LABELS) else {}),
-            **sampling(size, spec, settings, steps),
+            **guided_sampling(size, spec, settings, steps),
         }
-        names = layout(spec, "time_embed", by_head=not settings.get(bool, False, "use_new_attention_order"))
-        return Found(self.name, spec, names, recipe, size)
+        names = guided_keymap(spec, "time_embed", by_head=not settings.get(bool, False, "use_new_attention_order"))
+        return Identified(self.name, spec, names, recipe, size)
 
     def network(self, shapes: Shapes, settings: Settings) -> UNetSpec:
         """Return the hyper-parameters of a model or an up-sampler, from the shapes alone, with one head."""
         inputs = shapes.take("input_blocks.0.0.weight", 4)[1]
-        ways = levels(shapes, "")
+        ways = find_ways(shapes, "")
         classes = shapes.take("label_emb.weight", 2)[0] if "label_emb.weight" in shapes else 0
         outputs = shapes.take("out.2.weight", 4)[0]
-        compare(settings, ways, "num_res_blocks", "resblock_updown")
+        check_ways(settings, ways, "num_res_blocks", "resblock_updown")
         settings.check(bool, outputs == 6, "learn_sigma")
         told = settings.find(bool, "class_cond")
         if told is not None and told[0] and not classes:
-            raise TensorMismatch(f"missing label_emb.weight, which a model with class_cond has ({told[1]})")
+            raise TensorMismatch(
+                f"missing {shapes.called('label_emb.weight')}, which a model with class_cond has ({told[1]})"
+            )
         settings.check(bool, classes > 0, "class_cond")
         return make(
             UNetSpec,
@@ -89,19 +91,19 @@ class GuidedDiffusion:
             classes=classes,
         )
 
-    def classifier(self, shapes: Shapes, settings: Settings) -> Found:
+    def classifier(self, shapes: Shapes, settings: Settings) -> Identified:
         """Return the network and recipe of a classifier."""
         pool, outputs = pool_of(shapes)
         own = settings.first(*OWN) is not None
         names = ("classifier_depth", "classifier_resblock_updown") if own else ("num_res_blocks", "resblock_updown")
-        ways = levels(shapes, "", settings.find(int, names[0]))
+        ways = find_ways(shapes, "", settings.find(int, names[0]))
         scale = 2 ** (len(ways.channels) - 1)
         fields = trunk(shapes, ways, "", "time_embed")
         size = usual_size(make(EncoderSpec, **fields, outputs=outputs, pool=pool))
         if pool == "attention":
             size = int((shapes.take("out.2.positional_embedding", 2)[1] - 1) ** 0.5) * scale
         spec = make(EncoderSpec, **fields, outputs=outputs, pool=pool, size=size)
-        compare(settings, ways, *names)
+        check_ways(settings, ways, *names)
         name = settle(self.name, spec, settings)
         widths = {ways.channels[i] for i in ways.attention} | {ways.channels[-1]}
         # in a config with flags of a classifier the others are those of the model that it guides
@@ -123,7 +125,9 @@ class GuidedDiffusion:
             "schedule": named_schedule(settings, settings.get(int, 1000, "diffusion_steps")),
             "level_input": "t",
         }
-        return Found(self.name, spec, layout(spec, "time_embed", by_head=True), recipe, spec.size, notes=notes)
+        return Identified(
+            self.name, spec, guided_keymap(spec, "time_embed", by_head=True), recipe, spec.size, notes=notes
+        )
 
 
 def trunk(shapes: Shapes, ways: Ways, prefix: str, embed: str) -> dict[str, Any]:
@@ -147,7 +151,7 @@ def trunk(shapes: Shapes, ways: Ways, prefix: str, embed: str) -> dict[str, Any]
     }
 
 
-def compare(settings: Settings, ways: Ways, depth: str, residual: str) -> None:
+def check_ways(settings: Settings, ways: Ways, depth: str, residual: str) -> None:
     """Compare what a config says of the shapes, under these two names, with the shapes."""
     settings.check(int, ways.blocks, depth)
     if len(ways.channels) > 1:
@@ -181,7 +185,7 @@ def _divides(value: int, widths: set[int], name: str) -> None:
         raise ConfigError(f"{name} cannot be {value}: it must divide each of {sorted(widths)}")
 
 
-def usual_size(spec: Spec) -> int:
+def usual_size(spec: PublishedSpec) -> int:
     """Return the side of the pictures if attention begins at 32 pixels, as published; else by the number of levels."""
     return 32 * 2 ** min(spec.attention) if spec.attention else 2 ** (len(spec.channels) + 2)
 
@@ -200,16 +204,9 @@ def named_schedule(settings: Settings, steps: int) -> dict[str, Any]:
     return {"kind": "linear", "steps": steps, "beta_start": 0.1 / steps, "beta_end": 20 / steps}
 
 
-def sampling(size: int, spec: UNetSpec, settings: Settings, steps: int) -> dict[str, Any]:
+def guided_sampling(size: int, spec: UNetSpec, settings: Settings, steps: int) -> dict[str, Any]:
     """Return how pictures are made: our faster way, and the published respacing as a preset."""
-    patches = {
-        "size": size,
-        "multiple": spec.multiple,
-        "fixed": True,
-        "overlap": size // 4,
-        "window": "hann",
-        "batch": 2,
-    }
+    patches = tiles(size, spec, batch=2)
     respacing = str(settings.get(str | int, str(min(250, steps)), "timestep_respacing") or steps)
     variance: Literal["learned", "beta"] = "learned" if spec.outputs == 6 else "beta"
     if respacing.startswith("ddim"):
@@ -223,7 +220,7 @@ def sampling(size: int, spec: UNetSpec, settings: Settings, steps: int) -> dict[
     }
 
 
-def layout(spec: Spec, embed: str, by_head: bool, prefix: str = "") -> Layout:
+def guided_keymap(spec: PublishedSpec, embed: str, by_head: bool, prefix: str = "") -> KeyMap:
     """Return the original's names, which count through all modules of a way."""
     names = {
         "stem": "input_blocks.0.0",
@@ -240,10 +237,16 @@ def layout(spec: Spec, embed: str, by_head: bool, prefix: str = "") -> Layout:
         names |= {"head_norm": "out.0", "head": "out.3" if spec.pool == "adaptive" else "out.2"}
         last = 3 if spec.pool == "spatial_v2" else 2
         names |= {"head.0": "out.0", "head.1": "out.1", f"head.{last}": f"out.{last}"}
-    return Layout({ours: prefix + theirs for ours, theirs in names.items()}, BLOCK, ATTENTION, ones=1, by_head=by_head)
+    return KeyMap(
+        {ours: prefix + theirs for ours, theirs in names.items()},
+        GUIDED_BLOCK,
+        GUIDED_ATTENTION,
+        ones=1,
+        by_head=by_head,
+    )
 
 
-def numbered_down(spec: Spec) -> Iterator[tuple[str, str]]:
+def numbered_down(spec: PublishedSpec) -> Iterator[tuple[str, str]]:
     """Yield our and their paths of the way down."""
     for n, (path, attention) in enumerate(stages_down(spec), 1):
         if attention is None:

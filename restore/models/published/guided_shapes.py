@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from restore.errors import CheckpointError, TensorMismatch
-from restore.models.published.layout import Shapes
+from restore.models.published.keymap import Shapes
 from restore.networks.encoder import Pool
 
-__all__ = ["Ways", "levels", "pool_of"]
+__all__ = ["Ways", "find_ways", "pool_of"]
 
-NORM = "out_layers.0.weight"
-LEAVES = ("in_layers.0.weight", "in_layers.2.weight", "emb_layers.1.weight", NORM, "out_layers.3.weight")
+GUIDED_NORM = "out_layers.0.weight"
+LEAVES = ("in_layers.0.weight", "in_layers.2.weight", "emb_layers.1.weight", GUIDED_NORM, "out_layers.3.weight")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Ways:
     shrink: Literal["conv", "residual", "pool"]
 
 
-def levels(shapes: Shapes, prefix: str, depth: tuple[int, str] | None = None) -> Ways:
+def find_ways(shapes: Shapes, prefix: str, depth: tuple[int, str] | None = None) -> Ways:
     """Return the structure of a network.
 
     Args:
@@ -44,7 +44,9 @@ def levels(shapes: Shapes, prefix: str, depth: tuple[int, str] | None = None) ->
     """
     inputs = shapes.run(f"{prefix}input_blocks", gap=1)
     if len(inputs) < 2:
-        raise TensorMismatch(f"the file has no {prefix}input_blocks.1, which every file of this family has")
+        raise TensorMismatch(
+            f"the file has no {shapes.called(prefix + 'input_blocks.1')}, which every file of this family has"
+        )
     total = inputs[-1]  # modules behind the stem; a pooling leaves a gap in the numbers
     if shapes.count(f"{prefix}output_blocks") > 1:
         blocks = _blocks_by_way_up(shapes, prefix, total)
@@ -57,7 +59,9 @@ def levels(shapes: Shapes, prefix: str, depth: tuple[int, str] | None = None) ->
     found = [ways for ways in found if ways is not None]
     if not found:
         odd = _first_odd(shapes, prefix, total)
-        raise TensorMismatch(f"the blocks in the file form no regular levels; {odd} is missing or left over")
+        raise TensorMismatch(
+            f"the blocks in the file form no regular levels; {shapes.called(odd)} is missing or left over"
+        )
     return found[0] if len(found) == 1 else _likeliest(found)
 
 
@@ -97,7 +101,7 @@ def _ways(shapes: Shapes, prefix: str, total: int, blocks: int) -> Ways | None:
 
 
 def _width(shapes: Shapes, stage: str) -> int | None:
-    return shapes.most(0, *(f"{stage}.0.{name}" for name in ("out_layers.3.weight", "out_layers.3.bias", NORM)))
+    return shapes.most(0, *(f"{stage}.0.{name}" for name in ("out_layers.3.weight", "out_layers.3.bias", GUIDED_NORM)))
 
 
 def _kind(shapes: Shapes, path: str, width: int) -> Literal["conv", "residual", "pool"] | None:
@@ -115,7 +119,7 @@ def _first_odd(shapes: Shapes, prefix: str, total: int) -> str:
     blocks = [f"{prefix}input_blocks.{n}.0" for n in range(1, total + 1)]
     blocks = [block for block in blocks if shapes.has(f"{block}.in_layers") or shapes.has(f"{block}.out_layers")]
     absent = (f"{block}.{leaf}" for block in blocks for leaf in LEAVES if f"{block}.{leaf}" not in shapes)
-    return next(absent, "a tensor")
+    return next(absent, f"{prefix}input_blocks")
 
 
 def _likeliest(found: list[Ways]) -> Ways:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from restore.errors import ConfigError
+from restore.errors import ConfigError, TensorMismatch
 from restore.models.published import guided_diffusion, guided_shapes, sr3
-from restore.models.published.family import Found, TensorLike, confirms, make, schedule, settle, tables
-from restore.models.published.layout import Layout, Shapes
+from restore.models.published.family import Identified, confirms, make, schedule, settle, tables
+from restore.models.published.keymap import KeyMap, Shapes
 from restore.models.published.settings import Settings
+from restore.models.published.state import DENOISER, TensorLike
 from restore.networks.unet import UNetSpec
 
 __all__ = ["Palette"]
 
-PREFIX = "denoise_fn."
 EMBED = "cond_embed"
-TABLES = frozenset(
+PALETTE_TABLES = frozenset(
     {
         "gammas",
         "sqrt_recip_gammas",
@@ -35,7 +35,7 @@ TASKS: dict[str, dict[str, Any]] = {
 """What each of its tasks shows the network: noise in the hole, and no mask."""
 
 
-Module = tuple[UNetSpec, str | None, Layout]  # network, published name, layout
+Module = tuple[UNetSpec, str | None, KeyMap]  # network, published name, keymap
 
 
 class Palette:
@@ -51,9 +51,12 @@ class Palette:
         """
         if self.is_guided(shapes):
             return True
-        if not sr3.SR3().detect(shapes, settings) or shapes.count(f"{PREFIX}time_mlp") > 1:
+        if not sr3.SR3().detect(shapes, settings) or shapes.count(f"{DENOISER}time_mlp") > 1:
             return False
-        own, others = (sum(name in shapes for name in names) for names in (TABLES - sr3.TABLES, sr3.TABLES - TABLES))
+        own, others = (
+            sum(name in shapes for name in names)
+            for names in (PALETTE_TABLES - sr3.SR3_TABLES, sr3.SR3_TABLES - PALETTE_TABLES)
+        )
         if own != others:
             return own > others
         told = settings.find(str, "module_name") or settings.find(tuple[float, ...], "unet.channel_mults")
@@ -61,19 +64,27 @@ class Palette:
 
     def is_guided(self, shapes: Shapes) -> bool:
         """Return whether the tensors are of the U-Net that is like guided-diffusion's."""
-        return shapes.count(PREFIX + EMBED) > 1 and shapes.has(f"{PREFIX}input_blocks")
+        return shapes.count(DENOISER + EMBED) > 1 and shapes.has(f"{DENOISER}input_blocks")
 
-    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
+    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Identified:
         """Return the network and recipe of a state."""
         shapes = Shapes(tensors)
         guided = self.is_guided(shapes)
-        spec, name, layout = self.guided(shapes, settings) if guided else self.sr3(shapes, settings)
+        spec, name, keymap = self.guided(shapes, settings) if guided else self.sr3(shapes, settings)
         size = settings.get(int, 256, "unet.image_size", "image_size")
-        trained = schedule(settings, "linear", 2000, 1e-6, 1e-2, "beta_schedule.train")
+        found = tables(PALETTE_TABLES, tensors)
+        steps = tensors["gammas"].shape[0] if "gammas" in tensors else 2000
+        trained = schedule(settings, "linear", steps, 1e-6, 1e-2, "beta_schedule.train")
+        if trained["steps"] != steps and "gammas" in tensors:
+            raise TensorMismatch(
+                f"{shapes.called('gammas')} is {(steps,)}, expected {(trained['steps'],)}, the steps of training "
+                f"({settings.given['beta_schedule.train']})"
+            )
         sampled = schedule(settings, "linear", 1000, 1e-4, 0.09, "beta_schedule.test")
         notes = ()
         if "gammas" in tensors and not confirms(trained, tensors["gammas"]):
-            notes = ("the gammas in the file are of another training schedule; give the original's config",)
+            table = shapes.called("gammas")
+            notes = (f"the table {table} in the file is of another training schedule; give the original's config",)
         task = settings.get(str, "inpainting", "task")
         if task not in TASKS:
             raise ConfigError(f"unknown task {task!r}; Palette has {', '.join(TASKS)}")
@@ -84,20 +95,20 @@ class Palette:
             "sampling_schedule": sampled,
             "prediction": "eps",
             "level_input": "alpha_bar",
-            **sr3.sampling(size, spec, sampled["steps"]),
+            **sr3.sr3_sampling(size, spec, sampled["steps"]),
         }
-        return Found(self.name, spec, layout, recipe, size, tables(TABLES, tensors), notes)
+        return Identified(self.name, spec, keymap, recipe, size, found, notes)
 
     def guided(self, shapes: Shapes, settings: Settings) -> Module:
         """Return the U-Net that is like guided-diffusion's."""
-        ways = guided_shapes.levels(shapes, PREFIX)
+        ways = guided_shapes.find_ways(shapes, DENOISER)
         settings.check(int, ways.blocks, "unet.res_blocks")
-        inputs = shapes.take(f"{PREFIX}input_blocks.0.0.weight", 4)[1]
+        inputs = shapes.take(f"{DENOISER}input_blocks.0.0.weight", 4)[1]
         spec = make(
             UNetSpec,
-            **guided_diffusion.trunk(shapes, ways, PREFIX, EMBED),
+            **guided_diffusion.trunk(shapes, ways, DENOISER, EMBED),
             condition_channels=inputs - 3,
-            outputs=shapes.take(f"{PREFIX}out.2.weight", 4)[0],
+            outputs=shapes.take(f"{DENOISER}out.2.weight", 4)[0],
         )
         settings.check(int, spec.level.width, "unet.inner_channel")
         name = settle(self.name, spec, settings)
@@ -108,12 +119,12 @@ class Palette:
         spec = guided_diffusion.heads(spec, settings)
         spec = spec.model_copy(update={"dropout": settings.get(float, 0.2, "unet.dropout", "dropout")})
         by_head = not settings.get(bool, False, "use_new_attention_order")
-        layout = guided_diffusion.layout(spec, EMBED, by_head, PREFIX)
-        return spec, name, layout
+        keymap = guided_diffusion.guided_keymap(spec, EMBED, by_head, DENOISER)
+        return spec, name, keymap
 
     def sr3(self, shapes: Shapes, settings: Settings) -> Module:
         """Return the U-Net that is like SR3's."""
-        spec = sr3.network(shapes, settings, "channel_mults")
+        spec = sr3.sr3_network(shapes, settings, "channel_mults")
         name = settle(self.name, spec, settings)
         spec = sr3.finish(spec, settings)
-        return spec, name, sr3.layout(spec, continuous=True)
+        return spec, name, sr3.sr3_keymap(spec, continuous=True)

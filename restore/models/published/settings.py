@@ -65,7 +65,7 @@ def flatten(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from flatten(value, f"{path}.{key}" if path else str(key))
 
 
-def named(path: str, name: str) -> bool:
+def ends_with(path: str, name: str) -> bool:
     """Return whether a dotted path ends with a name."""
     return path == name or path.endswith("." + name)
 
@@ -108,7 +108,7 @@ class Settings:
         """Return the first source that knows any of the names, or None."""
         self.asked.update(dict.fromkeys(names))
         for source, values in self.sources:
-            if any(named(path, name) or named(name, path) for path in values for name in names):
+            if any(ends_with(path, name) or ends_with(name, path) for path in values for name in names):
                 return source
         return None
 
@@ -129,7 +129,7 @@ class Settings:
                 for path, value in values.items():
                     mine = values is self.overrides
                     # a user may leave out the first parts of a name, a config has all of them
-                    if named(path, name) or (mine and named(name, path)):
+                    if ends_with(path, name) or (mine and ends_with(name, path)):
                         if mine:
                             self.used.add(path)
                         return parse(kind, value, f"{path} ({origin})"), origin

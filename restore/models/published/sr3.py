@@ -10,8 +10,8 @@ import torch
 from restore.diffusion.schedule import ScheduleSpec
 from restore.errors import CheckpointError, ConfigError
 from restore.models.published.family import (
-    Found,
-    TensorLike,
+    Identified,
+    agrees,
     divisor,
     faster,
     generating,
@@ -20,17 +20,18 @@ from restore.models.published.family import (
     schedule,
     settle,
     tables,
+    tiles,
     word,
 )
-from restore.models.published.layout import Layout, Shapes, stages_down, stages_up
+from restore.models.published.keymap import KeyMap, Shapes, stages_down, stages_up
 from restore.models.published.settings import Settings
+from restore.models.published.state import DENOISER, TensorLike, called
 from restore.networks.unet import UNetSpec
 from restore.schema import parse
 
-__all__ = ["SR3", "layout", "network"]
+__all__ = ["SR3", "sr3_keymap", "sr3_network"]
 
-PREFIX = "denoise_fn."
-BLOCK = {
+SR3_BLOCK = {
     "norm1": "res_block.block1.block.0",
     "conv1": "res_block.block1.block.3",
     "norm2": "res_block.block2.block.0",
@@ -38,10 +39,10 @@ BLOCK = {
     "shortcut": "res_block.res_conv",
 }
 MODULATION = {"noise_level_mlp": "res_block.noise_func.noise_func.0", "time_mlp": "res_block.mlp.1"}
-ATTENTION = {"norm": "norm", "qkv": "qkv", "out": "out"}
-NORM = "block2.block.0.weight"
+SR3_ATTENTION = {"norm": "norm", "qkv": "qkv", "out": "out"}
+SR3_NORM = "block2.block.0.weight"
 FREQUENCIES = "denoise_fn.time_mlp.0.inv_freq"
-TABLES = frozenset(
+SR3_TABLES = frozenset(
     {
         "betas",
         "alphas_cumprod",
@@ -68,17 +69,17 @@ class SR3:
     def detect(self, shapes: Shapes, settings: Settings) -> bool:
         """Return whether the tensors are SR3's or its DDPM variant's."""
         parts = ("downs.0", "mid.0", "ups.0", "final_conv.block", *MODULATION)
-        return sum(shapes.has(PREFIX + part) for part in parts) > 1
+        return sum(shapes.has(DENOISER + part) for part in parts) > 1
 
-    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
+    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Identified:
         """Return the network and recipe of a state."""
-        spec = network(Shapes(tensors), settings, "channel_multiplier")
+        spec = sr3_network(Shapes(tensors), settings, "channel_multiplier")
         name = settle(self.name, spec, settings)
         spec = finish(spec, settings)
         usual = 16 * 2 ** min(spec.attention) if spec.attention else 128
         size = settings.get(int, usual, "diffusion.image_size", "image_size")
         continuous = not spec.activate
-        found = tables(TABLES - {FREQUENCIES} if continuous else TABLES, tensors, frozenset({FREQUENCIES}))
+        found = tables(SR3_TABLES - {FREQUENCIES} if continuous else SR3_TABLES, tensors, frozenset({FREQUENCIES}))
         ends = (1e-6, 1e-2) if continuous else (1e-4, 2e-2)
         trained, notes = self.trained(tensors, settings, *ends)
         sampled = schedule(
@@ -98,10 +99,10 @@ class SR3:
             "prediction": "eps",
             "level_input": "sqrt_alpha_bar" if continuous else "t",
             "task": {"kind": "upscale", "scale": self.scale(settings)} if conditional else {"kind": "generate"},
-            **sampling(size, spec, sampled["steps"]),
+            **sr3_sampling(size, spec, sampled["steps"]),
         }
-        names = layout(spec, continuous)
-        return Found(self.name, spec, names, recipe, size, found, notes)
+        names = sr3_keymap(spec, continuous)
+        return Identified(self.name, spec, names, recipe, size, found, notes)
 
     def trained(
         self, tensors: Mapping[str, TensorLike], settings: Settings, start: float, end: float
@@ -121,8 +122,8 @@ class SR3:
             return document, ()
         if settings.find(str, "beta_schedule.train.schedule") is None:
             raise CheckpointError(
-                "the betas in the file are of no schedule that is known; give the original's config, "
-                "or beta_schedule.train.schedule=NAME"
+                f"the table {called(tensors)('betas')} in the file is of no schedule that is known; "
+                "give the original's config, or beta_schedule.train.schedule=NAME"
             )
         document = schedule(settings, "linear", steps, start, end, "beta_schedule.train")
         return document, (f"the betas in the file are not those of {word(document)}, which the settings say",)
@@ -136,7 +137,7 @@ class SR3:
 
 def recognised(betas: torch.Tensor) -> dict[str, Any] | None:
     """Return the schedule that a table of betas belongs to, or None."""
-    first, last = (min(max(float(f"{float(beta):.6g}"), 1e-12), 1.0) for beta in (betas[0], betas[-1]))
+    first, last = (min(max(decimal(beta), 1e-12), 1.0) for beta in (betas[0], betas[-1]))
     ends, steps = {"beta_start": first, "beta_end": last}, betas.shape[0]
     kinds: tuple[dict[str, Any], ...] = (
         {"kind": "linear", **ends},
@@ -153,18 +154,28 @@ def recognised(betas: torch.Tensor) -> dict[str, Any] | None:
             table = parse(ScheduleSpec, document, "the betas in the file").build().beta
         except ConfigError:  # no such schedule can be
             continue
-        if table.shape == betas.shape and torch.allclose(table.float(), betas.float(), rtol=1e-4, atol=0):
+        if agrees(table, betas, rtol=1e-4):
             return document
     return None
 
 
-def network(shapes: Shapes, settings: Settings, multiplier: str) -> UNetSpec:
+def decimal(value: torch.Tensor) -> float:
+    """Return a number as somebody would have written it: six digits, or the fewest that give it in half precision."""
+    exact = value.item()
+    if value.dtype in (torch.float16, torch.bfloat16):
+        candidates = (float(f"{exact:.{digits}g}") for digits in range(1, 6))
+        fitting = (number for number in candidates if torch.tensor(number).to(value.dtype) == value)
+        return next(fitting, exact)
+    return float(f"{exact:.6g}")
+
+
+def sr3_network(shapes: Shapes, settings: Settings, multiplier: str) -> UNetSpec:
     """Return the hyper-parameters of an SR3 or DDPM U-Net, from the shapes alone, with one group per normalisation."""
-    mlp = max(MODULATION, key=lambda name: shapes.count(PREFIX + name))
-    stem, inputs = shapes.take(PREFIX + "downs.0.weight", 4)[:2]
-    channels, counts, attention = levels(shapes)
-    outputs = shapes.take(PREFIX + "final_conv.block.3.weight", 4)[0]
-    hidden, width = shapes.take(PREFIX + f"{mlp}.1.weight", 2)
+    mlp = max(MODULATION, key=lambda name: shapes.count(DENOISER + name))
+    stem, inputs = shapes.take(DENOISER + "downs.0.weight", 4)[:2]
+    channels, counts, attention = walk_down(shapes)
+    outputs = shapes.take(DENOISER + "final_conv.block.3.weight", 4)[0]
+    hidden, width = shapes.take(DENOISER + f"{mlp}.1.weight", 2)
     settings.check(int, stem, "unet.inner_channel")
     settings.check(tuple[float, ...], tuple(c / stem for c in channels), f"unet.{multiplier}")
     settings.check(int, counts[0], "unet.res_blocks")
@@ -178,7 +189,7 @@ def network(shapes: Shapes, settings: Settings, multiplier: str) -> UNetSpec:
         level={
             "width": width,
             "hidden": hidden,
-            "out": shapes.take(PREFIX + f"{mlp}.3.weight", 2)[0],
+            "out": shapes.take(DENOISER + f"{mlp}.3.weight", 2)[0],
             "first": "sin",
         },
         modulation="add",
@@ -191,16 +202,16 @@ def network(shapes: Shapes, settings: Settings, multiplier: str) -> UNetSpec:
     )
 
 
-def levels(shapes: Shapes) -> tuple[list[int], list[int], list[int]]:
+def walk_down(shapes: Shapes) -> tuple[list[int], list[int], list[int]]:
     """Return width and number of blocks of each level, and the levels with attention, by walking down."""
     widths, counts, attention = [0], [0], []
-    for n in shapes.run(PREFIX + "downs")[1:]:
-        path = f"{PREFIX}downs.{n}"
+    for n in shapes.run(DENOISER + "downs")[1:]:
+        path = f"{DENOISER}downs.{n}"
         if shapes.has(f"{path}.conv") and shapes.count(f"{path}.res_block") < 2:
             widths.append(0)
             counts.append(0)
             continue
-        names = [f"{path}.res_block.{name}" for name in ("block1.block.3.weight", "block2.block.3.weight", NORM)]
+        names = [f"{path}.res_block.{name}" for name in ("block1.block.3.weight", "block2.block.3.weight", SR3_NORM)]
         widths[-1] = shapes.most(0, *names) or shapes.take(names[0], 4)[0]
         counts[-1] += 1
         if shapes.count(f"{path}.attn") > 1 and len(widths) - 1 not in attention:
@@ -215,7 +226,7 @@ def finish(spec: UNetSpec, settings: Settings) -> UNetSpec:
     return spec.model_copy(update={"groups": groups, "dropout": dropout})
 
 
-def layout(spec: UNetSpec, continuous: bool) -> Layout:
+def sr3_keymap(spec: UNetSpec, continuous: bool) -> KeyMap:
     """Return the original's names, which count through all modules of a way."""
     mlp = "noise_level_mlp" if continuous else "time_mlp"
     names = {
@@ -230,8 +241,8 @@ def layout(spec: UNetSpec, continuous: bool) -> Layout:
         **dict(numbered(stages_down(spec), "downs", 1)),
         **dict(numbered(stages_up(spec), "ups", 0)),
     }
-    block = {**BLOCK, "modulation": MODULATION[mlp]}
-    return Layout({ours: PREFIX + theirs for ours, theirs in names.items()}, block, ATTENTION, ones=2)
+    block = {**SR3_BLOCK, "modulation": MODULATION[mlp]}
+    return KeyMap({ours: DENOISER + theirs for ours, theirs in names.items()}, block, SR3_ATTENTION, ones=2)
 
 
 def numbered(stages: Iterator[tuple[str, str | None]], way: str, first: int) -> Iterator[tuple[str, str]]:
@@ -245,16 +256,9 @@ def numbered(stages: Iterator[tuple[str, str | None]], way: str, first: int) -> 
             yield attention, f"{way}.{n}.attn"
 
 
-def sampling(size: int, spec: UNetSpec, steps: int) -> dict[str, Any]:
+def sr3_sampling(size: int, spec: UNetSpec, steps: int) -> dict[str, Any]:
     """Return how pictures are made: our faster way, and the published one (every step, ancestral) as a preset."""
-    patches = {
-        "size": size,
-        "multiple": spec.multiple,
-        "fixed": True,
-        "overlap": size // 4,
-        "window": "hann",
-        "batch": 4,
-    }
+    patches = tiles(size, spec, batch=4)
     return {
         "sampler": faster(spec, 50, steps),
         "patches": patches,

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from restore.models.published.family import Found, TensorLike, faster, make, schedule, settle
-from restore.models.published.layout import Layout, Shapes, stages_down, stages_up
+from restore.models.published.family import Identified, faster, generating, make, schedule, settle, tiles
+from restore.models.published.keymap import KeyMap, Shapes, stages_down, stages_up
 from restore.models.published.settings import Settings
+from restore.models.published.state import TensorLike
 from restore.networks.unet import UNetSpec
 
 __all__ = ["WeatherDiffusion"]
 
-BLOCK = {
+WEATHER_BLOCK = {
     "norm1": "norm1",
     "conv1": "conv1",
     "modulation": "temb_proj",
@@ -20,7 +21,7 @@ BLOCK = {
     "conv2": "conv2",
     "shortcut": "nin_shortcut",
 }
-ATTENTION = {"norm": "norm", "qkv": ("q", "k", "v"), "out": "proj_out"}
+WEATHER_ATTENTION = {"norm": "norm", "qkv": ("q", "k", "v"), "out": "proj_out"}
 STRIDE = 16  # of the published patch grid, in pixels
 
 
@@ -33,7 +34,7 @@ class WeatherDiffusion:
         """Return whether the tensors are WeatherDiffusion's."""
         return sum(map(shapes.has, ("temb.dense", "conv_in", "down.0.block", "mid.block_1", "norm_out"))) > 1
 
-    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Found:
+    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Identified:
         """Return the network and recipe of a state."""
         network = self.network(Shapes(tensors), settings)
         name = settle(self.name, network, settings)
@@ -45,14 +46,15 @@ class WeatherDiffusion:
         trained = schedule(settings, "linear", 1000, 1e-4, 0.02, "diffusion")
         recipe = {
             "name": name or f"weather-diffusion-{size}",
-            "tasks": {"weather": "unknown"},
+            **({} if network.condition_channels else {"task": {"kind": "generate"}}),
+            "tasks": {"weather": "unknown"} if network.condition_channels else generating(network),
             "schedule": trained,
             "prediction": "eps",
             "level_input": "t",
             **self.sampling(size, network, trained["steps"]),
         }
         notes = (f"trained on {dataset[0]}",) if dataset else ()
-        return Found(self.name, network, self.layout(network), recipe, size, notes=notes)
+        return Identified(self.name, network, self.keymap(network), recipe, size, notes=notes)
 
     def network(self, shapes: Shapes, settings: Settings) -> UNetSpec:
         """Return the network's hyper-parameters, from the shapes alone; settings are compared with them."""
@@ -90,7 +92,7 @@ class WeatherDiffusion:
         names = ("conv1.weight", "conv2.weight", "norm2.weight")
         return shapes.most(0, *(f"{block}.{name}" for name in names)) or shapes.take(f"{block}.conv1.weight", 4)[0]
 
-    def layout(self, spec: UNetSpec) -> Layout:
+    def keymap(self, spec: UNetSpec) -> KeyMap:
         """Return the original's names; levels and blocks are numbered as ours."""
         names = {
             "stem": "conv_in",
@@ -112,15 +114,15 @@ class WeatherDiffusion:
             names[f"{path}.block"] = f"{way}.{i}.block.{j[0]}"
             if attention:
                 names[attention] = f"{way}.{i}.attn.{j[0]}"
-        return Layout(names, BLOCK, ATTENTION, ones=2)
+        return KeyMap(names, WEATHER_BLOCK, WEATHER_ATTENTION, ones=2)
 
     def sampling(self, size: int, network: UNetSpec, steps: int) -> dict[str, Any]:
         """Return how pictures are made: our faster way, and the published one as a preset."""
-        patches = {"size": size, "multiple": network.multiple, "fixed": True, "batch": 16}
+        patches = tiles(size, network, batch=16)
         stride = min(STRIDE, size)
         return {
             "sampler": faster(network, 10, steps),
-            "patches": {**patches, "overlap": size // 4, "window": "hann"},
+            "patches": patches,
             "presets": {
                 "published": {
                     "sampler": {"kind": "ddim", "steps": 25, "eta": 0.0, "spacing": "weatherdiffusion"},

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from restore.errors import TensorMismatch
+from restore.models.fitting import shown
 from restore.models.published import pickles
 from restore.models.published.convert import identify
-from restore.models.published.layout import check, rules
+from restore.models.published.keymap import check_keys, rules
 from restore.models.published.settings import Settings
 from restore.models.published.unwrap import unwrap
 
@@ -48,8 +49,8 @@ class Damaged:
         key = found.family, found.network.model_dump_json()
         if key not in self.known:
             with torch.device("meta"):
-                self.known[key] = rules(found.network.build(), found.layout)
-        check(self.known[key], {name: state[name] for name in state if name not in found.tables}, str(self.path))
+                self.known[key] = rules(found.network.build(), found.keymap)
+        check_keys(self.known[key], state, str(self.path), found.tables)
         return found.tables
 
     def problem(self, state):
@@ -96,4 +97,4 @@ def test_any_way_that_is_longer(damaged):
             extra += [f"{prefix}{way}{number}.0.weight", f"{prefix}{way}{number}.conv.weight"]
     for name in [*extra, "surplus", "surplus.weight"]:
         said = damaged.problem(damaged.with_shape(name, 3))
-        assert f"left over {name}" in said, (name[:80], said[:400])
+        assert f"left over {shown(name)}" in said, (name[:80], said[:400])

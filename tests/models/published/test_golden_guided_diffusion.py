@@ -20,7 +20,7 @@ from restore.diffusion.update import ddim_update
 from restore.diffusion.variance import log_variance
 from restore.errors import CheckpointError, ConfigError
 from restore.models.published.convert import identify, to_original
-from restore.models.published.pickles import load as load_pickle
+from restore.models.published.pickles import load_pickle
 from restore.models.published.settings import Settings, read_config
 from restore.networks.layers import level_features
 from restore.samplers import DDIM, Ancestral, RecordedNoise

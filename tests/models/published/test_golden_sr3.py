@@ -12,6 +12,7 @@ from restore.errors import CheckpointError
 from restore.models.published import pickles
 from restore.models.published.convert import identify
 from restore.models.published.settings import Settings
+from restore.models.published.sr3 import FREQUENCIES, SR3_TABLES
 from restore.networks.layers import level_features
 from restore.samplers import RecordedNoise
 from restore.samplers.ancestral import ancestral_mean
@@ -120,6 +121,12 @@ def test_loss(module):
     g.close(f"{name}.loss.sum_l1", (output - eps).abs().sum())
 
 
+def with_tables_of(state, length):
+    """Return a state whose tables of the schedule have another length."""
+    names = SR3_TABLES - {FREQUENCIES}
+    return {**state, **{name: torch.zeros(length, device="meta") for name in names & set(state)}}
+
+
 ENDS = {"beta_start": 1e-5, "beta_end": 0.02}
 
 
@@ -137,7 +144,7 @@ ENDS = {"beta_start": 1e-5, "beta_end": 0.02}
     ids=lambda document: f"{document['kind']}{document.get('share', '')}",
 )
 def test_the_schedule_is_that_of_the_table(golden, document):
-    state = pickles.inspect(golden("sr3").folder / "sr3_uncond" / "I20000_E2_gen.pth")
+    state = with_tables_of(pickles.inspect(golden("sr3").folder / "sr3_uncond" / "I20000_E2_gen.pth"), 300)
     table = parse(ScheduleSpec, {**document, "steps": 300}, "test").build()
     recipe = identify({**state, "betas": table.beta.float()}, Settings()).recipe
     for name in ("schedule", "sampling_schedule"):
@@ -146,7 +153,7 @@ def test_the_schedule_is_that_of_the_table(golden, document):
 
 
 def test_a_table_of_no_known_schedule(golden):
-    state = pickles.inspect(golden("sr3").folder / "sr3_uncond" / "I20000_E2_gen.pth")
+    state = with_tables_of(pickles.inspect(golden("sr3").folder / "sr3_uncond" / "I20000_E2_gen.pth"), 300)
     state["betas"] = torch.linspace(0.1, 0.2, 300).cos()
     with pytest.raises(CheckpointError, match="of no schedule that is known"):
         identify(state, Settings())

@@ -113,7 +113,7 @@ def test_gradients_of_the_last_step(golden):
     loss = (answer.output - answer.eps).square().sum((1, 2, 3)).mean()
     loss.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    from restore.models.published.pickles import load as load_pickle
+    from restore.models.published.pickles import load_pickle
 
     found = identify(load_pickle(path)["ema_helper"], Settings())
     theirs = to_original(found, gradients)

@@ -17,8 +17,8 @@ from restore.diffusion.schedule import Linear
 from restore.models.native import assemble
 from restore.models.published import guided_diffusion, open_checkpoint, palette, sr3
 from restore.models.published.convert import to_original
-from restore.models.published.family import Found
-from restore.models.published.layout import Rule
+from restore.models.published.family import Identified
+from restore.models.published.keymap import Rule
 from restore.models.published.weather_diffusion import WeatherDiffusion
 from restore.networks import EncoderSpec, NetworkSpec, UNetSpec
 
@@ -42,7 +42,7 @@ def reopened(spec, layout, family, wrap, *overrides, suffix=".pth"):
     """Return network and spec of a file with this network's random weights, and the network itself."""
     torch.manual_seed(0)
     network = spec.build().eval().requires_grad_(False)
-    state = to_original(Found(family, spec, layout, {}, 0), network.state_dict())
+    state = to_original(Identified(family, spec, layout, {}, 0), network.state_dict())
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"weights{suffix}"
         torch.save(wrap(state), path)
@@ -86,7 +86,7 @@ def test_weather_diffusion(data):
         return {"epoch": 3, "step": 9, "state_dict": raw, "optimizer": {}, "ema_helper": state, "config": config}
 
     network, again, found = reopened(
-        spec, WeatherDiffusion().layout(spec), "weather_diffusion", wrap, suffix=".pth.tar"
+        spec, WeatherDiffusion().keymap(spec), "weather_diffusion", wrap, suffix=".pth.tar"
     )
     assert found == spec
     same(spec, network, again, torch.tensor([3.0, 700.0]))
@@ -94,7 +94,7 @@ def test_weather_diffusion(data):
 
 def tables_sr3(length):
     schedule = Linear(steps=length, beta_start=1e-6, beta_end=0.01).build()
-    tables = {name: torch.zeros(length) for name in sr3.TABLES - {sr3.FREQUENCIES}}
+    tables = {name: torch.zeros(length) for name in sr3.SR3_TABLES - {sr3.FREQUENCIES}}
     return {**tables, "betas": schedule.beta.float()}
 
 
@@ -118,7 +118,7 @@ def test_sr3_and_ddpm(data):
         return {**tables_sr3(50), **({} if continuous else {"denoise_fn.time_mlp.0.inv_freq": torch.zeros(4)}), **state}
 
     network, again, found = reopened(
-        spec, sr3.layout(spec, continuous), "sr3", wrap, f"norm_groups={spec.groups}", "dropout=0"
+        spec, sr3.sr3_keymap(spec, continuous), "sr3", wrap, f"norm_groups={spec.groups}", "dropout=0"
     )
     assert found == spec
     same(spec, network, again, torch.tensor([0.3, 0.9]) if continuous else torch.tensor([3.0, 30.0]))
@@ -157,7 +157,7 @@ def test_guided_diffusion(data):
         outputs=data.draw(st.sampled_from([3, 6])),
         classes=data.draw(st.sampled_from([0, 5])),
     )
-    layout = guided_diffusion.layout(spec, "time_embed", by_head)
+    layout = guided_diffusion.guided_keymap(spec, "time_embed", by_head)
     network, again, found = reopened(
         spec, layout, "guided_diffusion", dict, *words, f"use_new_attention_order={not by_head}", suffix=".pt"
     )
@@ -180,15 +180,15 @@ def test_palette(data):
             groups=4,
             qkv_bias=False,
         )
-        layout, words = sr3.layout(spec, continuous=True), ["norm_groups=4"]
+        layout, words = sr3.sr3_keymap(spec, continuous=True), ["norm_groups=4"]
     else:
         heads, words = draw_heads(data)
         spec = UNetSpec(**draw_guided(data), **heads)
-        layout = guided_diffusion.layout(spec, "cond_embed", True, "denoise_fn.")
+        layout = guided_diffusion.guided_keymap(spec, "cond_embed", True, "denoise_fn.")
 
     def wrap(state):
         gammas = Linear(steps=2000, beta_start=1e-6, beta_end=0.01).build().alpha_bar[1:].float()
-        return {**dict.fromkeys(palette.TABLES, gammas), **state}
+        return {**dict.fromkeys(palette.PALETTE_TABLES, gammas), **state}
 
     network, again, found = reopened(spec, layout, "palette", wrap, *words, "dropout=0")
     assert found == spec
@@ -207,7 +207,7 @@ def test_classifiers(data):
     )
     network, again, found = reopened(
         spec,
-        guided_diffusion.layout(spec, "time_embed", True),
+        guided_diffusion.guided_keymap(spec, "time_embed", True),
         "guided_diffusion",
         dict,
         f"num_head_channels={per_head}",

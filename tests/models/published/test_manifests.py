@@ -13,7 +13,7 @@ from restore.errors import ConfigError
 from restore.models.card import ModelCard
 from restore.models.find import find_weights, model_card
 from restore.models.published.convert import identify
-from restore.models.published.layout import check, rules
+from restore.models.published.keymap import check_keys, rules
 from restore.models.published.settings import Settings
 from restore.models.recipe import Recipe
 from restore.schema import parse
@@ -32,8 +32,8 @@ def test_it_maps_without_a_rest(published_name, manifest, told):
     assert found.family == FAMILIES.get(family, family)
     with torch.device("meta"):
         network = found.network.build()
-    mapping = rules(network, found.layout)
-    check(mapping, {name: state[name] for name in state if name not in found.tables}, published_name)
+    mapping = rules(network, found.keymap)
+    check_keys(mapping, {name: state[name] for name in state if name not in found.tables}, published_name)
     assert {rule.target for rule in mapping} == set(network.state_dict())
     tables = sum(state[name].numel() for name in found.tables)
     assert sum(p.numel() for p in network.parameters()) + tables == entry["elements"]

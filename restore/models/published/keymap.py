@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from restore.errors import TensorMismatch
+from restore.models.published.state import called
 from restore.networks.encoder import AttentionPool, Encoder, EncoderSpec
 from restore.networks.layers import Attention, ResBlock, UNetTrunk
 from restore.networks.unet import UNetSpec
 
-__all__ = ["Layout", "Rule", "Shapes", "check", "gather", "rules", "scatter"]
+__all__ = ["KeyMap", "Rule", "Shapes", "check_keys", "rules", "to_ours", "to_theirs"]
 
 DEPTH = 12  # parts of a name that are told apart; the deepest of a family has nine
 MOST = 6  # problems of a kind that an error lists
@@ -61,7 +62,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Layout:
+class KeyMap:
     """What an original calls the modules of our network.
 
     Attributes:
@@ -79,7 +80,7 @@ class Layout:
     by_head: bool = False
 
 
-def rules(network: UNetTrunk, layout: Layout) -> list[Rule]:
+def rules(network: UNetTrunk, layout: KeyMap) -> list[Rule]:
     """Return one rule for each parameter of the network, which may be on the meta device."""
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = []
@@ -97,7 +98,7 @@ def rules(network: UNetTrunk, layout: Layout) -> list[Rule]:
     return found
 
 
-def leaves(network: UNetTrunk, layout: Layout) -> Iterator[tuple[str, tuple[str, ...], int, int]]:
+def leaves(network: UNetTrunk, layout: KeyMap) -> Iterator[tuple[str, tuple[str, ...], int, int]]:
     """Yield each module with weights: our path, their paths, trailing axes of theirs, heads if they lie by head."""
     for path, module in network.named_modules():
         if path in layout.names and not isinstance(module, ResBlock | Attention | AttentionPool):
@@ -141,10 +142,11 @@ class Shapes:
     """The shapes of a file's tensors, as adapters ask for them.
 
     A module is there if any of its tensors is, or, where a name more would change what the network is, if two are: so
-    that one tensor that is missing or one too many leaves the structure as it is, and is found by `check`.
+    that one tensor that is missing or one too many leaves the structure as it is, and is found by `check_keys`.
     """
 
     def __init__(self, tensors: Mapping[str, Any]) -> None:
+        self.called = called(tensors)
         self.shapes = {name: tuple(value.shape) for name, value in tensors.items()}
         self.held: dict[str, Counter[str]] = {}  # of each prefix: its children, and how many tensors each holds
         for name in self.shapes:
@@ -165,7 +167,7 @@ class Shapes:
             TensorMismatch: there is no such tensor.
         """
         if name not in self.shapes:
-            raise TensorMismatch(f"the file has no tensor {name}, which every file of this family has")
+            raise TensorMismatch(f"the file has no tensor {self.called(name)}, which every file of this family has")
         return self.shapes[name]
 
     def take(self, name: str, axes: int) -> tuple[int, ...]:
@@ -176,7 +178,7 @@ class Shapes:
         """
         shape = self[name]
         if len(shape) != axes or 0 in shape:
-            raise TensorMismatch(f"{name} is {shape}, expected {axes} axes, none of them empty")
+            raise TensorMismatch(f"{self.called(name)} is {shape}, expected {axes} axes, none of them empty")
         return shape
 
     def run(self, prefix: str, gap: int = 0) -> list[int]:
@@ -206,20 +208,36 @@ class Shapes:
         return Counter(sizes).most_common(1)[0][0] if sizes else None
 
 
-def check(found: list[Rule], tensors: Mapping[str, Any], source: str) -> None:
+def check_keys(
+    found: list[Rule], tensors: Mapping[str, Any], source: str, tables: frozenset[str] = frozenset()
+) -> None:
     """Compare a file's tensors with the rules: each used once, each there, each of the right shape.
 
+    Args:
+        found: the rules.
+        tensors: of the file.
+        source: the file's name, for messages.
+        tables: names of tensors that are no weights.
+
     Raises:
-        TensorMismatch: names what is missing, left over or of another shape.
+        TensorMismatch: names what is missing, left over, of another shape or no floating-point numbers, as the file
+            calls it.
     """
     wanted = {name: rule.shape for rule in found for name in rule.sources}
+    held = {name: tensor for name, tensor in tensors.items() if name not in tables}
+    key = called(tensors)
     kinds = (
-        [f"missing {name}" for name in wanted if name not in tensors],
-        [f"left over {name}" for name in tensors if name not in wanted],
+        [f"missing {key(name)}" for name in wanted if name not in held],
+        [f"left over {key(name)}" for name in held if name not in wanted],
         [
-            f"{name} is {tuple(tensors[name].shape)}, expected {shape}"
+            f"{key(name)} is {tuple(held[name].shape)}, expected {shape}"
             for name, shape in wanted.items()
-            if name in tensors and tuple(tensors[name].shape) != shape
+            if name in held and tuple(held[name].shape) != shape
+        ],
+        [
+            f"{key(name)} holds {str(held[name].dtype).removeprefix('torch.')}, expected numbers with a fraction"
+            for name in wanted
+            if name in held and not held[name].dtype.is_floating_point
         ],
     )
     shown = [problem for problems in kinds for problem in problems[:MOST]]
@@ -229,14 +247,14 @@ def check(found: list[Rule], tensors: Mapping[str, Any], source: str) -> None:
         raise TensorMismatch(f"{source} does not fit the network that its shapes describe: {'; '.join(shown)}{more}")
 
 
-def gather(network: UNetTrunk, found: list[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_ours(network: UNetTrunk, found: list[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return our tensors, float32, in our shapes; views of theirs where that is possible."""
     shapes = {name: value.shape for name, value in network.state_dict().items()}
     return {rule.target: rule.ours(tensors).reshape(shapes[rule.target]).float() for rule in found}
 
 
-def scatter(found: list[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return their tensors, made of ours; the inverse of `gather`."""
+def to_theirs(found: list[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return their tensors, made of ours; the inverse of `to_ours`."""
     result: dict[str, Tensor] = {}
     for rule in found:
         result.update(rule.theirs(tensors[rule.target]))
