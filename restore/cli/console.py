@@ -152,6 +152,8 @@ def open_model(
     restorer = Restorer.from_pretrained(
         model, device=device, dtype=types[dtype], preset=preset, config=config, overrides=overrides
     )
+    if restorer.assumed:
+        typer.echo(f"{restorer.assumed} (--set KEY=VALUE or the authors' config says otherwise)", err=True)
     settings = Settings(guidance=guidance, self_ensemble=self_ensemble)
     if sampler is not None:
         kind, *changes = (part.strip() for part in sampler.split(","))

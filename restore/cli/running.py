@@ -197,6 +197,8 @@ def run(
         config=model_config,
         overrides=settings or (),
     )
+    if task is None:
+        _refuse_unconditional(restorer)
     chosen = own.changed(
         task=None if task == AUTO else task,
         request=request,
@@ -219,6 +221,20 @@ def run(
         for _ in work:
             pass
     log.leave()
+
+
+def _refuse_unconditional(restorer: Restorer) -> None:
+    """Raise ConfigError where a model has no input for an image, unless it was said what it should do with one."""
+    recipe = restorer.recipe
+    if recipe.network.condition_channels:
+        return
+    can = {
+        "inpaint": "--task inpaint --mask MASK fills holes",
+        "uncrop": "--task uncrop --pad L,T,R,B extends borders",
+        "generate": "--task generate makes a new image out of the given one under noise",
+    }
+    known = "; ".join(can.get(task, f"--task {task}") for task in sorted(recipe.tasks, reverse=True))
+    raise ConfigError(f"model {recipe.name!r} has no input for an image, so that it restores none; {known}")
 
 
 def _kept_within(

@@ -48,6 +48,7 @@ class Restorer:
         network: with its weights.
         device: where it runs.
         dtype: the type it runs in.
+        assumed: what the file of weights could not say of the model, in one line; mostly empty.
         capacity: how many tiles have turned out to fit into the device's memory; it changes no result.
     """
 
@@ -55,6 +56,7 @@ class Restorer:
     network: nn.Module
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
+    assumed: str = ""
     capacity: Capacity = field(default_factory=Capacity, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +102,7 @@ class Restorer:
         recipe = recipe.preset(preset) if preset else recipe
         network = native.assemble(recipe.network.build, opened.tensors, str(path))
         dtype = dtype or fast_dtype(place)
-        return cls(recipe, network.to(place, dtype), place, dtype)
+        return cls(recipe, network.to(place, dtype), place, dtype, opened.assumed)
 
     @cached_property
     def parameterization(self) -> Parameterization:
