@@ -86,8 +86,8 @@ class UNetTrunkSpec(BaseNetworkSpec):
 
     state_channels: int = Field(3, ge=1)
     stem: int = Field(64, ge=1)
-    channels: tuple[int, ...] = Field((64, 128, 256, 512), min_length=1)
-    blocks: int = Field(2, ge=1)
+    channels: tuple[int, ...] = Field((64, 128, 256, 512), min_length=1, max_length=16)
+    blocks: int = Field(2, ge=1, le=1000)
     attention: tuple[int, ...] = ()
     level: LevelSpec = LevelSpec()
     modulation: Literal["add", "scale_shift"] = "scale_shift"

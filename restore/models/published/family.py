@@ -32,7 +32,9 @@ __all__ = [
     "divisor",
     "faster",
     "generating",
+    "input_channels",
     "is_real",
+    "level_embedding",
     "make",
     "published",
     "schedule",
@@ -260,6 +262,43 @@ def generating(spec: UNetSpec) -> dict[str, str]:
     return {"generate": "unknown"} | ({} if spec.classes else {"inpaint": "unknown", "uncrop": "unknown"})
 
 
+def level_embedding(shapes: Shapes, first: str, second: str, modulation: str) -> dict[str, int]:
+    """Return the sizes of the two layers behind the features of the noise level, as fields of `LevelSpec`.
+
+    Args:
+        shapes: of the file.
+        first: the first layer's name; it is four times as wide as the features in every original.
+        second: the second layer's name.
+        modulation: the name of a block's weight that reads the second layer.
+
+    Raises:
+        TensorMismatch: the tensors contradict each other.
+    """
+    hidden = shapes.agreed((f"{first}.weight", 0), (f"{first}.bias", 0), (f"{second}.weight", 1))
+    rows, width = shapes.take(f"{first}.weight", 2)
+    if rows == hidden and hidden != 4 * width:
+        raise TensorMismatch(
+            f"{shapes.called(first + '.weight')} is {(rows, width)}, expected {(hidden, hidden // 4)}: its second axis "
+            "is a quarter of the first in every file of this family"
+        )
+    out = shapes.agreed((f"{second}.weight", 0), (f"{second}.bias", 0), (modulation, 1))
+    return {"width": hidden // 4, "hidden": hidden, "out": out}
+
+
+def input_channels(shapes: Shapes, name: str) -> int:
+    """Return how many channels the first convolution reads: those of x_t, and of an image where it sees one.
+
+    Raises:
+        TensorMismatch: neither 3 nor 6.
+    """
+    shape = shapes.take(name, 4)
+    if shape[1] not in (3, 6):
+        raise TensorMismatch(
+            f"{shapes.called(name)} is {shape}, expected a second axis of 3, or of 6 with the degraded image"
+        )
+    return shape[1]
+
+
 def confirms(document: Mapping[str, Any], table: TensorLike) -> bool:
     """Return whether a schedule gives the table of alpha_bar that lies in a file; True where it cannot be read."""
     if not is_real(table):
@@ -297,4 +336,4 @@ def make(kind: type[S], /, **values: Any) -> S:
     try:
         return kind(**values)
     except ValidationError as error:
-        raise TensorMismatch(f"the shapes describe a network that cannot be: {describe(error)}") from None
+        raise TensorMismatch(f"the shapes describe a network that cannot be: {describe(error, values)}") from None

@@ -8,7 +8,17 @@ from typing import Any, Literal
 
 from restore.degradations import LABELS
 from restore.errors import ConfigError, TensorMismatch
-from restore.models.published.family import Identified, PublishedSpec, faster, generating, make, settle, tiles
+from restore.models.published.family import (
+    Identified,
+    PublishedSpec,
+    faster,
+    generating,
+    input_channels,
+    level_embedding,
+    make,
+    settle,
+    tiles,
+)
 from restore.models.published.guided_shapes import Ways, find_ways, pool_of
 from restore.models.published.keymap import KeyMap, Shapes, stages_down, stages_up
 from restore.models.published.settings import Settings
@@ -70,10 +80,10 @@ class GuidedDiffusion:
 
     def network(self, shapes: Shapes, settings: Settings) -> UNetSpec:
         """Return the hyper-parameters of a model or an up-sampler, from the shapes alone, with one head."""
-        inputs = shapes.take("input_blocks.0.0.weight", 4)[1]
+        inputs = input_channels(shapes, "input_blocks.0.0.weight")
         ways = find_ways(shapes, "")
         classes = shapes.take("label_emb.weight", 2)[0] if "label_emb.weight" in shapes else 0
-        outputs = shapes.take("out.2.weight", 4)[0]
+        outputs = shapes.agreed(("out.2.weight", 0), ("out.2.bias", 0))
         check_ways(settings, ways, "num_res_blocks", "resblock_updown")
         settings.check(bool, outputs == 6, "learn_sigma")
         told = settings.find(bool, "class_cond")
@@ -132,8 +142,8 @@ class GuidedDiffusion:
 
 def trunk(shapes: Shapes, ways: Ways, prefix: str, embed: str) -> dict[str, Any]:
     """Return what a U-Net and a classifier share of their hyper-parameters, from the shapes alone."""
-    hidden, width = shapes.take(f"{prefix}{embed}.0.weight", 2)
-    out = shapes.take(f"{prefix}{embed}.2.weight", 2)[0]
+    first, stem = f"{prefix}input_blocks.1.0", f"{prefix}input_blocks.0.0"
+    level = level_embedding(shapes, f"{prefix}{embed}.0", f"{prefix}{embed}.2", f"{first}.emb_layers.1.weight")
     ends = ((f"{prefix}input_blocks.1.0", ways.channels[0]), (f"{prefix}middle_block.0", ways.channels[-1]))
     votes = [
         shapes.most(0, f"{block}.emb_layers.1.{leaf}") == 2 * channels
@@ -141,11 +151,11 @@ def trunk(shapes: Shapes, ways: Ways, prefix: str, embed: str) -> dict[str, Any]
         for leaf in ("weight", "bias")
     ]
     return {
-        "stem": shapes.take(f"{prefix}input_blocks.0.0.weight", 4)[0],
+        "stem": shapes.agreed((f"{stem}.weight", 0), (f"{stem}.bias", 0), (f"{first}.in_layers.0.weight", 0)),
         "channels": ways.channels,
         "blocks": ways.blocks,
         "attention": ways.attention,
-        "level": {"width": width, "hidden": hidden, "out": out, "first": "cos"},
+        "level": {**level, "first": "cos"},
         "modulation": "scale_shift" if sum(votes) > 1 else "add",
         "shrink": ways.shrink,
     }

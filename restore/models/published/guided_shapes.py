@@ -150,9 +150,9 @@ def pool_of(shapes: Shapes) -> tuple[Pool, int]:
     if not shapes.has("out"):
         raise TensorMismatch("the file has input_blocks but no output_blocks, and no classifier's output either")
     if shapes.count("out.2") > 3:
-        return "attention", shapes.take("out.2.c_proj.weight", 3)[0]
+        return "attention", shapes.agreed(("out.2.c_proj.weight", 0), ("out.2.c_proj.bias", 0))
     if shapes.count("out.2") > 1 or not shapes.has("out.3"):
-        return "spatial", shapes.take("out.2.weight", 2)[0]
+        return "spatial", shapes.agreed(("out.2.weight", 0), ("out.2.bias", 0))
     if len(shapes["out.3.weight"]) == 2:
         return "spatial_v2", shapes["out.3.weight"][0]
     return "adaptive", shapes.take("out.3.weight", 4)[0]

@@ -202,6 +202,21 @@ class Shapes:
         """Return whether any name begins with `prefix.`."""
         return prefix in self.held
 
+    def agreed(self, *places: tuple[str, int]) -> int:
+        """Return the size that most of these axes of tensors have, which all should have.
+
+        Raises:
+            TensorMismatch: none of the tensors is there, or as many say one thing as another; names them.
+        """
+        sizes = {name: self.shapes[name][axis] for name, axis in places if len(self.shapes.get(name, ())) > axis}
+        if not sizes:
+            self.take(places[0][0], places[0][1] + 1)
+        (size, most), *others = Counter(sizes.values()).most_common(2)
+        if others and others[0][1] == most:
+            said = ", ".join(f"{self.called(name)} is {self.shapes[name]}" for name in sizes)
+            raise TensorMismatch(f"tensors of the file contradict each other: {said}")
+        return size
+
     def most(self, axis: int, *names: str) -> int | None:
         """Return the size along an axis that most of these tensors have, or None where none is there."""
         sizes = [self.shapes[name][axis] for name in names if len(self.shapes.get(name, ())) > axis]

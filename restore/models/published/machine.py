@@ -19,7 +19,7 @@ from typing import Any
 
 __all__ = ["MOST_STEPS", "Inert", "Machine", "Malformed", "Refused", "checked_dict"]
 
-MOST_STEPS = 2_000_000  # the largest file of weights that circulates needs about a quarter of it
+MOST_STEPS = 1_000_000  # thirty for each tensor of a file, so that there is room for 30,000 of them
 MOST_INT_BYTES = 32
 MOST_DIGITS = 40  # of a number that is written as text
 MOST_KEY_ITEMS = 64  # of a tuple that is the key of a dictionary, its own tuples included
@@ -75,7 +75,8 @@ class Machine:
         try:
             while True:
                 self.charge(1)
-                code = self.take(1)[0]
+                code = data[self.at]
+                self.at += 1
                 if code == STOP:
                     return self.pop(), self.at
                 instruction = INSTRUCTIONS.get(code)

@@ -7,7 +7,7 @@ from typing import Any
 
 from restore.errors import ConfigError, TensorMismatch
 from restore.models.published import guided_diffusion, guided_shapes, sr3
-from restore.models.published.family import Identified, confirms, make, schedule, settle, tables
+from restore.models.published.family import Identified, confirms, input_channels, make, schedule, settle, tables
 from restore.models.published.keymap import KeyMap, Shapes
 from restore.models.published.settings import Settings
 from restore.models.published.state import DENOISER, TensorLike
@@ -103,12 +103,12 @@ class Palette:
         """Return the U-Net that is like guided-diffusion's."""
         ways = guided_shapes.find_ways(shapes, DENOISER)
         settings.check(int, ways.blocks, "unet.res_blocks")
-        inputs = shapes.take(f"{DENOISER}input_blocks.0.0.weight", 4)[1]
+        inputs = input_channels(shapes, f"{DENOISER}input_blocks.0.0.weight")
         spec = make(
             UNetSpec,
             **guided_diffusion.trunk(shapes, ways, DENOISER, EMBED),
             condition_channels=inputs - 3,
-            outputs=shapes.take(f"{DENOISER}out.2.weight", 4)[0],
+            outputs=shapes.agreed((f"{DENOISER}out.2.weight", 0), (f"{DENOISER}out.2.bias", 0)),
         )
         settings.check(int, spec.level.width, "unet.inner_channel")
         name = settle(self.name, spec, settings)

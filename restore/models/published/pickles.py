@@ -45,6 +45,7 @@ STORAGES = {
 }
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in STORAGES.values()}
 MOST_AXES = 64
+MOST_UNKNOWN = 100  # uses of names that no file of weights needs, before reading on is given up
 # what training frameworks keep beside the weights; it stands still like everything, and is passed over
 FOREIGN = (
     "pytorch_lightning.",
@@ -156,6 +157,8 @@ class TensorMachine(Machine):
             return self.names[name]
         if not name.startswith(FOREIGN) and name not in PASSED_OVER:
             self.unknown.append(name)
+            if len(self.unknown) > MOST_UNKNOWN:
+                raise Refused("it wants to use a great many names")
         return Inert
 
     def persistent(self, identity: Any) -> Storage:

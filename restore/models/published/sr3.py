@@ -8,14 +8,16 @@ from typing import Any
 import torch
 
 from restore.diffusion.schedule import ScheduleSpec
-from restore.errors import CheckpointError, ConfigError
+from restore.errors import CheckpointError, ConfigError, TensorMismatch
 from restore.models.published.family import (
     Identified,
     agrees,
     divisor,
     faster,
     generating,
+    input_channels,
     is_real,
+    level_embedding,
     make,
     schedule,
     settle,
@@ -172,10 +174,19 @@ def decimal(value: torch.Tensor) -> float:
 def sr3_network(shapes: Shapes, settings: Settings, multiplier: str) -> UNetSpec:
     """Return the hyper-parameters of an SR3 or DDPM U-Net, from the shapes alone, with one group per normalisation."""
     mlp = max(MODULATION, key=lambda name: shapes.count(DENOISER + name))
-    stem, inputs = shapes.take(DENOISER + "downs.0.weight", 4)[:2]
+    inputs = input_channels(shapes, DENOISER + "downs.0.weight")
+    block = f"{DENOISER}downs.1.res_block"
+    stem = shapes.agreed(
+        (DENOISER + "downs.0.weight", 0), (DENOISER + "downs.0.bias", 0), (f"{block}.block1.block.0.weight", 0)
+    )
     channels, counts, attention = walk_down(shapes)
-    outputs = shapes.take(DENOISER + "final_conv.block.3.weight", 4)[0]
-    hidden, width = shapes.take(DENOISER + f"{mlp}.1.weight", 2)
+    head = DENOISER + "final_conv.block.3"
+    outputs = shapes.agreed((f"{head}.weight", 0), (f"{head}.bias", 0))
+    modulation = f"{block}.{MODULATION[mlp].removeprefix('res_block.')}.weight"
+    level = level_embedding(shapes, f"{DENOISER}{mlp}.1", f"{DENOISER}{mlp}.3", modulation)
+    if FREQUENCIES in shapes and shapes[FREQUENCIES] != (level["width"] // 2,):
+        wanted = (level["width"] // 2,)
+        raise TensorMismatch(f"{shapes.called(FREQUENCIES)} is {shapes[FREQUENCIES]}, expected {wanted}")
     settings.check(int, stem, "unet.inner_channel")
     settings.check(tuple[float, ...], tuple(c / stem for c in channels), f"unet.{multiplier}")
     settings.check(int, counts[0], "unet.res_blocks")
@@ -186,12 +197,7 @@ def sr3_network(shapes: Shapes, settings: Settings, multiplier: str) -> UNetSpec
         channels=channels,
         blocks=counts[0],
         attention=attention,
-        level={
-            "width": width,
-            "hidden": hidden,
-            "out": shapes.take(DENOISER + f"{mlp}.3.weight", 2)[0],
-            "first": "sin",
-        },
+        level={**level, "first": "sin"},
         modulation="add",
         activate=mlp == "time_mlp",
         shrink="conv",

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from restore.models.published.family import Identified, faster, generating, make, schedule, settle, tiles
+from restore.models.published.family import (
+    Identified,
+    faster,
+    generating,
+    input_channels,
+    level_embedding,
+    make,
+    schedule,
+    settle,
+    tiles,
+)
 from restore.models.published.keymap import KeyMap, Shapes, stages_down, stages_up
 from restore.models.published.settings import Settings
 from restore.models.published.state import TensorLike
@@ -58,11 +68,11 @@ class WeatherDiffusion:
 
     def network(self, shapes: Shapes, settings: Settings) -> UNetSpec:
         """Return the network's hyper-parameters, from the shapes alone; settings are compared with them."""
-        stem, inputs = shapes.take("conv_in.weight", 4)[:2]
+        inputs = input_channels(shapes, "conv_in.weight")
+        stem = shapes.agreed(("conv_in.weight", 0), ("conv_in.bias", 0), ("down.0.block.0.norm1.weight", 0))
         channels = tuple(self.width(shapes, f"down.{i}.block.0") for i in shapes.run("down"))
         blocks = len(shapes.run("down.0.block"))
-        outputs = shapes.take("conv_out.weight", 4)[0]
-        hidden, width = shapes.take("temb.dense.0.weight", 2)
+        outputs = shapes.agreed(("conv_out.weight", 0), ("conv_out.bias", 0))
         settings.check(int, stem, "model.ch")
         settings.check(tuple[float, ...], tuple(c / stem for c in channels), "model.ch_mult")
         settings.check(int, blocks, "model.num_res_blocks")
@@ -74,9 +84,7 @@ class WeatherDiffusion:
             blocks=blocks,
             attention=tuple(i for i in range(len(channels)) if shapes.count(f"down.{i}.attn") > 1),
             level={
-                "width": width,
-                "hidden": hidden,
-                "out": shapes.take("temb.dense.1.weight", 2)[0],
+                **level_embedding(shapes, "temb.dense.0", "temb.dense.1", "down.0.block.0.temb_proj.weight"),
                 "first": "sin",
                 "endpoint": True,
             },
