@@ -6,7 +6,7 @@ What is around a name is taken off here, so that a family sees its own names; er
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from restore.models.fitting import shown
@@ -18,6 +18,7 @@ TensorLike = Any  # a tensor, a tensor on the meta device, or a `pickles.Header`
 DENOISER = "denoise_fn."
 """Where SR3 and Palette keep their U-Net, beside the tables of the schedule."""
 
+DEEPEST = 12  # parts of a name that are told apart
 DROPPED = frozenset({"module", "_orig_mod"})  # parts that parallel and compiled modules put anywhere into a name
 COUNTERS = frozenset({"n_averaged", "initted", "step", "num_updates", "decay"})  # of averages, beside their weights
 TABLES = ("betas", "alphas_", "gammas", "sqrt_", "log_one_", "posterior_")  # beginnings of names of schedule tables
@@ -35,14 +36,18 @@ class State(dict[str, TensorLike]):
     def __init__(self, tensors: Mapping[str, TensorLike], keys: Mapping[str, str] | None = None) -> None:
         super().__init__(tensors)
         self.keys_of_file = dict(keys or {})
-        self.around = next(_around(self.keys_of_file), ("", ""))
+        self.parents = _parents(self.keys_of_file)
 
     def called(self, name: str) -> str:
-        """Return what the file calls a tensor, or would call it if it were there."""
+        """Return what the file calls a tensor, or would call it if it were there, as its neighbours are called."""
         if name in self.keys_of_file:
             return self.keys_of_file[name]
-        before, added = self.around
-        return before + name.removeprefix(added)
+        parts = name.split(".")
+        for i in reversed(range(len(parts))):
+            parent = "".join(f"{part}." for part in parts[:i])
+            if parent in self.parents:
+                return self.parents[parent] + name.removeprefix(parent)
+        return name
 
 
 def called(tensors: Mapping[str, TensorLike]) -> Callable[[str], str]:
@@ -50,14 +55,16 @@ def called(tensors: Mapping[str, TensorLike]) -> Callable[[str], str]:
     return lambda name: shown(tensors.called(name) if isinstance(tensors, State) else name)
 
 
-def _around(keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield what stands before the file's name of a tensor, and what was put before the family's."""
+def _parents(keys: Mapping[str, str]) -> dict[str, str]:
+    """Return what the file puts in place of each beginning of a family's names, up to a dot; the first name decides."""
+    found: dict[str, str] = {}
     for name, key in sorted(keys.items(), key=lambda item: item[0].startswith(TABLES)):
-        for added in ("", DENOISER):
-            bare = name.removeprefix(added)
-            if name.startswith(added) and key.endswith(bare):
-                yield key.removesuffix(bare), added
-                break
+        parts = name.split(".", DEEPEST)
+        for i in range(len(parts)):
+            rest = ".".join(parts[i:])
+            if key.endswith(rest):
+                found.setdefault("".join(f"{part}." for part in parts[:i]), key.removesuffix(rest))
+    return found
 
 
 def is_average(part: str) -> bool:

@@ -66,6 +66,38 @@ def test_a_photograph_of_odd_size(cli, golden, photographs, tmp_path, family):
         assert family != "palette" or not changed[hole == 0].any()
 
 
+def test_what_was_assumed_is_said(cli, golden, photographs, tmp_path):
+    model, out = golden("guided_diffusion").folder / "superres" / "model100000.pt", tmp_path / "out.png"
+    photo = tmp_path / "photo.png"
+    with Image.open(photographs / "chelsea.png") as image:
+        image.crop((30, 20, 46, 36)).save(photo)
+    words = ["run", photo, "-o", out, "-m", model, "--steps", 1, "--device", "cpu", "--set", "num_heads=2"]
+    code, _, err = cli(*words)
+    assert code == 0
+    (line,) = [line for line in err.splitlines() if "assumed" in line]
+    assert "use_new_attention_order = False" in line and "num_heads" not in line and "--set" in line
+
+
+@pytest.mark.parametrize("file", ["sr3/sr3_uncond/I20000_E2_gen.pth", "guided_diffusion/unet_b/model050000.pt"])
+def test_a_photograph_for_a_model_that_sees_none(cli, golden, photographs, tmp_path, file):
+    """It is refused with what the model can do, and each of that works."""
+    model, photo, mask = golden("sr3").folder.parent / file, tmp_path / "photo.png", tmp_path / "mask.png"
+    with Image.open(photographs / "chelsea.png") as image:
+        image.crop((30, 20, 46, 36)).save(photo)
+    hole = np.zeros((16, 16), dtype=np.uint8)
+    hole[4:9, 3:8] = 255
+    Image.fromarray(hole).save(mask)
+    words = ["run", photo, "-o", tmp_path / "out.png", "-m", model, "--steps", 2, "--device", "cpu"]
+    code, _, err = cli(*words)
+    assert code == 2 and "no input for an image" in err
+    assert not (tmp_path / "out.png").exists()
+    offered = {"inpaint": ["--mask", mask], "uncrop": ["--pad", "0,8,0,0"], "generate": []}
+    for task, more in offered.items():
+        assert f"--task {task}" in err
+        code, _, failed = cli(*words, "--task", task, *more, "--on-exists", "overwrite")
+        assert code == 0, failed
+
+
 def test_info_is_told_what_the_file_cannot_say(cli, golden, tmp_path):
     g = golden("guided_diffusion")
     path = g.folder / "unet_b" / "model050000.pt"
