@@ -151,7 +151,7 @@ def _told(card: ModelCard) -> Iterator[str]:
 
 
 @app.command("convert")
-def convert(
+def convert_file(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A checkpoint of a published codebase.")],
     output: Annotated[
         Path, typer.Argument(metavar="OUT.safetensors", help="The converted file; it must not be there yet.")

@@ -22,7 +22,7 @@ __all__ = ["Archive", "Region", "legacy_archive", "legacy_regions", "refuse_othe
 
 MAX_PICKLE = 64 * 2**20
 MAX_DIRECTORY = 8 * 2**20  # of a zip archive: room for 100,000 records
-MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
 LEGACY_HEAD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the pickle of the magic number
 AGAIN = "open it with the torch that made it and save it again with torch >= 1.6"
@@ -201,7 +201,7 @@ def legacy_archive(path: Path) -> Archive:
         raise CheckpointError(f"{path} is cut short or damaged ({error}); download it again") from None
     except Refused as error:
         raise UnsafeCheckpoint(f"{path} was not loaded: {error}") from None
-    if magic != MAGIC or version != LEGACY_VERSION:
+    if magic != LEGACY_MAGIC or version != LEGACY_VERSION:
         raise CheckpointError(f"{path} is of no version of torch that is known; {AGAIN}")
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise CheckpointError(f"{path} was written by a machine with another order of bytes; {AGAIN}")

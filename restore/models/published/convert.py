@@ -16,9 +16,9 @@ from restore.models.published.family import Family, Identified
 from restore.models.published.guided_diffusion import GuidedDiffusion
 from restore.models.published.keymap import Rule, Shapes, check_keys, rules, to_ours, to_theirs
 from restore.models.published.palette import Palette
-from restore.models.published.settings import Settings, read_config
+from restore.models.published.settings import OriginalSettings, read_config
 from restore.models.published.sr3 import SR3
-from restore.models.published.state import State, TensorLike, called
+from restore.models.published.state import NamedTensors, TensorLike, called
 from restore.models.published.unwrap import average_beside, read_weights, unwrap
 from restore.models.published.weather_diffusion import WeatherDiffusion
 from restore.networks import build_empty
@@ -146,7 +146,7 @@ def open_checkpoint(path: Path, config: Path | None = None, overrides: Sequence[
         if config is not None or overrides:
             raise ConfigError(f"{path} carries its recipe; a config or overrides are for files of other codebases")
         return Opened(native.read_metadata(path)["recipe"], native.load_components(path), None)
-    settings = Settings(overrides, read_config(config) if config else None, f"config file {config}")
+    settings = OriginalSettings(overrides, read_config(config) if config else None, f"config file {config}")
     asked = settings.find(str, "weights")
     wanted = None if asked is None else asked[0]
     path, content = read_weights(path, wanted)
@@ -165,7 +165,7 @@ def open_checkpoint(path: Path, config: Path | None = None, overrides: Sequence[
     return Opened(_recipe(found), {native.MAIN: tensors}, _report(path, found, weights, tensors, settings))
 
 
-def _check_finite(state: State, path: Path) -> None:
+def _check_finite(state: NamedTensors, path: Path) -> None:
     """Raise for tensors that hold NaN or infinity, by the file's own keys."""
     bad = [called(state)(name) for name, value in state.items() if not native.finite(value)]
     if bad:
@@ -187,7 +187,7 @@ def _recipe(found: Identified) -> dict[str, Any]:
 
 
 def _report(
-    path: Path, found: Identified, weights: str, tensors: Mapping[str, Tensor], settings: Settings
+    path: Path, found: Identified, weights: str, tensors: Mapping[str, Tensor], settings: OriginalSettings
 ) -> Conversion:
     count = sum(value.numel() for value in tensors.values())
     told = settings.given, settings.assumed
@@ -218,7 +218,9 @@ def convert(path: Path, out: Path, config: Path | None = None, overrides: Sequen
     return report
 
 
-def identify(state: Mapping[str, TensorLike], settings: Settings, source: Path | str = "the file") -> Identified:
+def identify(
+    state: Mapping[str, TensorLike], settings: OriginalSettings, source: Path | str = "the file"
+) -> Identified:
     """Return what a state is, by the first family that knows its names.
 
     Raises:

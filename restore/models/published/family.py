@@ -16,7 +16,7 @@ from torch import Tensor
 from restore.diffusion.schedule import ScheduleSpec
 from restore.errors import ConfigError, TensorMismatch
 from restore.models.published.keymap import KeyMap, Shapes
-from restore.models.published.settings import Settings
+from restore.models.published.settings import OriginalSettings
 from restore.models.published.state import TensorLike, called
 from restore.networks.encoder import EncoderSpec
 from restore.networks.unet import UNetSpec
@@ -80,11 +80,11 @@ class Family(Protocol):
 
     name: str
 
-    def detect(self, shapes: Shapes, settings: Settings) -> bool:
+    def detect(self, shapes: Shapes, settings: OriginalSettings) -> bool:
         """Return whether the tensors are of this family, by their names."""
         ...
 
-    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Identified:
+    def read(self, tensors: Mapping[str, TensorLike], settings: OriginalSettings) -> Identified:
         """Return what the tensors are; see `Identified`."""
         ...
 
@@ -118,7 +118,7 @@ def originals() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     return found
 
 
-def settle(family: str, network: PublishedSpec, settings: Settings) -> str | None:
+def settle(family: str, network: PublishedSpec, settings: OriginalSettings) -> str | None:
     """Add the settings of the published models with the same shapes as a source, and return the model's name.
 
     Several models can have the same shapes: what they have in common is added, and there is a name only where what
@@ -134,13 +134,13 @@ def settle(family: str, network: PublishedSpec, settings: Settings) -> str | Non
     return next(iter(agree)) if len(agree) == 1 else None
 
 
-def _contradicted(theirs: Mapping[str, Any], settings: Settings) -> bool:
+def _contradicted(theirs: Mapping[str, Any], settings: OriginalSettings) -> bool:
     """Return whether a source says that a published model was made for something else."""
     told = {key: settings.find(str, key) for key in IDENTITY if key in theirs}
     return any(found is not None and found[0] != theirs[key] for key, found in told.items())
 
 
-def divisor(width_of: set[int], default: int, what: str, settings: Settings, *names: str) -> int:
+def divisor(width_of: set[int], default: int, what: str, settings: OriginalSettings, *names: str) -> int:
     """Return a setting that must divide some widths; the default is lowered until it does.
 
     Raises:
@@ -153,7 +153,9 @@ def divisor(width_of: set[int], default: int, what: str, settings: Settings, *na
     return value
 
 
-def schedule(settings: Settings, kind: str, steps: int, start: float, end: float, *paths: str) -> dict[str, Any]:
+def schedule(
+    settings: OriginalSettings, kind: str, steps: int, start: float, end: float, *paths: str
+) -> dict[str, Any]:
     """Return a schedule as plain values, from the settings under any of `paths` (such as `beta_schedule.val`).
 
     Raises:

@@ -21,7 +21,7 @@ from restore.models.published.family import (
 )
 from restore.models.published.guided_shapes import Ways, find_ways, pool_of
 from restore.models.published.keymap import KeyMap, Shapes, stages_down, stages_up
-from restore.models.published.settings import Settings
+from restore.models.published.settings import OriginalSettings
 from restore.models.published.state import TensorLike
 from restore.networks.encoder import EncoderSpec
 from restore.networks.unet import UNetSpec
@@ -45,11 +45,11 @@ class GuidedDiffusion:
 
     name = "guided_diffusion"
 
-    def detect(self, shapes: Shapes, settings: Settings) -> bool:
+    def detect(self, shapes: Shapes, settings: OriginalSettings) -> bool:
         """Return whether the tensors are guided-diffusion's."""
         return shapes.has("time_embed") and (shapes.has("input_blocks") or shapes.has("middle_block"))
 
-    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Identified:
+    def read(self, tensors: Mapping[str, TensorLike], settings: OriginalSettings) -> Identified:
         """Return the network and recipe of a state."""
         shapes = Shapes(tensors)
         if shapes.count("output_blocks") < 2:
@@ -78,7 +78,7 @@ class GuidedDiffusion:
         names = guided_keymap(spec, "time_embed", by_head=not settings.get(bool, False, "use_new_attention_order"))
         return Identified(self.name, spec, names, recipe, size)
 
-    def network(self, shapes: Shapes, settings: Settings) -> UNetSpec:
+    def network(self, shapes: Shapes, settings: OriginalSettings) -> UNetSpec:
         """Return the hyper-parameters of a model or an up-sampler, from the shapes alone, with one head."""
         inputs = input_channels(shapes, "input_blocks.0.0.weight")
         ways = find_ways(shapes, "")
@@ -101,7 +101,7 @@ class GuidedDiffusion:
             classes=classes,
         )
 
-    def classifier(self, shapes: Shapes, settings: Settings) -> Identified:
+    def classifier(self, shapes: Shapes, settings: OriginalSettings) -> Identified:
         """Return the network and recipe of a classifier."""
         pool, outputs = pool_of(shapes)
         own = settings.first(*OWN) is not None
@@ -161,14 +161,14 @@ def trunk(shapes: Shapes, ways: Ways, prefix: str, embed: str) -> dict[str, Any]
     }
 
 
-def check_ways(settings: Settings, ways: Ways, depth: str, residual: str) -> None:
+def check_ways(settings: OriginalSettings, ways: Ways, depth: str, residual: str) -> None:
     """Compare what a config says of the shapes, under these two names, with the shapes."""
     settings.check(int, ways.blocks, depth)
     if len(ways.channels) > 1:
         settings.check(bool, ways.shrink == "residual", residual)
 
 
-def heads(spec: UNetSpec, settings: Settings) -> UNetSpec:
+def heads(spec: UNetSpec, settings: OriginalSettings) -> UNetSpec:
     """Return the network with its heads, which shapes cannot tell.
 
     Raises:
@@ -200,7 +200,7 @@ def usual_size(spec: PublishedSpec) -> int:
     return 32 * 2 ** min(spec.attention) if spec.attention else 2 ** (len(spec.channels) + 2)
 
 
-def named_schedule(settings: Settings, steps: int) -> dict[str, Any]:
+def named_schedule(settings: OriginalSettings, steps: int) -> dict[str, Any]:
     """Return the schedule of a name; the linear one keeps its 1000-step ends scaled (script_util).
 
     Raises:
@@ -214,7 +214,7 @@ def named_schedule(settings: Settings, steps: int) -> dict[str, Any]:
     return {"kind": "linear", "steps": steps, "beta_start": 0.1 / steps, "beta_end": 20 / steps}
 
 
-def guided_sampling(size: int, spec: UNetSpec, settings: Settings, steps: int) -> dict[str, Any]:
+def guided_sampling(size: int, spec: UNetSpec, settings: OriginalSettings, steps: int) -> dict[str, Any]:
     """Return how pictures are made: our faster way, and the published respacing as a preset."""
     patches = tiles(size, spec, batch=2)
     respacing = str(settings.get(str | int, str(min(250, steps)), "timestep_respacing") or steps)

@@ -16,14 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from restore.errors import TensorMismatch
-from restore.models.published.state import called
+from restore.models.published.state import DEEPEST, called
 from restore.networks.encoder import AttentionPool, Encoder, EncoderSpec
 from restore.networks.layers import Attention, ResBlock, UNetTrunk
 from restore.networks.unet import UNetSpec
 
 __all__ = ["KeyMap", "Rule", "Shapes", "check_keys", "rules", "to_ours", "to_theirs"]
 
-DEPTH = 12  # parts of a name that are told apart; the deepest of a family has nine
 MOST = 6  # problems of a kind that an error lists
 
 
@@ -150,7 +149,7 @@ class Shapes:
         self.shapes = {name: tuple(value.shape) for name, value in tensors.items()}
         self.held: dict[str, Counter[str]] = {}  # of each prefix: its children, and how many tensors each holds
         for name in self.shapes:
-            parts = name.split(".", DEPTH)
+            parts = name.split(".", DEEPEST)
             for n in range(1, len(parts)):
                 self.held.setdefault(".".join(parts[:n]), Counter())[parts[n]] += 1
 

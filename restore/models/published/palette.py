@@ -9,7 +9,7 @@ from restore.errors import ConfigError, TensorMismatch
 from restore.models.published import guided_diffusion, guided_shapes, sr3
 from restore.models.published.family import Identified, confirms, input_channels, make, schedule, settle, tables
 from restore.models.published.keymap import KeyMap, Shapes
-from restore.models.published.settings import Settings
+from restore.models.published.settings import OriginalSettings
 from restore.models.published.state import DENOISER, TensorLike
 from restore.networks.unet import UNetSpec
 
@@ -43,7 +43,7 @@ class Palette:
 
     name = "palette"
 
-    def detect(self, shapes: Shapes, settings: Settings) -> bool:
+    def detect(self, shapes: Shapes, settings: OriginalSettings) -> bool:
         """Return whether the tensors are Palette's.
 
         Its second U-Net has the tensors of SR3's. The tables beside them tell them apart; an average has none, then
@@ -66,7 +66,7 @@ class Palette:
         """Return whether the tensors are of the U-Net that is like guided-diffusion's."""
         return shapes.count(DENOISER + EMBED) > 1 and shapes.has(f"{DENOISER}input_blocks")
 
-    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Identified:
+    def read(self, tensors: Mapping[str, TensorLike], settings: OriginalSettings) -> Identified:
         """Return the network and recipe of a state."""
         shapes = Shapes(tensors)
         guided = self.is_guided(shapes)
@@ -99,7 +99,7 @@ class Palette:
         }
         return Identified(self.name, spec, keymap, recipe, size, found, notes)
 
-    def guided(self, shapes: Shapes, settings: Settings) -> Module:
+    def guided(self, shapes: Shapes, settings: OriginalSettings) -> Module:
         """Return the U-Net that is like guided-diffusion's."""
         ways = guided_shapes.find_ways(shapes, DENOISER)
         settings.check(int, ways.blocks, "unet.res_blocks")
@@ -122,7 +122,7 @@ class Palette:
         keymap = guided_diffusion.guided_keymap(spec, EMBED, by_head, DENOISER)
         return spec, name, keymap
 
-    def sr3(self, shapes: Shapes, settings: Settings) -> Module:
+    def sr3(self, shapes: Shapes, settings: OriginalSettings) -> Module:
         """Return the U-Net that is like SR3's."""
         spec = sr3.sr3_network(shapes, settings, "channel_mults")
         name = settle(self.name, spec, settings)

@@ -17,9 +17,9 @@ import yaml
 from restore.errors import CheckpointError, ConfigError
 from restore.schema import apply_overrides, parse, read_yaml
 
-__all__ = ["Settings", "flatten", "read_config"]
+__all__ = ["OriginalSettings", "flatten", "read_config"]
 
-T = TypeVar("T")
+Value = TypeVar("Value")
 COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
@@ -70,7 +70,7 @@ def ends_with(path: str, name: str) -> bool:
     return path == name or path.endswith("." + name)
 
 
-class Settings:
+class OriginalSettings:
     """Answers to named questions.
 
     Args:
@@ -135,7 +135,7 @@ class Settings:
                         return parse(kind, value, f"{path} ({origin})"), origin
         return None
 
-    def get(self, kind: Any, default: T, *names: str, source: str | None = None) -> T:
+    def get(self, kind: Any, default: Value, *names: str, source: str | None = None) -> Value:
         """Return the setting called one of `names`, or the default; either is recorded under the first name.
 
         Raises:

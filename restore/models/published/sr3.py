@@ -26,7 +26,7 @@ from restore.models.published.family import (
     word,
 )
 from restore.models.published.keymap import KeyMap, Shapes, stages_down, stages_up
-from restore.models.published.settings import Settings
+from restore.models.published.settings import OriginalSettings
 from restore.models.published.state import DENOISER, TensorLike, called
 from restore.networks.unet import UNetSpec
 from restore.schema import parse
@@ -68,12 +68,12 @@ class SR3:
 
     name = "sr3"
 
-    def detect(self, shapes: Shapes, settings: Settings) -> bool:
+    def detect(self, shapes: Shapes, settings: OriginalSettings) -> bool:
         """Return whether the tensors are SR3's or its DDPM variant's."""
         parts = ("downs.0", "mid.0", "ups.0", "final_conv.block", *MODULATION)
         return sum(shapes.has(DENOISER + part) for part in parts) > 1
 
-    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Identified:
+    def read(self, tensors: Mapping[str, TensorLike], settings: OriginalSettings) -> Identified:
         """Return the network and recipe of a state."""
         spec = sr3_network(Shapes(tensors), settings, "channel_multiplier")
         name = settle(self.name, spec, settings)
@@ -107,7 +107,7 @@ class SR3:
         return Identified(self.name, spec, names, recipe, size, found, notes)
 
     def trained(
-        self, tensors: Mapping[str, TensorLike], settings: Settings, start: float, end: float
+        self, tensors: Mapping[str, TensorLike], settings: OriginalSettings, start: float, end: float
     ) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return the schedule of training: by the table in the file where its kind is known, else by settings.
 
@@ -130,7 +130,7 @@ class SR3:
         document = schedule(settings, "linear", steps, start, end, "beta_schedule.train")
         return document, (f"the betas in the file are not those of {word(document)}, which the settings say",)
 
-    def scale(self, settings: Settings) -> int:
+    def scale(self, settings: OriginalSettings) -> int:
         """Return how many times larger the result is than the low-resolution picture."""
         low = settings.find(int, "datasets.train.l_resolution", "l_resolution")
         high = settings.find(int, "datasets.train.r_resolution", "r_resolution")
@@ -171,7 +171,7 @@ def decimal(value: torch.Tensor) -> float:
     return float(f"{exact:.6g}")
 
 
-def sr3_network(shapes: Shapes, settings: Settings, multiplier: str) -> UNetSpec:
+def sr3_network(shapes: Shapes, settings: OriginalSettings, multiplier: str) -> UNetSpec:
     """Return the hyper-parameters of an SR3 or DDPM U-Net, from the shapes alone, with one group per normalisation."""
     mlp = max(MODULATION, key=lambda name: shapes.count(DENOISER + name))
     inputs = input_channels(shapes, DENOISER + "downs.0.weight")
@@ -225,7 +225,7 @@ def walk_down(shapes: Shapes) -> tuple[list[int], list[int], list[int]]:
     return widths, counts, attention
 
 
-def finish(spec: UNetSpec, settings: Settings) -> UNetSpec:
+def finish(spec: UNetSpec, settings: OriginalSettings) -> UNetSpec:
     """Return the network with what its shapes cannot tell: groups and dropout."""
     groups = divisor(spec.norm_widths(), 32, "norm_groups", settings, "unet.norm_groups", "norm_groups")
     dropout = settings.get(float, 0.2, "unet.dropout", "dropout")

@@ -11,21 +11,21 @@ from typing import Any
 
 from restore.models.fitting import shown
 
-__all__ = ["DENOISER", "State", "TensorLike", "called", "canonical", "is_average"]
+__all__ = ["DEEPEST", "DENOISER", "NamedTensors", "TensorLike", "called", "canonical", "is_average"]
 
 TensorLike = Any  # a tensor, a tensor on the meta device, or a `pickles.Header`: it has a shape
 
 DENOISER = "denoise_fn."
 """Where SR3 and Palette keep their U-Net, beside the tables of the schedule."""
 
-DEEPEST = 12  # parts of a name that are told apart
+DEEPEST = 12  # parts of a name that are told apart; the deepest of a family has nine
 DROPPED = frozenset({"module", "_orig_mod"})  # parts that parallel and compiled modules put anywhere into a name
 COUNTERS = frozenset({"n_averaged", "initted", "step", "num_updates", "decay"})  # of averages, beside their weights
 TABLES = ("betas", "alphas_", "gammas", "sqrt_", "log_one_", "posterior_")  # beginnings of names of schedule tables
 BARE = ("downs.", "ups.", "final_conv.", "noise_level_mlp.", "time_mlp.", "cond_embed.")  # of a U-Net by itself
 
 
-class State(dict[str, TensorLike]):
+class NamedTensors(dict[str, TensorLike]):
     """Tensors by the names that their family gives them.
 
     Args:
@@ -52,7 +52,7 @@ class State(dict[str, TensorLike]):
 
 def called(tensors: Mapping[str, TensorLike]) -> Callable[[str], str]:
     """Return how to get from a family's name of a tensor to a file's, as a message shows it."""
-    return lambda name: shown(tensors.called(name) if isinstance(tensors, State) else name)
+    return lambda name: shown(tensors.called(name) if isinstance(tensors, NamedTensors) else name)
 
 
 def _parents(keys: Mapping[str, str]) -> dict[str, str]:
@@ -73,7 +73,7 @@ def is_average(part: str) -> bool:
     return bool(words & {"ema", "shadow", "averaged", "average", "swa"})
 
 
-def canonical(state: Mapping[str, TensorLike], average: bool = True) -> tuple[State, str]:
+def canonical(state: Mapping[str, TensorLike], average: bool = True) -> tuple[NamedTensors, str]:
     """Return tensors by the names that their family gives them, and the name of the average that they are.
 
     Left out are parts that wrappers put into names, a first part that all names have, and what averages count; a
@@ -94,7 +94,7 @@ def canonical(state: Mapping[str, TensorLike], average: bool = True) -> tuple[St
     if any(name.startswith(BARE) for name in names.values()):
         names = {key: name if name.startswith(TABLES) else DENOISER + name for key, name in names.items()}
     keys = {name: key for key, name in names.items()}
-    return State({name: state[key] for name, key in keys.items()}, keys), which or averaged
+    return NamedTensors({name: state[key] for name, key in keys.items()}, keys), which or averaged
 
 
 def _one_of_two(names: dict[str, str], average: bool) -> tuple[dict[str, str], str]:

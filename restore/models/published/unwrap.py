@@ -11,14 +11,14 @@ from restore.errors import CheckpointError, ConfigError
 from restore.models import native
 from restore.models.fitting import shown
 from restore.models.published import pickles
-from restore.models.published.state import State, canonical, is_average
+from restore.models.published.state import NamedTensors, canonical, is_average
 
 __all__ = ["Unwrapped", "average_beside", "read_weights", "unwrap"]
 
 STATES = ("state_dict", "model", "model_state_dict", "params", "network", "net", "generator")
 # entries of training runs that hold tensors by name and no weights
 BESIDE = frozenset({"callbacks", "loops", "lr_schedulers", "hyper_parameters", "hparams"})
-DEPTH = 3  # of dictionaries in dictionaries
+NESTED = 3  # of dictionaries in dictionaries
 MOST_VALUES = 20_000  # of a config, its parts counted as often as they are referred to
 
 
@@ -32,7 +32,7 @@ class Unwrapped(NamedTuple):
         warning: what should be said of the choice; mostly empty.
     """
 
-    state: State
+    state: NamedTensors
     weights: str
     config: dict[str, Any] | None
     warning: str = ""
@@ -114,7 +114,7 @@ def _states(content: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[str
     """Yield each dictionary of tensors by name, and the keys on the way to it; shallow ones first."""
     level: list[tuple[tuple[str, ...], Any]] = [((), content)]
     seen: set[int] = set()
-    for _ in range(DEPTH + 1):
+    for _ in range(NESTED + 1):
         deeper = []
         for where, node in level:
             if id(node) in seen:
@@ -133,7 +133,7 @@ def _aside(key: str) -> bool:
     return key in BESIDE or "optim" in key.lower()
 
 
-def _lost(path: Path, content: dict[Any, Any], state: State) -> str:
+def _lost(path: Path, content: dict[Any, Any], state: NamedTensors) -> str:
     """Return what to say of the file of a training run of WeatherDiffusion, which restores with its average."""
     if "ema_helper" in content or ("optimizer" in content and "temb.dense.0.weight" in state):
         return (

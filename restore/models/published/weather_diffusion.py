@@ -17,7 +17,7 @@ from restore.models.published.family import (
     tiles,
 )
 from restore.models.published.keymap import KeyMap, Shapes, stages_down, stages_up
-from restore.models.published.settings import Settings
+from restore.models.published.settings import OriginalSettings
 from restore.models.published.state import TensorLike
 from restore.networks.unet import UNetSpec
 
@@ -40,11 +40,11 @@ class WeatherDiffusion:
 
     name = "weather_diffusion"
 
-    def detect(self, shapes: Shapes, settings: Settings) -> bool:
+    def detect(self, shapes: Shapes, settings: OriginalSettings) -> bool:
         """Return whether the tensors are WeatherDiffusion's."""
         return sum(map(shapes.has, ("temb.dense", "conv_in", "down.0.block", "mid.block_1", "norm_out"))) > 1
 
-    def read(self, tensors: Mapping[str, TensorLike], settings: Settings) -> Identified:
+    def read(self, tensors: Mapping[str, TensorLike], settings: OriginalSettings) -> Identified:
         """Return the network and recipe of a state."""
         network = self.network(Shapes(tensors), settings)
         name = settle(self.name, network, settings)
@@ -66,7 +66,7 @@ class WeatherDiffusion:
         notes = (f"trained on {dataset[0]}",) if dataset else ()
         return Identified(self.name, network, self.keymap(network), recipe, size, notes=notes)
 
-    def network(self, shapes: Shapes, settings: Settings) -> UNetSpec:
+    def network(self, shapes: Shapes, settings: OriginalSettings) -> UNetSpec:
         """Return the network's hyper-parameters, from the shapes alone; settings are compared with them."""
         inputs = input_channels(shapes, "conv_in.weight")
         stem = shapes.agreed(("conv_in.weight", 0), ("conv_in.bias", 0), ("down.0.block.0.norm1.weight", 0))

@@ -12,7 +12,7 @@ from restore.models.fitting import shown
 from restore.models.published import pickles
 from restore.models.published.convert import identify
 from restore.models.published.keymap import check_keys, rules
-from restore.models.published.settings import Settings
+from restore.models.published.settings import OriginalSettings
 from restore.models.published.unwrap import unwrap
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
@@ -43,7 +43,7 @@ class Damaged:
 
     def open(self, state):
         """Return the names of the tables in a state that is whole."""
-        settings = Settings(self.overrides)
+        settings = OriginalSettings(self.overrides)
         settings.file = self.path.name
         found = identify(state, settings, self.path)
         key = found.family, found.network.model_dump_json()

@@ -21,7 +21,7 @@ from restore.diffusion.variance import log_variance
 from restore.errors import CheckpointError, ConfigError
 from restore.models.published.convert import identify, to_original
 from restore.models.published.pickles import load_pickle
-from restore.models.published.settings import Settings, read_config
+from restore.models.published.settings import OriginalSettings, read_config
 from restore.networks.layers import level_features
 from restore.samplers import DDIM, Ancestral, RecordedNoise
 from restore.samplers.ancestral import ancestral_mean
@@ -287,7 +287,7 @@ def test_gradients(models):
     bits = variational_bits(estimate, x0, answer.x_t, step, "learned")
     error = (answer.output - answer.target).square().flatten(1).mean(1)
     (error + bits * 100 / 1000).mean().backward()
-    settings = Settings((), read_config(g.config(g.facts["models"]["unet_a"]["kwargs"])))
+    settings = OriginalSettings((), read_config(g.config(g.facts["models"]["unet_a"]["kwargs"])))
     found = identify(load_pickle(models.path("unet_a")), settings)
     theirs = to_original(found, {name: p.grad for name, p in model.named_parameters()})
     theirs["label_emb.weight_row_y1"] = theirs["label_emb.weight"][1]

@@ -11,7 +11,7 @@ from restore.diffusion.schedule import ScheduleSpec
 from restore.errors import CheckpointError
 from restore.models.published import pickles
 from restore.models.published.convert import identify
-from restore.models.published.settings import Settings
+from restore.models.published.settings import OriginalSettings
 from restore.models.published.sr3 import FREQUENCIES, SR3_TABLES
 from restore.networks.layers import level_features
 from restore.samplers import RecordedNoise
@@ -146,7 +146,7 @@ ENDS = {"beta_start": 1e-5, "beta_end": 0.02}
 def test_the_schedule_is_that_of_the_table(golden, document):
     state = with_tables_of(pickles.inspect(golden("sr3").folder / "sr3_uncond" / "I20000_E2_gen.pth"), 300)
     table = parse(ScheduleSpec, {**document, "steps": 300}, "test").build()
-    recipe = identify({**state, "betas": table.beta.float()}, Settings()).recipe
+    recipe = identify({**state, "betas": table.beta.float()}, OriginalSettings()).recipe
     for name in ("schedule", "sampling_schedule"):
         found = parse(ScheduleSpec, recipe[name], name).build()
         torch.testing.assert_close(found.alpha_bar, table.alpha_bar, rtol=1e-4, atol=1e-9)
@@ -156,6 +156,6 @@ def test_a_table_of_no_known_schedule(golden):
     state = with_tables_of(pickles.inspect(golden("sr3").folder / "sr3_uncond" / "I20000_E2_gen.pth"), 300)
     state["betas"] = torch.linspace(0.1, 0.2, 300).cos()
     with pytest.raises(CheckpointError, match="of no schedule that is known"):
-        identify(state, Settings())
-    found = identify(state, Settings(["beta_schedule.train.schedule=quad"]))
+        identify(state, OriginalSettings())
+    found = identify(state, OriginalSettings(["beta_schedule.train.schedule=quad"]))
     assert found.recipe["schedule"]["kind"] == "quadratic" and "not those of quad" in found.notes[0]

@@ -9,7 +9,7 @@ from restore.contracts import Condition
 from restore.denoisers.tiles import Patches
 from restore.diffusion.schedule import visited
 from restore.models.published.convert import identify, to_original
-from restore.models.published.settings import Settings
+from restore.models.published.settings import OriginalSettings
 from restore.networks.layers import level_features
 from restore.restoration import settings as restoration
 from restore.samplers import DDIM, RecordedNoise
@@ -115,7 +115,7 @@ def test_gradients_of_the_last_step(golden):
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     from restore.models.published.pickles import load_pickle
 
-    found = identify(load_pickle(path)["ema_helper"], Settings())
+    found = identify(load_pickle(path)["ema_helper"], OriginalSettings())
     theirs = to_original(found, gradients)
     names = [name for name in g.numbers if name.startswith("resume.grad.")]
     assert names

@@ -14,7 +14,7 @@ from restore.models.card import ModelCard
 from restore.models.find import find_weights, model_card
 from restore.models.published.convert import identify
 from restore.models.published.keymap import check_keys, rules
-from restore.models.published.settings import Settings
+from restore.models.published.settings import OriginalSettings
 from restore.models.recipe import Recipe
 from restore.schema import parse
 from restore.system import resources
@@ -27,7 +27,7 @@ PUBLISHED = [name for name in resources.list_configs("models") if model_card(nam
 @pytest.mark.parametrize("told", [False, True], ids=["from shapes", "with its config"])
 def test_it_maps_without_a_rest(published_name, manifest, told):
     entry, state = MANIFESTS[published_name], manifest(published_name)
-    found = identify(state, Settings((), entry["config"] if told else None))
+    found = identify(state, OriginalSettings((), entry["config"] if told else None))
     family = published_name.split(".")[0]
     assert found.family == FAMILIES.get(family, family)
     with torch.device("meta"):
@@ -50,7 +50,7 @@ def test_its_card_is_what_its_shapes_say(name, manifest):
     manifest_name = next(key for key in MANIFESTS if same_model(key, name))
     entry = MANIFESTS[manifest_name]
     assert card.original is not None
-    found = identify(manifest(manifest_name), Settings((), {**flat(entry["config"]), **card.original.settings}))
+    found = identify(manifest(manifest_name), OriginalSettings((), {**flat(entry["config"]), **card.original.settings}))
     document = {**found.recipe, "network": found.network.model_dump(mode="json")}
     if card.recipe.model_dump(mode="json").get("kind") == "classifier":
         assert document["network"] == card.recipe.network.model_dump(mode="json")

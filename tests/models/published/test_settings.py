@@ -7,7 +7,7 @@ import json
 import pytest
 
 from restore.errors import CheckpointError, ConfigError
-from restore.models.published.settings import Settings, read_config
+from restore.models.published.settings import OriginalSettings, read_config
 
 PALETTE = """{
     "name": "inpainting", // experiments name, http://not.a/comment
@@ -27,7 +27,7 @@ PALETTE = """{
 def test_json_with_comments_and_trailing_commas(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(PALETTE)
-    settings = Settings((), read_config(path))
+    settings = OriginalSettings((), read_config(path))
     assert settings.find(int, "unet.inner_channel") == (64, "config")
     assert settings.find(list[int], "attn_res") == ([16], "config")
     assert settings.find(float, "train.linear_start") == (1e-6, "config")
@@ -58,7 +58,7 @@ def test_configs_that_are_none(tmp_path, name, text):
 
 
 def test_the_user_is_asked_first():
-    settings = Settings(["unet.norm_groups=4"], {"unet": {"norm_groups": 8, "dropout": 0.3}}, "config file")
+    settings = OriginalSettings(["unet.norm_groups=4"], {"unet": {"norm_groups": 8, "dropout": 0.3}}, "config file")
     settings.add("published x", {"norm_groups": 16, "heads": 2})
     assert settings.get(int, 32, "norm_groups") == 4
     assert settings.get(float, 0.0, "dropout") == 0.3
@@ -73,13 +73,13 @@ def test_the_user_is_asked_first():
 
 
 def test_the_first_source_decides_between_settings_that_exclude_each_other():
-    settings = Settings(["num_heads=2"], {"num_head_channels": 64})
+    settings = OriginalSettings(["num_heads=2"], {"num_head_channels": 64})
     assert settings.first("num_head_channels", "num_heads") == "key=value"
     assert settings.find(int, "num_head_channels", source="key=value") is None
 
 
 def test_a_setting_that_nobody_asked_for():
-    settings = Settings(["norm_gruops=4"])
+    settings = OriginalSettings(["norm_gruops=4"])
     settings.get(int, 32, "norm_groups")
     with pytest.raises(ConfigError, match="unknown setting norm_gruops; this family knows norm_groups"):
         settings.refuse_unused()
@@ -87,13 +87,13 @@ def test_a_setting_that_nobody_asked_for():
 
 def test_a_value_of_the_wrong_kind():
     with pytest.raises(ConfigError, match="norm_groups"):
-        Settings(["norm_groups=many"]).get(int, 32, "norm_groups")
+        OriginalSettings(["norm_groups=many"]).get(int, 32, "norm_groups")
     with pytest.raises(ConfigError, match=r"key\.sub=value"):
-        Settings(["norm_groups"])
+        OriginalSettings(["norm_groups"])
 
 
 def test_a_config_of_another_model():
-    settings = Settings((), {"model": {"ch": 128}}, "config file a.yml")
+    settings = OriginalSettings((), {"model": {"ch": 128}}, "config file a.yml")
     settings.check(int, 128, "model.ch")
     with pytest.raises(CheckpointError, match=r"model\.ch is 128 by the config file a\.yml, but the tensors .* 64"):
         settings.check(int, 64, "model.ch")
