@@ -145,9 +145,13 @@ def test_planted_faults(golden, tmp_path, family, fault):
         open_checkpoint(path)
 
 
-def test_a_first_tensor_that_is_missing(weather, tmp_path):
-    path = changed(weather, tmp_path / "file.pth", lambda content: content["ema_helper"].pop("conv_out.weight"))
-    with pytest.raises(TensorMismatch, match=r"no tensor conv_out\.weight"):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("conv_out.weight", r"missing conv_out\.weight"), ("conv_in.weight", r"no tensor conv_in\.weight")],
+)
+def test_a_first_tensor_that_is_missing(weather, tmp_path, name, words):
+    path = changed(weather, tmp_path / "file.pth", lambda content: content["ema_helper"].pop(name))
+    with pytest.raises(TensorMismatch, match=words):
         open_checkpoint(path)
 
 
