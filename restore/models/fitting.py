@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
-from torch.overrides import TorchFunctionMode
 
 from restore.errors import TensorMismatch, one_line
 from restore.networks import build_empty
@@ -52,20 +50,6 @@ def assemble(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], sour
     }
     network.load_state_dict(typed, assign=True)
     return network.requires_grad_(True)
-
-
-class Undrawn(TorchFunctionMode):
-    """Within it, nothing random is drawn: on the meta device that would fill nothing and load torch's compiler."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call a function, or return its tensor as it is."""
-        name, kwargs = getattr(func, "__name__", ""), dict(kwargs or {})
-        if name in DRAWN:
-            return args[0] if args else kwargs["tensor"]
-        if name in MADE and all(isinstance(arg, int | tuple | list | torch.Size) for arg in args):
-            kwargs.pop("generator", None)
-            return torch.empty(*args, **kwargs)
-        return func(*args, **kwargs)
 
 
 @contextmanager

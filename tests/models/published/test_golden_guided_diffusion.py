@@ -196,7 +196,7 @@ def test_losses(models, loss):
     problem, level = restorer.parameterization, restorer.schedule.level(g[f"{full}.t"] + 1)
     x0, eps, condition = g["loss.x_start"], g["loss.noise"], Condition(g["loss.x_start"], g["loss.y"])
     with torch.no_grad():
-        answer = problem.ask(restorer.network, x0, condition, level, eps)
+        answer = problem.predict(restorer.network, x0, condition, level, eps)
         step = restorer.schedule.transitions().gather(restorer.schedule.T - level.t, x0)
         estimate = Estimate(problem.x0(answer, condition), answer.fraction)
         bits = variational_bits(estimate, x0, answer.x_t, step, "learned")
@@ -281,7 +281,7 @@ def test_gradients(models):
     model, problem = restorer.network.requires_grad_(True), restorer.parameterization
     x0, condition = g["loss.x_start"], Condition(g["loss.x_start"], g["loss.y"])
     level = restorer.schedule.level(g["unet_a.loss.linear100.RESCALED_MSE.t"] + 1)
-    answer = problem.ask(model, x0, condition, level, g["loss.noise"])
+    answer = problem.predict(model, x0, condition, level, g["loss.noise"])
     estimate = Estimate(problem.x0(answer, condition).detach(), answer.fraction)
     step = restorer.schedule.transitions().gather(restorer.schedule.T - level.t, x0)
     bits = variational_bits(estimate, x0, answer.x_t, step, "learned")

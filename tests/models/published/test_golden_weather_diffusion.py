@@ -97,7 +97,7 @@ def test_loss(golden, network):
         pictures, problem = g["loss.x0_cond_gt_pm1"], restorer.parameterization
         level = problem.schedule.level(g["loss.t"] + 1)
         with torch.no_grad():
-            answer = problem.ask(restorer.network, pictures[:, 3:], Condition(pictures[:, :3]), level, g["loss.e"])
+            answer = problem.predict(restorer.network, pictures[:, 3:], Condition(pictures[:, :3]), level, g["loss.e"])
         g.close(f"loss.{weights}", (answer.output - answer.eps).square().sum((1, 2, 3)).mean())
 
 
@@ -109,7 +109,7 @@ def test_gradients_of_the_last_step(golden):
     model: nn.Module = restorer.network.requires_grad_(True)
     pictures, problem = g["loss.x0_cond_gt_pm1"], restorer.parameterization
     level = problem.schedule.level(g["loss.t"] + 1)
-    answer = problem.ask(model, pictures[:, 3:], Condition(pictures[:, :3]), level, g["loss.e"])
+    answer = problem.predict(model, pictures[:, 3:], Condition(pictures[:, :3]), level, g["loss.e"])
     loss = (answer.output - answer.eps).square().sum((1, 2, 3)).mean()
     loss.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
