@@ -14,12 +14,13 @@ import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from skimage import data
 from torch import Tensor
@@ -50,21 +51,36 @@ def photographs() -> dict[str, Tensor]:
     return {name: torch.from_numpy(x.copy()).permute(2, 0, 1)[None].float() / 255 for name, x in cut.items()}
 
 
+def stored(name: str, make: Callable[[], Tensor]) -> Tensor:
+    """Return a degraded image, (1, 3, H, W) in [0, 1]: 8 bit, and as it was recorded.
+
+    It is not made anew, since another processor may round it across a threshold of a rain drop or a codec.
+    """
+    path = FOLDER / f"{name.replace(' ', '_')}.png"
+    if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        levels = make()[0].mul(255).round().to(torch.uint8).permute(1, 2, 0)
+        Image.fromarray(levels.numpy()).save(path)
+    with Image.open(path) as image:
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+
+
 def restored(restorer: Restorer, image: Tensor, **how: Any) -> Tensor:
     """Return what a model makes of a (1, 3, H, W) image in [0, 1]: (3, H, W), mean and, if any, deviation."""
     found = restorer.posterior(image[0] * 2 - 1, Settings(**how))
     return torch.cat([found.mean, found.deviation]) if found.deviation is not None else found.mean
 
 
-def shipped(name: str, clean: Tensor) -> Outputs:
+def shipped(name: str, photograph: str, clean: Tensor) -> Outputs:
     """Yield the outputs of a model that ships, in all ways that it can be asked."""
     restorer = Restorer.from_pretrained(name, "cpu", torch.float32)
     height, width = clean.shape[-2:]
     given, how = clean, {}
     if name == "weather":
-        given, how = Mixture().parts()["rain"](clean, Random([7]), 0.7), {"task": "derain"}
+        given = stored(f"rain {photograph}", lambda: Mixture().parts()["rain"](clean, Random([7]), 0.7))
+        how = {"task": "derain"}
     elif name == "jpeg":
-        given = JPEG()(clean, Random([7]), 0.7)
+        given = stored(f"jpeg {photograph}", lambda: JPEG()(clean, Random([7]), 0.7))
     elif name.startswith("upscale"):
         given = shrink_by(clean, restorer.recipe.task.scale)
     elif name == "inpaint":
@@ -126,8 +142,6 @@ def trained(folder: Path) -> Outputs:
     """Yield the losses of 20 steps of each kind of training, and the averaged weights' sums."""
     pictures = folder / "photographs"
     pictures.mkdir()
-    from PIL import Image
-
     for name, image in photographs().items():
         Image.fromarray((image[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(pictures / f"{name}.png")
     network = EfficientUNetSpec(channels=(8, 16), blocks=(1, 1), embedding=16, context=8)
@@ -169,7 +183,7 @@ def outputs() -> Outputs:
     torch.set_num_threads(1)
     for name in ("weather", "inpaint", "jpeg", "colorize", "upscale_x2", "upscale_x4"):
         for photograph, clean in photographs().items():
-            for way, output in shipped(name, clean):
+            for way, output in shipped(name, photograph, clean):
                 yield f"{name} {photograph} {way}", output
     yield from published()
     with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,7 @@ from restore.diffusion.parameterization import PredictionKind
 from restore.diffusion.schedule import Cosine, ScheduleSpec
 from restore.errors import ConfigError, did_you_mean
 from restore.networks import EfficientUNetSpec, NetworkSpec
+from restore.networks.base import BaseNetworkSpec
 from restore.networks.codec import Identity
 from restore.samplers import DDIM, SamplerSpec
 from restore.schema import Spec
@@ -125,6 +126,11 @@ class Recipe(Spec):
     def label_conditioned(self) -> bool:
         """Whether the network is conditioned on a degradation label."""
         return self.network.capabilities.labels > 1 and len(self.labels) > 1
+
+    @property
+    def components(self) -> dict[str, BaseNetworkSpec]:
+        """The networks of the model by the names that its file has for them; a codec without weights is none."""
+        return {"network": self.network}
 
     def parameterization(self) -> Parameterization:
         """Return what the network predicts, and how it is called."""

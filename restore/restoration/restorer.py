@@ -100,9 +100,12 @@ class Restorer:
             raise ConfigError(f"{path} is a {kind}: it {use}, and restores nothing by itself")
         recipe = parse(Recipe, opened.recipe, str(path))
         recipe = recipe.preset(preset) if preset else recipe
-        network = native.assemble(recipe.network.build, opened.tensors, str(path))
+        built = {
+            name: native.assemble(spec.build, opened.components.get(name, {}), str(path))
+            for name, spec in recipe.components.items()
+        }
         dtype = dtype or fast_dtype(place)
-        return cls(recipe, network.to(place, dtype), place, dtype, opened.assumed)
+        return cls(recipe, built["network"].to(place, dtype), place, dtype, opened.assumed)
 
     @cached_property
     def parameterization(self) -> Parameterization:

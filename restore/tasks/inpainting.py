@@ -127,7 +127,7 @@ class Filling(Task):
         """Return the parameterization of the hole alone: elsewhere the network sees the image, and predicts nothing."""
         if not self.mask_channel:
             raise ConfigError(f"task {self.kind} is trained with mask_channel: true only")
-        return Holed.of(own, x0, condition.image[:, 3:4] > 0)
+        return Holed.of(own, x0, condition.image[:, x0.shape[1] :] > 0)
 
 
 class Inpainting(Filling):

@@ -17,8 +17,10 @@ from torch.utils.data import Dataset
 from restore.contracts import Condition
 from restore.degradations import LABELS, Mixture, Random
 from restore.denoisers.guidance import dropped
+from restore.denoisers.latent import encoded
 from restore.denoisers.tiles import thumbnail
 from restore.errors import ConfigError, DataError
+from restore.models.recipe import Recipe
 from restore.system.seeds import seed_of
 from restore.system.transfer import send
 from restore.tasks import Example
@@ -63,6 +65,7 @@ class Batches:
         (self._labels,) = send(
             device, torch.tensor([labels.index(name) if name in labels else 0 for name in LABELS])
         )  # where the model has each of our labels; 0, unknown, where it has it not
+        self.codec = config.model.codec.build() if isinstance(config.model, Recipe) else None
         self.mixture, self.color_augmentation, self.notes = Mixture(), None, ()
         self.held_out: dict[str, Store]
         if dataset is not None:
@@ -127,7 +130,7 @@ class Batches:
         return regions if isinstance(regions, tuple) else (regions,)
 
     def __call__(self, step: int) -> tuple[Tensor, Condition]:
-        """Return x0, (B, 3, p, p) in [-1, 1], and its condition, for a step counted from 0."""
+        """Return x0, (B, state_channels, p, p), and its condition, for a step counted from 0; images in [-1, 1]."""
         regions = send(self.device, *self.regions(step))
         stage = self.config.stage(step)
         local = range(self.rank * stage.regions // self.world, (self.rank + 1) * stage.regions // self.world)
@@ -141,7 +144,10 @@ class Batches:
             if self.color_augmentation is not None:
                 clean = self.color_augmentation(clean, Random([seed_of(seed, 1) for seed in seeds], self.device))
             example = self.named(task.examples(self.mixture)(clean, Random(seeds, self.device), None))
-        return self.cut(clean.mul_(2).sub_(1), example, seeds, stage)
+        x0, condition = self.cut(clean.mul_(2).sub_(1), example, seeds, stage)
+        if self.codec is None:
+            return x0, condition
+        return self.codec.encode(x0), condition.replaced(image=encoded(self.codec, condition.image))
 
     def named(self, example: Example) -> Example:
         """Return an example of made weather with its label in the model's own numbers; 0 where the model has none."""
