@@ -7,16 +7,13 @@ full one). `names.named` knows them by the names of the command line.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from restore.degradations.camera import Camera
 from restore.degradations.clean import Clean
 from restore.degradations.grayscale import Grayscale
 from restore.degradations.haze import Haze
 from restore.degradations.hole import Crop, Hole
 from restore.degradations.jpeg import JPEG
+from restore.degradations.kinds import Degradation
 from restore.degradations.mixture import LABELS, Mixture
 from restore.degradations.noise import SensorNoise
 from restore.degradations.rain import Rain
@@ -47,22 +44,4 @@ __all__ = [
     "Resolution",
     "SensorNoise",
     "Snow",
-]
-
-Degradation = Annotated[
-    Rain
-    | Snow
-    | Haze
-    | RainHaze
-    | RainSnow
-    | Raindrop
-    | Clean
-    | Resolution
-    | BlindResolution
-    | JPEG
-    | SensorNoise
-    | Grayscale
-    | Hole
-    | Crop,
-    Field(discriminator="kind"),
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from restore.degradations import (
@@ -22,8 +21,11 @@ from restore.degradations import (
     SensorNoise,
     Snow,
 )
+from restore.degradations.kinds import GROUP
 from restore.degradations.masks import Box, BoxAndStrokes, Center, FreeForm, Irregular
 from restore.errors import ConfigError
+from restore.schema import extensions, parse
+from restore.schema.extensions import refuse_taken, unknown
 
 __all__ = ["KNOWN", "MASK_FILE", "named"]
 
@@ -65,22 +67,26 @@ KNOWN = (*FIXED, MASK_FILE, *(f"{name}N" for name in FAMILIES))
 
 
 def named(name: str) -> Degradation:
-    """Return the degradation of a name, with its usual ranges.
+    """Return the degradation of a name, with its usual ranges; one of another package is named by its kind.
 
     >>> named("bicubic-x4").scale
     4
 
     Raises:
-        ConfigError: there is none of that name, its number is out of range, or it needs masks.
+        ConfigError: there is none of that name, its number is out of range, it needs masks, or its package is broken.
     """
+    refuse_taken(GROUP, name, name in KNOWN)
     if name == MASK_FILE:
         raise ConfigError(f"degradation {name} needs masks: pass --mask")
     if name in FIXED:
         return FIXED[name]
-    family = re.fullmatch(r"(.*?)(\d+)", name)
-    if family is None or family[1] not in FAMILIES:
-        raise ConfigError(f"unknown degradation {name!r}; choose {', '.join(KNOWN)}")
-    allowed, make = FAMILIES[family[1]]
-    if int(family[2]) not in allowed:
-        raise ConfigError(f"degradation {family[1]}N takes N from {allowed[0]} to {allowed[-1]}, not {family[2]}")
-    return make(int(family[2]))
+    if name in extensions(GROUP):
+        return parse(Degradation, {"kind": name}, f"degradation {name}")
+    family = name.rstrip("0123456789")
+    number = name.removeprefix(family)
+    if not number or family not in FAMILIES:
+        raise ConfigError(unknown("degradation", name, GROUP, KNOWN))
+    allowed, make = FAMILIES[family]
+    if len(number) > 9 or int(number) not in allowed:
+        raise ConfigError(f"degradation {family}N takes N from {allowed[0]} to {allowed[-1]}, not {number[:20]}")
+    return make(int(number))

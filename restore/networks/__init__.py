@@ -13,6 +13,7 @@ from restore.networks.empty import build_empty
 from restore.networks.encoder import Encoder, EncoderSpec
 from restore.networks.two_views import TwoViews, TwoViewsSpec
 from restore.networks.unet import UNet, UNetSpec
+from restore.schema import Kinds
 
 __all__ = [
     "BaseNetworkSpec",
@@ -32,5 +33,5 @@ __all__ = [
     "build_empty",
 ]
 
-NetworkSpec = Annotated[EfficientUNetSpec | UNetSpec, Field(discriminator="kind")]
+NetworkSpec = Annotated[EfficientUNetSpec | UNetSpec, Kinds("restore.networks", BaseNetworkSpec)]
 ClassifierNetworkSpec = Annotated[ClassifierSpec | EncoderSpec, Field(discriminator="kind")]

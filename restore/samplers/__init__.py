@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from restore.samplers.ancestral import Ancestral
 from restore.samplers.consistency import Consistency
 from restore.samplers.ddim import DDIM
@@ -14,6 +12,7 @@ from restore.samplers.langevin import Langevin
 from restore.samplers.noise import Noise, RecordedNoise, SeededNoise
 from restore.samplers.posterior import Calibration, Moments, Posterior
 from restore.samplers.step import Sampler, Step
+from restore.schema import Kinds
 
 __all__ = [
     "DDIM",
@@ -32,4 +31,4 @@ __all__ = [
     "Step",
 ]
 
-SamplerSpec = Annotated[DDIM | Ancestral | DPMSolver | Langevin | Consistency, Field(discriminator="kind")]
+SamplerSpec = Annotated[DDIM | Ancestral | DPMSolver | Langevin | Consistency, Kinds("restore.samplers", Sampler)]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
+from restore.schema import Kinds
 from restore.tasks.colorization import Colorization
 from restore.tasks.compression import Compression
 from restore.tasks.detection import Detection
@@ -34,5 +33,5 @@ __all__ = [
 
 TaskSpec = Annotated[
     Weather | Inpainting | SuperResolution | Colorization | Uncropping | Compression | Generation,
-    Field(discriminator="kind"),
+    Kinds("restore.tasks", Task),
 ]
