@@ -6,11 +6,13 @@ A card is a YAML file in `datasets/`; it holds facts, not code. What could not b
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from restore.data.patterns import Pattern
 from restore.schema import Spec, parse, read_yaml
 from restore.system.resources import card_path, list_cards
 
@@ -100,19 +102,19 @@ class RegexNames(Spec):
 
     @model_validator(mode="after")
     def _compiles(self) -> RegexNames:
-        try:
-            compiled = re.compile(self.pattern)
-        except re.error as error:
-            raise ValueError(f"pattern {self.pattern!r} is not a regular expression: {error}") from None
-        used = [int(group) for group in re.findall(r"\\(\d+)", self.target)]
-        if max(used, default=0) > compiled.groups:
+        used = [int(group) for group in re.findall(r"\\(\d{1,3})", self.target)]
+        if max(used, default=0) > self._matcher.groups:
             raise ValueError(f"target {self.target!r} names a group that pattern {self.pattern!r} does not have")
         return self
 
     def target_of(self, name: str) -> str | None:
         """Return the name of the target, or None if `name` does not match."""
-        match = re.fullmatch(self.pattern, name)
+        match = self._matcher.fullmatch(name)
         return match.expand(self.target) if match else None
+
+    @cached_property
+    def _matcher(self) -> Pattern:
+        return Pattern(self.pattern)
 
 
 Pairing = Annotated[SameNames | SuffixNames | RegexNames, Field(discriminator="rule")]
@@ -224,15 +226,16 @@ class Leak(Spec):
 
     @model_validator(mode="after")
     def _compiles(self) -> Leak:
-        try:
-            re.compile(self.pattern or "")
-        except re.error as error:
-            raise ValueError(f"pattern {self.pattern!r} is not a regular expression: {error}") from None
+        assert self._matcher is not None
         return self
 
     def names(self, name: str) -> bool:
         """Return whether the picture `name` (path without suffix) is one of those that leak."""
-        return self.pattern is not None and re.search(self.pattern, PurePosixPath(name).name) is not None
+        return self.pattern is not None and self._matcher.search(PurePosixPath(name).name) is not None
+
+    @cached_property
+    def _matcher(self) -> Pattern:
+        return Pattern(self.pattern or "")
 
 
 class ReportedScore(Spec):

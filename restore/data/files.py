@@ -10,10 +10,15 @@ from pathlib import Path, PurePosixPath
 
 from restore.errors import DataError
 from restore.images.listing import PICTURE_SUFFIXES
+from restore.schema import read_text
 
 __all__ = ["list_pictures", "read_list", "walk"]
 
+MOST_LIST_BYTES = 64 * 2**20
+"""Of a list file: a million paths."""
+
 _DRIVE = re.compile("[A-Za-z]:")
+_SUFFIX = re.compile(rf"\.(?:{'|'.join(suffix[1:] for suffix in sorted(PICTURE_SUFFIXES))})(?=\s|$)", re.IGNORECASE)
 
 
 def walk(folder: Path, glob: str | None = None) -> Iterator[Path]:
@@ -59,20 +64,18 @@ def read_list(path: Path | str) -> tuple[list[tuple[str, ...]], list[str]]:
     that climbs out by `..`, names a drive, or holds more than two paths is refused.
 
     Raises:
-        DataError: the file cannot be read as text.
+        DataError: the file is not a regular one, cannot be read as text, or is larger than `MOST_LIST_BYTES`.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the list file {path}: {error}") from None
+    text = read_text(Path(path), "list file", most=MOST_LIST_BYTES, error=DataError)
     entries, refused = [], []
     for line in text.splitlines():
         line = line.strip()
         if not line or line.startswith("#"):
             continue
         cleaned = line.replace("\\", "/")
-        paths = [PurePosixPath(part.lstrip("/")) for part in _columns(cleaned)]
-        if len(paths) > 2 or any(".." in part.parts or _DRIVE.match(str(part)) for part in paths):
+        columns = _columns(cleaned)
+        paths = [PurePosixPath(part.lstrip("/")) for part in columns[:2]]
+        if len(columns) > 2 or any(".." in part.parts or _DRIVE.match(str(part)) for part in paths):
             refused.append(line)
         else:
             entries.append(tuple(part.as_posix() for part in paths))
@@ -81,5 +84,11 @@ def read_list(path: Path | str) -> tuple[list[tuple[str, ...]], list[str]]:
 
 def _columns(line: str) -> list[str]:
     """Return the paths of a line; names may hold spaces, so only a suffix followed by white space ends a column."""
-    kinds = "|".join(suffix[1:] for suffix in sorted(PICTURE_SUFFIXES))
-    return re.findall(rf"(?i)\S.*?\.(?:{kinds})(?=\s|$)", line) or [line]
+    columns, start = [], 0
+    for suffix in _SUFFIX.finditer(line):
+        # one expression for a whole column would look through the rest of the line from each of its letters
+        column = line[start : suffix.end()].lstrip()
+        if len(column) > len(suffix[0]):
+            columns.append(column)
+            start = suffix.end()
+    return columns or [line]
