@@ -38,7 +38,7 @@ __all__ = [
     "load_cards",
 ]
 
-Count = Annotated[int, Field(ge=1)] | Literal["unknown"]
+Count = Annotated[int, Field(ge=1, le=10**9)] | Literal["unknown"]
 RelativePath = Annotated[str, Field(min_length=1)]
 Task = Literal[
     "weather", "super-resolution", "inpainting", "colorization", "compression", "any"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from restore.errors import ArrayError
@@ -15,9 +15,15 @@ from restore.system.transfer import send
 __all__ = ["CountRange", "Points", "PositiveRange", "PositiveShare", "Random", "Range", "Share"]
 
 
+FARTHEST = 4096
+"""Bound of all ranges: no length in pixels and no factor is larger."""
+
+
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
     if bounds[0] > bounds[1]:
         raise ValueError(f"the lower bound {bounds[0]} is above the upper bound {bounds[1]}")
+    if max(abs(bound) for bound in bounds) > FARTHEST:
+        raise ValueError(f"the bounds {bounds[0]} and {bounds[1]} must lie between -{FARTHEST} and {FARTHEST}")
     return bounds
 
 
@@ -42,10 +48,12 @@ PositiveRange = Annotated[Range, AfterValidator(_positive)]
 Share = Annotated[Range, AfterValidator(_shares)]
 """A range within 0 to 1: shares of a whole, brightness, opacity."""
 
+Count = Annotated[int, Field(le=256)]
+
 PositiveShare = Annotated[Share, AfterValidator(_positive)]
 """A range above 0 and up to 1."""
 
-CountRange = Annotated[tuple[int, int], AfterValidator(_ordered), AfterValidator(_positive)]
+CountRange = Annotated[tuple[Count, Count], AfterValidator(_ordered), AfterValidator(_positive)]
 """A range of whole numbers from 1."""
 
 

@@ -25,7 +25,7 @@ class Original(Spec):
 
     family: Literal["weather_diffusion", "palette", "sr3", "guided_diffusion"]
     file: str
-    size: int | None = Field(None, ge=1)
+    size: int | None = Field(None, ge=1, le=2**50)
     settings: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from restore.contracts import Condition
 from restore.networks.base import BaseNetworkSpec, Capabilities
+from restore.networks.bounds import Blocks, Channels, check_weights
 from restore.networks.efficient_unet import Block, per_level, pixel_norm, unit_level_features
 
 __all__ = ["Classifier", "ClassifierSpec"]
@@ -29,16 +30,18 @@ class ClassifierSpec(BaseNetworkSpec):
     """
 
     kind: Literal["classifier"] = "classifier"
-    state_channels: int = Field(3, ge=1)
-    channels: tuple[int, ...] = Field((32, 64, 96), min_length=1)
-    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 1, 2), min_length=1)
+    state_channels: int = Field(3, ge=1, le=64)
+    channels: tuple[Channels, ...] = Field((32, 64, 96), min_length=1, max_length=8)
+    blocks: tuple[Blocks, ...] = Field((1, 1, 2), min_length=1, max_length=8)
     stem: int = Field(2, ge=1, le=8)
-    labels: int = Field(7, ge=2)
-    embedding: int = Field(96, ge=8, multiple_of=2)
+    labels: int = Field(7, ge=2, le=65536)
+    embedding: int = Field(96, ge=8, le=8192, multiple_of=2)
 
     @model_validator(mode="after")
     def _check(self) -> ClassifierSpec:
         per_level(self.channels, self.blocks)
+        each = [n * (18 * c + 2 * self.embedding) * c for c, n in zip(self.channels, self.blocks, strict=True)]
+        check_weights(sum(each) + 2 * self.labels * self.channels[-1])
         return self
 
     @property

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from restore.contracts import Condition
 from restore.networks.base import BaseNetworkSpec, Capabilities
+from restore.networks.bounds import Blocks, Channels, check_weights
 
 __all__ = ["EfficientUNet", "EfficientUNetSpec"]
 
@@ -55,14 +56,14 @@ class EfficientUNetSpec(BaseNetworkSpec):
     """
 
     kind: Literal["efficient_unet"] = "efficient_unet"
-    state_channels: int = Field(3, ge=1)
-    condition_channels: int = Field(3, ge=1)
-    channels: tuple[int, ...] = Field((32, 64, 128, 192), min_length=1)
-    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((2, 2, 3, 4), min_length=1)
+    state_channels: int = Field(3, ge=1, le=64)
+    condition_channels: int = Field(3, ge=1, le=64)
+    channels: tuple[Channels, ...] = Field((32, 64, 128, 192), min_length=1, max_length=8)
+    blocks: tuple[Blocks, ...] = Field((2, 2, 3, 4), min_length=1, max_length=8)
     stem: int = Field(2, ge=1, le=8)
-    labels: int = Field(7, ge=1)
-    embedding: int = Field(192, ge=8, multiple_of=2)
-    context: int = Field(96, ge=0)
+    labels: int = Field(7, ge=1, le=65536)
+    embedding: int = Field(192, ge=8, le=8192, multiple_of=2)
+    context: int = Field(96, ge=0, le=4096)
     learned_variance: bool = False
     gated: bool = True
     gain: bool = True
@@ -71,6 +72,8 @@ class EfficientUNetSpec(BaseNetworkSpec):
     @model_validator(mode="after")
     def _check(self) -> EfficientUNetSpec:
         per_level(self.channels, self.blocks)
+        each = [n * (18 * c + 2 * self.embedding) * c for c, n in zip(self.channels, self.blocks, strict=True)]
+        check_weights(2 * sum(each) - each[-1] + self.labels * self.embedding)
         if self.context == 1:
             raise ValueError("context must be 0 or at least 2, for its first layer has half as many features, not 1")
         if self.gain and self.state_channels != COLOURS:

@@ -31,10 +31,10 @@ class EncoderSpec(UNetTrunkSpec):
     """
 
     kind: Literal["encoder"] = "encoder"
-    outputs: int = Field(1000, ge=1)
+    outputs: int = Field(1000, ge=1, le=65536)
     pool: Pool = "attention"
-    size: int = Field(64, ge=1)
-    pool_head_channels: int = Field(64, ge=1)
+    size: int = Field(64, ge=1, le=4096)
+    pool_head_channels: int = Field(64, ge=1, le=4096)
 
     @property
     def capabilities(self) -> Capabilities:

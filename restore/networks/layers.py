@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from restore.networks.base import BaseNetworkSpec
+from restore.networks.bounds import Blocks, Channels, check_weights
 from restore.schema import Spec
 
 __all__ = [
@@ -54,9 +55,9 @@ class LevelSpec(Spec):
         endpoint: the smallest frequency is 1e-4 itself, 10000^(-i / (n - 1)); else 10000^(-i / n).
     """
 
-    width: int = Field(64, ge=2)
-    hidden: int = Field(256, ge=1)
-    out: int = Field(256, ge=1)
+    width: int = Field(64, ge=2, le=16384)
+    hidden: int = Field(256, ge=1, le=16384)
+    out: int = Field(256, ge=1, le=16384)
     first: Literal["sin", "cos"] = "cos"
     endpoint: bool = False
 
@@ -84,26 +85,28 @@ class UNetTrunkSpec(BaseNetworkSpec):
         dropout: before the second convolution of a block, in training.
     """
 
-    state_channels: int = Field(3, ge=1)
-    stem: int = Field(64, ge=1)
-    channels: tuple[int, ...] = Field((64, 128, 256, 512), min_length=1, max_length=16)
-    blocks: int = Field(2, ge=1, le=1000)
-    attention: tuple[int, ...] = ()
+    state_channels: int = Field(3, ge=1, le=64)
+    stem: Channels = 64
+    channels: tuple[Channels, ...] = Field((64, 128, 256, 512), min_length=1, max_length=12)
+    blocks: Blocks = 2
+    attention: tuple[Annotated[int, Field(ge=0, le=11)], ...] = Field((), max_length=12)
     level: LevelSpec = LevelSpec()
     modulation: Literal["add", "scale_shift"] = "scale_shift"
     activate: bool = True
     shrink: Literal["conv", "conv_asymmetric", "residual", "pool"] = "residual"
-    groups: int = Field(32, ge=1)
+    groups: int = Field(32, ge=1, le=4096)
     eps: float = Field(1e-5, gt=0)
-    heads: int = Field(1, ge=1)
-    head_channels: int | None = Field(None, ge=1)
-    heads_up: int | None = Field(None, ge=1)
+    heads: int = Field(1, ge=1, le=4096)
+    head_channels: int | None = Field(None, ge=1, le=4096)
+    heads_up: int | None = Field(None, ge=1, le=4096)
     qkv_bias: bool = True
     dropout: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _check(self) -> UNetTrunkSpec:
         levels = len(self.channels)
+        # a block on the way up sees what comes up beside what was kept on the way down
+        check_weights(sum((45 * self.blocks + 27) * c**2 + 4 * self.blocks * c * self.level.out for c in self.channels))
         if any(not 0 <= i < levels for i in self.attention):
             raise ValueError(f"attention names levels 0 to {levels - 1}, not {self.attention}")
         for width in sorted(self.norm_widths()):

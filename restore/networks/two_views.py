@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from restore.networks.base import BaseNetworkSpec, Capabilities
+from restore.networks.bounds import Channels
 from restore.networks.resnet import ResNet, ResNetDepth
 
 __all__ = ["TwoViews", "TwoViewsSpec", "pieces", "reduced"]
@@ -39,14 +40,14 @@ class TwoViewsSpec(BaseNetworkSpec):
 
     kind: Literal["two_views"] = "two_views"
     trunk: ResNetDepth = "resnet10t"
-    stem: tuple[int, int] = (16, 12)
-    channels: tuple[int, int, int, int] = (24, 48, 96, 128)
-    coarse: tuple[int, int, int, int] = (16, 24, 48, 64)
-    labels: int = Field(7, ge=2)
-    piece: int = Field(128, ge=SMALLEST_VIEW)
-    across: int = Field(4, ge=1)
-    whole: int = Field(80, ge=SMALLEST_VIEW)
-    most: int = Field(384, ge=SMALLEST_VIEW)
+    stem: tuple[Channels, Channels] = (16, 12)
+    channels: tuple[Channels, Channels, Channels, Channels] = (24, 48, 96, 128)
+    coarse: tuple[Channels, Channels, Channels, Channels] = (16, 24, 48, 64)
+    labels: int = Field(7, ge=2, le=65536)
+    piece: int = Field(128, ge=SMALLEST_VIEW, le=4096)
+    across: int = Field(4, ge=1, le=64)
+    whole: int = Field(80, ge=SMALLEST_VIEW, le=4096)
+    most: int = Field(384, ge=SMALLEST_VIEW, le=16384)
 
     @property
     def capabilities(self) -> Capabilities:

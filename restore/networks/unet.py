@@ -31,10 +31,10 @@ class UNetSpec(UNetTrunkSpec):
     """
 
     kind: Literal["unet"] = "unet"
-    condition_channels: int = Field(3, ge=0)
+    condition_channels: int = Field(3, ge=0, le=64)
     order: Literal["condition_first", "x_t_first"] = "condition_first"
-    outputs: int = Field(3, ge=1)
-    classes: int = Field(0, ge=0)
+    outputs: int = Field(3, ge=1, le=64)
+    classes: int = Field(0, ge=0, le=65536)
 
     @model_validator(mode="after")
     def _check_outputs(self) -> UNetSpec:

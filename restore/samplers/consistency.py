@@ -21,7 +21,7 @@ class Consistency(Sampler):
     """Jump to x0, give it fresh noise of the next level, jump again (Song et al. 2023, algorithm 1)."""
 
     kind: Literal["consistency"] = "consistency"
-    steps: int | None = Field(2, ge=1)
+    steps: int | None = Field(2, ge=1, le=100_000)
 
     def solve(
         self,

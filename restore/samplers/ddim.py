@@ -22,7 +22,7 @@ class DDIM(Sampler):
     """Denoising diffusion implicit models, eq. 12; `eta` = 0 is deterministic, `eta` = 1 is DDPM with beta-tilde."""
 
     kind: Literal["ddim"] = "ddim"
-    steps: int | None = Field(1, ge=1)
+    steps: int | None = Field(1, ge=1, le=100_000)
     eta: float = Field(0.0, ge=0, le=1)
 
     def solve(

@@ -94,7 +94,7 @@ class DPMSolver(Sampler):
     """
 
     kind: Literal["dpm_solver"] = "dpm_solver"
-    steps: int | None = Field(10, ge=1)
+    steps: int | None = Field(10, ge=1, le=100_000)
     order: Literal[1, 2, 3] = 2
     method: Literal["multistep", "singlestep"] = "multistep"
     published: bool = False

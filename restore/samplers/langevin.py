@@ -36,8 +36,8 @@ class Langevin(Sampler):
     """
 
     kind: Literal["langevin"] = "langevin"
-    steps: int | None = Field(50, ge=1)
-    repeats: int = Field(5, ge=1)
+    steps: int | None = Field(50, ge=1, le=100_000)
+    repeats: int = Field(5, ge=1, le=1000)
     size: float = Field(0.2, gt=0, lt=2)
 
     def evaluations(self, schedule: Schedule) -> int:

@@ -43,9 +43,9 @@ class Sampler(Spec):
             the first level.
     """
 
-    steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1, le=100_000)
     spacing: Spacing = "trailing"
-    start: int | None = Field(None, ge=1)
+    start: int | None = Field(None, ge=1, le=100_000)
 
     @model_validator(mode="before")
     @classmethod

@@ -21,13 +21,17 @@ from restore.training.sources import Source
 __all__ = ["Stage", "TrainConfig", "Validation", "load_train_config"]
 
 
+MOST_PIXELS = 2**29
+"""Of the regions or the patches of a step: 6 GB of clean images in float32, and as much of degraded ones."""
+
+
 class Stage(Spec):
     """A part of a run: until which step, with patches of which size, how many regions and patches of each."""
 
-    until: int = Field(ge=1)
-    patch: int = Field(64, ge=8)
-    regions: int = Field(8, ge=1)
-    patches: int = Field(4, ge=1)
+    until: int = Field(ge=1, le=10**9)
+    patch: int = Field(64, ge=8, le=4096)
+    regions: int = Field(8, ge=1, le=65536)
+    patches: int = Field(4, ge=1, le=4096)
 
 
 class Validation(Spec):
@@ -37,9 +41,9 @@ class Validation(Spec):
         severity: of the degradations; fixed, since the PSNR of nearly clean pictures would drown all others.
     """
 
-    every: int = Field(1000, ge=1)
-    pictures: int = Field(6, ge=0)
-    size: int = Field(256, ge=16)
+    every: int = Field(1000, ge=1, le=10**9)
+    pictures: int = Field(6, ge=0, le=100_000)
+    size: int = Field(256, ge=16, le=4096)
     severity: float = Field(0.6, ge=0, le=1)
 
 
@@ -66,14 +70,14 @@ class TrainConfig(Spec):
     objective: ObjectiveSpec = Simple()
     optimizer: Optimizer = Optimizer()
     ema: float = Field(0.999, ge=0, lt=1)
-    region: int = Field(256, ge=16)
-    align: int = Field(1, ge=1)
+    region: int = Field(256, ge=16, le=4096)
+    align: int = Field(1, ge=1, le=4096)
     label_drop: float = Field(0.3, ge=0, le=1)
     image_drop: float = Field(0.0, ge=0, le=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     validation: Validation = Validation()
-    save_every: int = Field(500, ge=1)
-    seed: int = Field(0, ge=0)
+    save_every: int = Field(500, ge=1, le=10**9)
+    seed: int = Field(0, ge=0, lt=2**63)
     start_from: str | None = None
 
     @model_validator(mode="after")
@@ -82,6 +86,12 @@ class TrainConfig(Spec):
         if ends != sorted(set(ends)):
             raise ValueError(f"the stages' `until` must increase, not {ends}")
         for stage in self.stages:
+            pixels = stage.regions * max(self.region**2, stage.patches * stage.patch**2)
+            if pixels > MOST_PIXELS:
+                raise ValueError(
+                    f"a step of {stage.regions} regions of {self.region} pixels a side, with {stage.patches} patches "
+                    f"of {stage.patch} each, holds {pixels / 1e6:,.0f} megapixels; the most is {MOST_PIXELS / 1e6:,.0f}"
+                )
             if stage.patch > self.region or stage.patch % self.model.network.multiple:
                 multiple = self.model.network.multiple
                 raise ValueError(f"a stage's patch must be a multiple of {multiple} up to {self.region}")

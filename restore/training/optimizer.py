@@ -28,7 +28,7 @@ class Optimizer(Spec):
     name: str = "adamw"
     rate: float = Field(5e-4, gt=0)
     final_rate: float = Field(1e-6, ge=0)
-    warmup: int = Field(300, ge=0)
+    warmup: int = Field(300, ge=0, le=10**9)
     weight_decay: float = Field(1e-4, ge=0)
     clip: float = Field(1.0, gt=0)
 

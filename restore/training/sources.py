@@ -112,8 +112,8 @@ class Kept(Spec):
         corrupt_limit: share of damaged files past which the run stops.
     """
 
-    memory_mb: float = Field(2048, gt=0)
-    workers: int = Field(2, ge=0)
+    memory_mb: float = Field(2048, gt=0, le=2**30)
+    workers: int = Field(2, ge=0, le=256)
     corrupt_limit: float = Field(0.1, ge=0, le=1)
 
     @model_validator(mode="before")

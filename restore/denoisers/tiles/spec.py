@@ -40,12 +40,12 @@ class Patches(Spec):
     """
 
     grid: Grid = "anchored"
-    size: int = Field(256, ge=1)
-    stride: int | None = Field(None, ge=1)
-    overlap: int = Field(32, ge=0)
-    batch: int = Field(4, ge=1)
+    size: int = Field(256, ge=1, le=2**20)
+    stride: int | None = Field(None, ge=1, le=2**20)
+    overlap: int = Field(32, ge=0, le=2**20)
+    batch: int = Field(4, ge=1, le=4096)
     window: WindowShape = "hann"
-    multiple: int = Field(16, ge=1)
+    multiple: int = Field(16, ge=1, le=2**16)
     fixed: bool = False
     context: int = Field(0, ge=0, le=512)
     guard: float = Field(0.0, ge=0, le=1)

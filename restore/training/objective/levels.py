@@ -115,7 +115,7 @@ class Continuous(LevelSampler):
 
     kind: Literal["continuous"] = "continuous"
     within: Within = "alpha_bar"
-    first: int = Field(1, ge=1)
+    first: int = Field(1, ge=1, le=100_000)
     shared: bool = False
 
     def __call__(self, batch: int, schedule: Schedule, generator: torch.Generator) -> Level:
@@ -141,7 +141,7 @@ class Importance(LevelSampler):
     """
 
     kind: Literal["importance"] = "importance"
-    keep: int = Field(10, ge=1)
+    keep: int = Field(10, ge=1, le=10_000)
     floor: float = Field(0.001, gt=0, le=1)
 
     def __call__(self, batch: int, schedule: Schedule, generator: torch.Generator) -> Level:
