@@ -26,6 +26,7 @@ from restore.models.card import AnyRecipe
 from restore.models.find import find_weights
 from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
+from restore.schema import read_json_lines
 from restore.system.atomic import write_atomically
 from restore.system.devices import fast_dtype, pick_device
 from restore.system.seeds import seed_of
@@ -338,8 +339,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: there is none, or it is no log.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not the log of a training run: {error}") from None
+    entries = read_json_lines(path, "log", error=DataError)
+    if not all(isinstance(entry, dict) and isinstance(entry.get("step"), int) for entry in entries):
+        raise DataError(f"{path} is not the log of a training run: a line names no step")
+    return entries

@@ -14,8 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore.errors import CheckpointError, ConfigError, DataError, RestoreError
+from restore.evaluation.scoring import Journal
+from restore.models.published.settings import read_config
 from restore.schema import apply_overrides, json_value, parse, read_json_lines, read_text, read_yaml, yaml_value
 from restore.schema.text import MOST_DEPTH, MOST_NODES, MOST_VALUES, excess, shortened
+from restore.training.trainer import read_log
 
 SECONDS = 5
 """In which every input is read or refused."""
@@ -210,3 +213,32 @@ def test_the_home_folder_is_put_into_overrides(monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_shown_is_short(value: str, most: int) -> None:
     shown = shortened(value, most)
     assert len(shown) <= most and (shown == repr(value) or "..." in shown)
+
+
+def test_configs_of_published_codebases_are_read_alike(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{\n\t// a comment\n\t"a": "x // y", /* another */ "b": [1, 2,],\n\t"c": "\\"/*"\n}')
+    assert read_config(path) == {"a": "x // y", "b": [1, 2], "c": '"/*'}
+    hostile = ("[" * 900, '"' + '\\"' * 400_000, "/*" * 400_000, '"' * 400_001, '{"a": 2026-02-30}', "[1]", "// x")
+    for text in ("{}", *hostile):
+        path.write_text(text)
+        if text == "{}":
+            assert read_config(path) == {}
+        else:
+            refused(lambda: read_config(path), ConfigError)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    refused(lambda: read_config(path), ConfigError)
+
+
+def test_logs_and_journals_are_read_alike(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    for text in ("[" * 900 + "\n", "3\n", "{}\n", '{"step": ' + "9" * 21_000 + "}\n", "x\n"):
+        path.write_text(text)
+        refused(lambda: read_log(path), DataError)
+        path.write_text(text + "{}\n")
+        refused(lambda: Journal(path, resume=True), ConfigError)
+    path.unlink()
+    os.mkfifo(path)
+    refused(lambda: read_log(path), DataError)
+    refused(lambda: Journal(path, resume=True), ConfigError)

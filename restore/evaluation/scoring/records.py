@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from restore.errors import ConfigError
+from restore.schema import json_value, read_text
+from restore.schema.text import MOST_LINES_BYTES
 
 __all__ = ["Journal", "Record", "Scores"]
 
@@ -105,17 +107,17 @@ class Journal:
             self._read(path)
 
     def _read(self, path: Path) -> None:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        lines = read_text(path, "journal", most=MOST_LINES_BYTES).splitlines(keepends=True)
         whole = 0
         for number, line in enumerate(lines, 1):
             try:
-                document = json.loads(line) if line.endswith("\n") else None
+                document = json_value(line, "it") if line.endswith("\n") else None
                 if document is None:
                     break
                 if document.pop("format") != JOURNAL_FORMAT:
                     raise ValueError("another format")
                 record = Record.from_json(document)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except (ConfigError, ValueError, TypeError, KeyError, AttributeError) as error:
                 if number == len(lines):
                     break
                 raise ConfigError(f"{path}, line {number} is not a record ({error}); delete the file") from None

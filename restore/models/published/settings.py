@@ -12,15 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from restore.errors import CheckpointError, ConfigError
-from restore.schema import apply_overrides, parse, read_yaml
+from restore.schema import apply_overrides, parse, read_text, read_yaml, yaml_value
 
 __all__ = ["OriginalSettings", "flatten", "read_config"]
 
 Value = TypeVar("Value")
-COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+# each ends at the end of the text, too: what begins and does not end would be looked for from every letter again
+COMMENT = re.compile(r'"(?:\\(?:.|\Z)|[^"\\])*(?:"|\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -31,18 +30,9 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     if path.suffix.lower() not in {".json", ".jsonc"}:
         return read_yaml(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"no such config file: {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read config file {path}: {error}") from None
-    text = COMMENT.sub(lambda found: found[0] if found[0].startswith('"') else " ", text)
-    try:
-        # JSON is YAML but for tabs, and YAML forgives the trailing commas that these files have
-        document = yaml.safe_load(text.replace("\t", " "))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid JSON: {' '.join(str(error).split())}") from None
+    text = COMMENT.sub(lambda found: found[0] if found[0].startswith('"') else " ", read_text(path))
+    # JSON is YAML but for tabs, and YAML forgives the trailing commas that these files have
+    document = yaml_value(text.replace("\t", " "), str(path))
     if not isinstance(document, dict):
         raise ConfigError(f"{path} must hold a mapping of keys to values, not {type(document).__name__}")
     return document
