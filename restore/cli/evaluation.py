@@ -223,9 +223,12 @@ def _listed(values: Sequence[str] | None) -> list[str]:
 
 
 def _seeds(values: Sequence[str]) -> tuple[int, ...]:
-    if not all(value.isdecimal() and int(value) <= MOST_SEED for value in values):
-        raise ConfigError(f"--seed takes whole numbers from 0 to {MOST_SEED}, got {', '.join(values)}")
-    return tuple(int(value) for value in values) or (0,)
+    from restore.schema import whole_number
+
+    seeds = [whole_number(value, MOST_SEED) for value in values]
+    if None in seeds:
+        raise ConfigError(f"--seed takes whole numbers from 0 to {MOST_SEED}, got {', '.join(values)[:200]}")
+    return tuple(seed for seed in seeds if seed is not None) or (0,)
 
 
 def _metrics(named: list[str]) -> tuple[list[str], list[str], list[str]]:

@@ -134,6 +134,10 @@ OverridesOption = Annotated[
 ]
 
 
+MOST_PAD = 2**20
+"""Of pixels on a side, for `--pad`; how many make an image too large is for the memory to say."""
+
+
 def parse_pad(text: str | None) -> tuple[int, int, int, int] | None:
     """Return the four numbers of `--pad`.
 
@@ -142,8 +146,12 @@ def parse_pad(text: str | None) -> tuple[int, int, int, int] | None:
     """
     if text is None:
         return None
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
-        raise ConfigError(f"--pad takes four numbers of pixels, left,top,right,bottom, not {text!r}")
-    left, top, right, bottom = map(int, parts)
+    from restore.schema import shortened, whole_number
+
+    parts = [whole_number(part, MOST_PAD) for part in text.split(",")]
+    sides = [part for part in parts if part is not None]
+    if len(parts) != 4 or len(sides) != 4:
+        wanted = f"four numbers of pixels up to {MOST_PAD}, left,top,right,bottom"
+        raise ConfigError(f"--pad takes {wanted}, not {shortened(text)}")
+    left, top, right, bottom = sides
     return left, top, right, bottom

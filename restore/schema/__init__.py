@@ -5,7 +5,16 @@ from __future__ import annotations
 from restore.schema.documents import Spec, describe, parse
 from restore.schema.extensions import Extended, ExtensionWarning, extensions
 from restore.schema.kinds import Kinds
-from restore.schema.text import apply_overrides, json_value, read_json_lines, read_text, read_yaml, yaml_value
+from restore.schema.text import (
+    apply_overrides,
+    json_value,
+    read_json_lines,
+    read_text,
+    read_yaml,
+    shortened,
+    whole_number,
+    yaml_value,
+)
 
 __all__ = [
     "Extended",
@@ -20,5 +29,7 @@ __all__ = [
     "read_json_lines",
     "read_text",
     "read_yaml",
+    "shortened",
+    "whole_number",
     "yaml_value",
 ]

@@ -18,6 +18,9 @@ T = TypeVar("T")
 MOST_PROBLEMS = 8
 """Of a document that are told in one message."""
 
+LONGEST = 600
+"""Letters of one problem."""
+
 MEANT = {
     "lr": ("rate", "optimizer.rate"),
     "learning_rate": ("rate", "optimizer.rate"),
@@ -64,9 +67,10 @@ def describe(error: ValidationError, document: Any) -> str:
 def _described(problem: ErrorDetails, document: Any) -> str:
     """Return one problem: where, what, and the value where it is a plain one."""
     keys, node = _keys(problem["loc"], document, problem["type"] == "missing")
+    where = ".".join(key if len(key) <= 60 and key.isprintable() else shortened(key, 60) for key in keys[:20])
     if problem["type"] == "extra_forbidden":
-        return f"there is no key {'.'.join(keys)}" + _instead(keys[-1], node)
-    path = f"{'.'.join(keys)}: " if keys else ""
+        return f"there is no key {where}" + _instead(keys[-1], node)
+    path = f"{where}: " if keys else ""
     context = problem.get("ctx", {})
     if problem["type"] == "union_tag_invalid":
         kinds = str(context["expected_tags"]).replace("'", "").split(", ")
@@ -74,7 +78,8 @@ def _described(problem: ErrorDetails, document: Any) -> str:
         return f"{path}unknown {key} {shortened(tag)}; {did_you_mean(tag, kinds)}choose {', '.join(kinds)}"
     given = problem.get("input")
     got = f" (got {shortened(given)})" if isinstance(given, str | int | float | bool | type(None)) else ""
-    return f"{path}{problem['msg'].removeprefix('Value error, ')}{got}"
+    message = " ".join(problem["msg"].removeprefix("Value error, ").split())
+    return f"{path}{message if len(message) <= LONGEST else f'{message[: LONGEST - 4]} ...'}{got}"
 
 
 def _keys(location: Sequence[str | int], document: Any, missing: bool) -> tuple[list[str], Any]:

@@ -28,6 +28,7 @@ __all__ = [
     "read_text",
     "read_yaml",
     "shortened",
+    "whole_number",
     "yaml_value",
 ]
 
@@ -209,6 +210,18 @@ def shortened(value: object, most: int = 100) -> str:
     """
     shown = repr(value)
     return shown if len(shown) <= most else f"{shown[: most // 2 - 1]}...{shown[-(most // 2 - 2) :]}"
+
+
+def whole_number(text: str, most: int) -> int | None:
+    """Return the whole number from 0 to `most` that a text is, or None; spaces around it are left out.
+
+    >>> whole_number(" 12 ", 100), whole_number("1e3", 100), whole_number("9" * 5000, 2**63)
+    (12, None, None)
+    """
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS):
+        return None
+    return value if (value := int(digits)) <= most else None
 
 
 def _whole(digits: str) -> int:

@@ -75,10 +75,10 @@ def test_beginnings_and_ends_are_those_of_pythons_matcher(pattern: str, text: st
     ],
 )
 def test_patterns_that_hang_elsewhere_take_a_moment(pattern: str) -> None:
-    compiled, start = Pattern(pattern), time.perf_counter()
+    compiled, start = Pattern(pattern), time.process_time()
     assert compiled.fullmatch("a" * 255 + "!") is None
     compiled.search("a" * 255 + "!")
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,6 @@ def test_columns_are_those_of_the_plain_expression(parts: list[str]) -> None:
 def test_one_long_line_takes_a_moment(tmp_path: Path) -> None:
     for text in ("x" * 3_000_000, "x " * 1_500_000, ".png" * 700_000, ".pngx " * 500_000, "a.png " * 500_000):
         (tmp_path / "list.txt").write_text(text)
-        start = time.perf_counter()
+        start = time.process_time()
         read_list(tmp_path / "list.txt")
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5

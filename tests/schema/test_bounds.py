@@ -102,10 +102,10 @@ def test_absurd_numbers_are_refused_at_once(path: str, value: object) -> None:
     node[leaf] = value
     if path == "region" and value == 4096:
         document["stages"] = [{"until": 10, "regions": 64}]
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError) as caught:
         parse(TrainConfig, document, "here")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
 
 
@@ -130,14 +130,14 @@ def test_any_number_made_huge_is_refused_or_harmless(path: tuple, value: float) 
     for key in path[:-1]:
         node = node[key]
     usual, node[path[-1]] = node[path[-1]], value
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         parse(TrainConfig, document, "here")
     except ConfigError as error:
         assert "\n" not in str(error)
     else:
         assert isinstance(usual, float), f"{path} accepts {value}"
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_networks_that_are_in_use_are_within_the_bounds() -> None:

@@ -64,3 +64,22 @@ def test_yaml_that_is_no_mapping(tmp_path: Path, text: str) -> None:
 def test_documents_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Outer().name = "z"
+
+
+def test_whatever_a_document_says_its_problems_are_a_short_line() -> None:
+    long = "x" * 100_000
+    for document in (
+        {long: 1},
+        {"a\nb": 1},
+        {"inner": {long: 1}},
+        {"inner": {"number": long}},
+        {"name": [long]},
+        {f"key{number}": 1 for number in range(1000)},
+        {1: 2},
+        {None: 2},
+        {"inner": {"kind": long, "numbre": 1}},
+        {"inner": {"kind": {"a": "b"}, "numbre": 1}},
+    ):
+        with pytest.raises(ConfigError) as caught:
+            parse(Outer, document, "here")
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 2000

@@ -21,7 +21,7 @@ from restore.schema.text import MOST_DEPTH, MOST_NODES, MOST_VALUES, excess, sho
 from restore.training.trainer import read_log
 
 SECONDS = 5
-"""In which every input is read or refused."""
+"""Of the processor, in which every input is read or refused; it may be busy with other things, too."""
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12)
@@ -75,10 +75,10 @@ JSON = {
 
 def refused(call: Callable[[], object], error: type[RestoreError]) -> str:
     """Return the message of a refusal, which is one short line and comes soon."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(error) as caught:
         call()
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     message = str(caught.value)
     assert "\n" not in message and 0 < len(message) < 600
     return message

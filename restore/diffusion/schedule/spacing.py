@@ -37,7 +37,7 @@ def section_count(spacing: str) -> int | None:
     >>> section_count("10,15,20"), section_count("ddim25"), section_count("leading")
     (45, 25, None)
     """
-    if not re.fullmatch(r"ddim[0-9]+|[0-9]+(,[0-9]+)*", spacing):
+    if not re.fullmatch(r"ddim[0-9]{1,6}|[0-9]{1,6}(,[0-9]{1,6})*", spacing):
         return None
     return sum(int(n) for n in spacing.removeprefix("ddim").split(","))
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 
 from restore.errors import ConfigError
+from restore.schema import shortened
 
 __all__ = ["parse_bytes", "parse_seconds", "show_bytes", "show_seconds"]
 
 SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+MOST = 1e18
+"""Of seconds and of bytes: the age of the universe, and more memory than there is."""
 
 
 def parse_seconds(text: str) -> float:
@@ -19,7 +24,7 @@ def parse_seconds(text: str) -> float:
     (0.5, 120.0, 10.0)
 
     Raises:
-        ConfigError: it is none, or not above 0.
+        ConfigError: it is none, not above 0, or above `MOST`.
     """
     return _parse(text, SECONDS, "s", "a time such as 10s, 500ms, 2m or 1h")
 
@@ -31,7 +36,7 @@ def parse_bytes(text: str) -> int:
     (2000000000, 1536)
 
     Raises:
-        ConfigError: it is none, or not above 0.
+        ConfigError: it is none, not above 0, or above `MOST`.
     """
     return round(_parse(text, BYTES, "b", "an amount of memory such as 2GB or 500MB"))
 
@@ -39,9 +44,9 @@ def parse_bytes(text: str) -> int:
 def _parse(text: str, units: dict[str, float] | dict[str, int], default: str, wanted: str) -> float:
     found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", text.lower())
     unit = (found[2] or default) if found else ""
-    if not found or unit not in units or float(found[1]) <= 0:
-        raise ConfigError(f"{text!r} is not {wanted}")
-    return float(found[1]) * units[unit]
+    if not found or unit not in units or not 0 < (value := float(found[1]) * units[unit]) <= MOST:
+        raise ConfigError(f"{shortened(text)} is not {wanted}")
+    return value
 
 
 def show_seconds(seconds: float) -> str:
