@@ -108,7 +108,7 @@ class Extended(MutableMapping[str, T], Generic[T]):
     """A mapping of this package's own objects of a kind, and of those that installed packages add to a group.
 
     To look up an own name imports nothing of others; to list all of them does, and leaves out, with a warning, what
-    does not work.
+    does not work and what several packages claim.
 
     Args:
         group: the entry-point group.
@@ -142,14 +142,13 @@ class Extended(MutableMapping[str, T], Generic[T]):
         return name in self.own or name in extensions(self.group)
 
     def __iter__(self) -> Iterator[str]:
-        yield from self.own
-        for name, extension in extensions(self.group, self.own).items():
+        for name in [*self.own, *extensions(self.group, self.own)]:
             try:
                 self[name]
             except ConfigError as error:
                 warn_once(str(error))
             else:
-                yield extension.name
+                yield name
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

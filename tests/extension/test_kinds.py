@@ -234,11 +234,39 @@ def test_an_extended_mapping_is_one_mapping(package) -> None:
     assert mapping["more"] is mine
     del mapping["more"]
     with pytest.warns(ExtensionWarning) as told:
-        assert list(mapping) == ["own", "other", "good"] and len(mapping) == 3
-    assert len(told) == 2
+        assert list(mapping) == ["other", "good"] and len(mapping) == 2 and dict(mapping)["other"] is mine
+    assert len(told) == 3
     package("named", {"__init__.py": "class T:\n    name = 'b'\nt = T()"}, {"restore.named": {"a": "named:t"}})
     with pytest.raises(ConfigError, match="calls itself 'b'"):
         Extended("restore.named", {}, object)["a"]
+
+
+METRIC = """
+from restore.evaluation.metrics import Metric
+
+def made(name):
+    return Metric(name=name, label=name, direction="lower", low=0, description="x", reference="", score=lambda pair: 0)
+
+zero, psnr = made("zero"), made("psnr")
+"""
+
+
+def test_metrics_of_packages_are_looked_up_with_ours(package) -> None:
+    from restore.evaluation.metrics import METRICS, get_metric
+
+    points = {"zero": "nought:zero", "psnr": "nought:psnr", "gone": "nought:gone"}
+    package("nought", {"__init__.py": METRIC}, {"restore.metrics": points})
+    assert get_metric("zero").name == "zero" and get_metric("ssim").name == "ssim"
+    with pytest.raises(ConfigError, match=r"'psnr' is added to restore\.metrics by package restore itself and by pack"):
+        get_metric("psnr")
+    with pytest.raises(ConfigError, match=r"'gone' of package nought 1\.0 .* cannot be loaded"):
+        get_metric("gone")
+    with pytest.raises(ConfigError, match=r"unknown metric 'zeor'; did you mean zero\? choose psnr, .*zero \(of nough"):
+        get_metric("zeor")
+    with pytest.warns(ExtensionWarning) as told:
+        assert {"ssim", "zero"} <= set(METRICS) and not {"psnr", "gone"} & set(METRICS)
+        assert all(metric.name for metric in METRICS.values())
+    assert len(told) == 2
 
 
 def test_help_imports_nothing_of_packages(package, tmp_path: Path) -> None:

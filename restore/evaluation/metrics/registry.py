@@ -1,6 +1,7 @@
 """What a metric is, and the mapping of all: one registration holds its name, bounds, unit, source and function.
 
-A metric is registered in the file of its function; nothing else needs to know it. One of your own:
+A metric is registered in the file of its function; nothing else needs to know it. One of your own comes with a package
+(docs/extending.md), or in a script of your own:
 
     from restore.evaluation.metrics import Metric, register
 
@@ -17,7 +18,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from restore.errors import ConfigError
-from restore.schema import Spec
+from restore.schema import Extended, Spec
+from restore.schema.extensions import unknown
 
 __all__ = ["METRICS", "Metric", "ScoredPair", "get_metric", "register"]
 
@@ -133,8 +135,8 @@ class Metric(Spec):
         return f"{value:{'+' if sign else ''}.{self.decimals}f} {self.unit}".rstrip()
 
 
-METRICS: dict[str, Metric] = {}
-"""All metrics by name; `register` adds to it."""
+METRICS = Extended("restore.metrics", {}, Metric)
+"""All metrics by name, those of installed packages too; `register` adds to it."""
 
 
 def register(*metrics: Metric) -> None:
@@ -144,7 +146,7 @@ def register(*metrics: Metric) -> None:
         ConfigError: one of that name is there already.
     """
     for metric in metrics:
-        if metric.name in METRICS:
+        if metric.name in METRICS.own:
             raise ConfigError(f"there is a metric {metric.name!r} already: choose another name")
         METRICS[metric.name] = metric
 
@@ -153,8 +155,8 @@ def get_metric(name: str) -> Metric:
     """Return the metric of that name.
 
     Raises:
-        ConfigError: no such metric; the message lists all.
+        ConfigError: no such metric, the message lists all; or several packages use the name, or it is broken.
     """
     if name not in METRICS:
-        raise ConfigError(f"unknown metric {name!r}; accepted: {', '.join(METRICS)}")
+        raise ConfigError(unknown("metric", name, METRICS.group, METRICS.own))
     return METRICS[name]

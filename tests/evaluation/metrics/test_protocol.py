@@ -290,7 +290,7 @@ def test_unknown_names_are_answered_with_the_accepted_ones() -> None:
     image = tensor(photograph(25, 20, 20))
     with pytest.raises(ConfigError, match="'y-channel'; accepted: native, rgb, weatherdiff"):
         score(image, image, "y-channel")
-    with pytest.raises(ConfigError, match="'sim'; accepted: psnr, ssim"):
+    with pytest.raises(ConfigError, match=r"'sim'; did you mean .*choose psnr, ssim"):
         score(image, image, "rgb", metrics=["sim"])
     with pytest.raises(ConfigError, match="fid compares two sets"):
         score(image, image, "rgb", metrics=["fid"])
