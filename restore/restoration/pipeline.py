@@ -15,9 +15,10 @@ from restore.errors import ConfigError
 from restore.images import Picture
 from restore.models.recipe import Recipe
 from restore.restoration.detector import AUTO, Decision, Detector
-from restore.restoration.restorer import Restorer, seeds_of
+from restore.restoration.restorer import Restorer
 from restore.restoration.settings import Settings
 from restore.samplers import Posterior
+from restore.system.seeds import seeds_of
 
 __all__ = ["Detecting", "Pipeline", "Restoring", "Stage", "State", "can_detect", "label_for"]
 

@@ -30,7 +30,7 @@ from restore.restoration.settings import Settings
 from restore.samplers import Moments, Posterior, SamplerSpec, SeededNoise, Step
 from restore.schema import parse
 from restore.system.devices import fast_dtype, home_of, pick_device, placed
-from restore.system.seeds import seed_of
+from restore.system.seeds import seed_of, seeds_of
 from restore.tasks import Prepared, Task
 
 __all__ = ["Posterior", "Restorer"]
@@ -394,8 +394,3 @@ class Restorer:
         means = self.batch(together, settings).mean
         finished = [task.finish(one, mean, settings.request) for one, mean in zip(given, means, strict=True)]
         return form.to_same_kind(finished)
-
-
-def seeds_of(seed: int, count: int) -> list[int]:
-    """Return the seeds of a batch's images, each its own: that of the first is the seed itself, as if it were alone."""
-    return [seed if k == 0 else seed_of(seed, 0, k) for k in range(count)]

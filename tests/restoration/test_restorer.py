@@ -21,10 +21,9 @@ from restore.denoisers.threshold import NoThreshold
 from restore.denoisers.tiles import Patches
 from restore.errors import ArrayError, CheckpointError, ConfigError, ImageError, TensorMismatch
 from restore.models.recipe import Recipe
-from restore.restoration.restorer import seeds_of
 from restore.restoration.settings import Settings
 from restore.samplers import DDIM, Ancestral, DPMSolver
-from restore.system.seeds import seed_of
+from restore.system.seeds import seed_of, seeds_of
 from restore.tasks import Prepared
 
 
