@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -71,3 +72,15 @@ def test_a_file_has_one_subject(path: Path) -> None:
 
 def test_no_python_where_it_would_shadow_other_packages() -> None:
     assert [*(ROOT / "datasets").rglob("*.py"), *(ROOT / "configs").rglob("*.py")] == []
+
+
+def test_a_public_name_is_defined_once() -> None:
+    """Classes and functions; the functions of commands bear their commands' names."""
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        if path.is_relative_to(ROOT / "restore" / "cli"):
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Look at, check and make data.", ri
 Card = Annotated[str, typer.Argument(help="A dataset card (`restore data list`).")]
 Root = Annotated[Path, typer.Option(help="The folder that holds the set.")]
 Split = Annotated[str | None, typer.Option(help="train, test, ...; by default the one that papers score.")]
-Depth = Annotated[
+DepthOption = Annotated[
     Path | None, typer.Option(help="For haze: a picture of the depth, bright for far away, or a folder of them.")
 ]
 Mask = Annotated[
@@ -90,7 +90,7 @@ def preview(
     split: Split = None,
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 12,
     degradation: Annotated[str | None, typer.Option(help="Show this degradation of a photograph instead.")] = None,
-    depth: Depth = None,
+    depth: DepthOption = None,
     mask: Mask = None,
     invert_mask: InvertMask = False,
     seed: Annotated[
@@ -152,7 +152,7 @@ def synthesize(
     ],
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="The same seed makes the same pairs.")] = 0,
     severity: Annotated[float | None, typer.Option(help="0 to 1; by default each picture draws its own.")] = None,
-    depth: Depth = None,
+    depth: DepthOption = None,
     mask: Mask = None,
     invert_mask: InvertMask = False,
 ) -> None:

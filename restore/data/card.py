@@ -19,7 +19,6 @@ from restore.system.resources import card_path, list_cards
 __all__ = [
     "CardProtocol",
     "CleanSplit",
-    "Count",
     "DatasetCard",
     "FolderSplit",
     "JoinedSplit",
@@ -31,6 +30,7 @@ __all__ = [
     "RegexNames",
     "ReportedScore",
     "SameNames",
+    "SplitCount",
     "SplitFacts",
     "SplitLayout",
     "SuffixNames",
@@ -38,12 +38,14 @@ __all__ = [
     "load_cards",
 ]
 
-Count = Annotated[int, Field(ge=1, le=10**9)] | Literal["unknown"]
+SplitCount = Annotated[int, Field(ge=1, le=10**9)] | Literal["unknown"]
 RelativePath = Annotated[str, Field(min_length=1)]
-Task = Literal[
+CardTask = Literal[
     "weather", "super-resolution", "inpainting", "colorization", "compression", "any"
 ]  # the task that the literature uses the set for; any other may be made from its clean pictures
-Degradation = Literal["snow", "rain", "haze", "raindrop", "low-light", "downsampling", "jpeg", "gray", "mask", "none"]
+CardDegradation = Literal[
+    "snow", "rain", "haze", "raindrop", "low-light", "downsampling", "jpeg", "gray", "mask", "none"
+]
 
 
 def _inside(path: str) -> str:
@@ -194,8 +196,8 @@ class Layout(Spec):
 class SplitFacts(Spec):
     """What a split should hold: pairs (or pictures, for clean sets) and distinct targets."""
 
-    count: Count
-    targets: Count = "unknown"
+    count: SplitCount
+    targets: SplitCount = "unknown"
     note: str = ""
 
 
@@ -254,8 +256,8 @@ class DatasetCard(Spec):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
     summary: str
-    task: Task
-    degradations: tuple[Degradation, ...] = ("none",)
+    task: CardTask
+    degradations: tuple[CardDegradation, ...] = ("none",)
     paper: Paper | Literal["unknown", "none"]
     homepages: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = ()
     licence: str

@@ -18,7 +18,7 @@ from restore.errors import ImageError
 from restore.images import PICTURE_SUFFIXES, WRITABLE, Picture, open_file, peek
 from restore.images.formats import RAW_SUFFIXES
 
-__all__ = ["Look", "distance", "look_all", "near_matches"]
+__all__ = ["Look", "bits_apart", "look_all", "near_matches"]
 
 ORIENTATION = 274
 THUMB = 16
@@ -157,7 +157,7 @@ def _difference_hash(gray: np.ndarray) -> int:
     return int.from_bytes(np.packbits(small[:, :-1] < small[:, 1:]).tobytes(), "big")
 
 
-def distance(one: int, other: int) -> int:
+def bits_apart(one: int, other: int) -> int:
     """Return in how many of the 64 bits two hashes differ."""
     return (one ^ other).bit_count()
 
@@ -182,7 +182,11 @@ def near_matches(queries: Sequence[Look], pool: Sequence[Look]) -> list[tuple[Lo
                 entry.path: entry for band in range(8) for entry in buckets.get((band, code >> (8 * band) & 255), ())
             }
             for entry in candidates.values():
-                if entry.path != query.path and distance(code, entry.hash) <= NEAR_BITS and _alike(query, entry, flip):
+                if (
+                    entry.path != query.path
+                    and bits_apart(code, entry.hash) <= NEAR_BITS
+                    and _alike(query, entry, flip)
+                ):
                     found.setdefault((query.path, entry.path), (query, entry))
     return list(found.values())
 

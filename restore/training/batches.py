@@ -24,7 +24,7 @@ from restore.models.recipe import Recipe
 from restore.system.seeds import seed_of
 from restore.system.transfer import send
 from restore.tasks import Example
-from restore.training.config import Stage, TrainConfig
+from restore.training.config import TrainConfig, TrainingStage
 from restore.training.datasets import DatasetStore, hold_out
 from restore.training.loading import Ahead, PairStore, PictureStore
 from restore.training.sources import Source, TrainingFiles
@@ -153,7 +153,7 @@ class Batches:
         """Return an example of made weather with its label in the model's own numbers; 0 where the model has none."""
         return example._replace(label=self._labels[example.label])
 
-    def cut(self, clean: Tensor, example: Example, seeds: list[int], stage: Stage) -> tuple[Tensor, Condition]:
+    def cut(self, clean: Tensor, example: Example, seeds: list[int], stage: TrainingStage) -> tuple[Tensor, Condition]:
         """Return patches of the regions; labels and images are dropped with the configured probabilities."""
         degraded, label = example.image, example.label
         n, p, side, align = stage.patches, stage.patch, self.config.region, self.config.align

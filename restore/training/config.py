@@ -18,14 +18,14 @@ from restore.training.objective import ObjectiveSpec, Simple
 from restore.training.optimizer import Optimizer
 from restore.training.sources import Source
 
-__all__ = ["Stage", "TrainConfig", "Validation", "load_train_config"]
+__all__ = ["TrainConfig", "TrainingStage", "Validation", "load_train_config"]
 
 
 MOST_PIXELS = 2**29
 """Of the regions or the patches of a step: 6 GB of clean images in float32, and as much of degraded ones."""
 
 
-class Stage(Spec):
+class TrainingStage(Spec):
     """A part of a run: until which step, with patches of which size, how many regions and patches of each."""
 
     until: int = Field(ge=1, le=10**9)
@@ -66,7 +66,7 @@ class TrainConfig(Spec):
     model: AnyRecipe
     data: Source | None = None
     output: Path
-    stages: tuple[Stage, ...] = Field(min_length=1)
+    stages: tuple[TrainingStage, ...] = Field(min_length=1)
     objective: ObjectiveSpec = Simple()
     optimizer: Optimizer = Optimizer()
     ema: float = Field(0.999, ge=0, lt=1)
@@ -156,7 +156,7 @@ class TrainConfig(Spec):
         """The number of optimizer steps of the whole run."""
         return self.stages[-1].until
 
-    def stage(self, step: int) -> Stage:
+    def stage(self, step: int) -> TrainingStage:
         """Return the stage of a step, counted from 0."""
         return next(stage for stage in self.stages if step < stage.until)
 

@@ -22,7 +22,7 @@ IDENTICAL = 138.13
 """In dB, in place of the infinite PSNR of two equal images, which a log in JSON cannot hold."""
 
 
-class Score(NamedTuple):
+class ValidationScore(NamedTuple):
     """Of one image: its label, its number among those of the label, and PSNR in dB before and after restoration."""
 
     label: str
@@ -63,7 +63,7 @@ class HeldOut:
             restored = found.mean.to(clean.device).add(1).div(2)
             degraded = image[:, :3].add(1).div(2).clamp(0, 1)
             before, after = (_psnr(x, clean).tolist() for x in (degraded, restored))
-            scores += [Score(name, *row) for row in zip(numbers, before, after, strict=True)]
+            scores += [ValidationScore(name, *row) for row in zip(numbers, before, after, strict=True)]
             # the first image of each label is the main process's
             rows.append(torch.cat([degraded[0], restored[0].clamp(0, 1), clean[0]], dim=2))
         if rank == 0:
@@ -97,7 +97,7 @@ def _write(path: Path, sheet: Tensor) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def _gathered(scores: list[Score], processes: int) -> list[Score]:
+def _gathered(scores: list[ValidationScore], processes: int) -> list[ValidationScore]:
     """Return the scores of all processes."""
     if processes == 1:
         return scores
@@ -106,7 +106,7 @@ def _gathered(scores: list[Score], processes: int) -> list[Score]:
     return gather_object(scores)
 
 
-def _means(scores: Sequence[Score]) -> dict[str, tuple[float, float]]:
+def _means(scores: Sequence[ValidationScore]) -> dict[str, tuple[float, float]]:
     """Return the mean (before, after) by label, in the order of the images whoever restored them."""
     rows: dict[str, list[tuple[float, float]]] = {}
     for score in sorted(scores, key=lambda score: score.number):

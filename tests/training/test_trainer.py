@@ -21,7 +21,7 @@ from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
 from restore.tasks import Prepared
 from restore.training.batches import Batches
-from restore.training.config import Stage, TrainConfig, load_train_config
+from restore.training.config import TrainConfig, TrainingStage, load_train_config
 from restore.training.sources import PairedFolders
 from restore.training.trainer import Progress, Trainer
 
@@ -133,7 +133,7 @@ def test_a_device_that_is_not_there_is_named(config: TrainConfig) -> None:
 
 
 def test_every_stage_is_shared_by_all_processes_or_none(config: TrainConfig) -> None:
-    stages = [Stage(until=4, patch=16, regions=2), Stage(until=6, patch=16, regions=3)]
+    stages = [TrainingStage(until=4, patch=16, regions=2), TrainingStage(until=6, patch=16, regions=3)]
     with pytest.raises(ConfigError, match="3 regions cannot be shared by 2"):
         Batches(config.model_copy(update={"stages": tuple(stages)}), torch.device("cpu"), 0, 2)
 
@@ -446,4 +446,4 @@ def test_a_label_that_the_network_does_not_see_cannot_guide(config: TrainConfig)
 def test_stages_follow_each_other(config: TrainConfig) -> None:
     assert [config.stage(step).patch for step in range(6)] == [16, 16, 16, 16, 32, 32]
     assert config.steps == 6
-    assert Stage(until=1).patch == 64
+    assert TrainingStage(until=1).patch == 64

@@ -16,7 +16,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["AXIS", "FAINT", "GRID", "MARK", "TEXT", "ZERO", "Drawing", "new_figure", "shortened"]
+__all__ = ["AXIS", "FAINT", "GRID", "MARK", "TEXT", "ZERO", "Drawing", "abbreviated", "new_figure"]
 
 AXIS, GRID, MARK, FAINT, ZERO, TEXT = "#5b6470", "#e3e6ea", "#2f6fb7", "#9dbfe3", "#b3401f", "#1d2630"
 ON_A_PAGE = {AXIS: "--soft", GRID: "--line", MARK: "--accent", FAINT: "--accent-soft", ZERO: "--bad", TEXT: "--text"}
@@ -118,10 +118,10 @@ class Drawing:
             ElementTree.SubElement(mark, f"{SVG}title").text = title
 
 
-def shortened(text: str, limit: int) -> str:
+def abbreviated(text: str, limit: int) -> str:
     """Return a text of at most `limit` letters.
 
-    >>> shortened("photographs of a garden", 12)
+    >>> abbreviated("photographs of a garden", 12)
     'photograp...'
     """
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from restore.evaluation.metrics import METRICS
-from restore.evaluation.report.drawing import FAINT, MARK, TEXT, ZERO, Drawing, new_figure, shortened
+from restore.evaluation.report.drawing import FAINT, MARK, TEXT, ZERO, Drawing, abbreviated, new_figure
 from restore.evaluation.report.result import Result, file_name
 from restore.evaluation.scoring import gain_of
 
@@ -93,7 +93,7 @@ def gain_histogram(
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.grid(axis="y")
         what = f"gain in {known.label_with_unit}" if gain else known.label_with_unit
-        axes.set(title=shortened(where, 58), xlabel=what, ylabel="images")
+        axes.set(title=abbreviated(where, 58), xlabel=what, ylabel="images")
     explained = " The dashed line is the mean, the red line no change." if gain else ""
     return ReportFigure(name, sentence + explained, Drawing(figure, sentence, titles))
 
@@ -119,7 +119,7 @@ def gain_scatter(
         inputs, gains = [before for _, before, _ in shown], [gain for _, _, gain in shown]
         axes.scatter(inputs, gains, s=size, color=MARK, alpha=0.75, linewidths=0, gid="images")
         axes.grid(axis="y")
-        axes.set(title=shortened(where, 58), xlabel=f"{known.label} of the input{_unit(metric)}")
+        axes.set(title=abbreviated(where, 58), xlabel=f"{known.label} of the input{_unit(metric)}")
         axes.set_ylabel(f"gain{_unit(metric)}")
     titles = [f"{label}: {known.text(before)}, {known.text(gain, sign=True)}" for label, before, gain in shown]
     return ReportFigure(name, sentence, Drawing(figure, sentence, {"images": titles}))
@@ -143,7 +143,7 @@ def gains_figure(result: Result, protocol: str, metric: str) -> ReportFigure:
             )  # fmt: skip
         means = [mean for _, mean, _, _ in gains]
         axes.scatter(means, range(len(gains)), s=40, color=MARK, linewidths=0, zorder=3, gid="rows")
-        axes.set_yticks(range(len(gains)), [shortened(label, 48) for label, *_ in gains])
+        axes.set_yticks(range(len(gains)), [abbreviated(label, 48) for label, *_ in gains])
         axes.set_ylim(len(gains) - 0.5, -0.5)
         axes.grid(axis="x")
         axes.set_xlabel(f"gain in {known.label_with_unit}")
@@ -170,12 +170,12 @@ def calibration_figure(result: Result, protocol: str) -> ReportFigure:
             x, y = zip(*shares, strict=True)
             axes.plot((0, *x), (0, *y), color=FAINT, linewidth=2)
             mark = MARKERS[index % len(MARKERS)]
-            name, gid = shortened(label, 40), f"row-{index}"
+            name, gid = abbreviated(label, 40), f"row-{index}"
             axes.scatter(x, y, s=26, marker=mark, color=MARK, linewidths=0, zorder=3, gid=gid, label=name)
             titles[gid] = [f"{label}: {b:.1f} % where {a:.1f} % are expected" for a, b in shares]
         axes.legend(loc="upper left", frameon=False)
         axes.grid(axis="y")
-        axes.set(title=shortened(result.title, 58), xlim=(0, 104), ylim=(0, 104))
+        axes.set(title=abbreviated(result.title, 58), xlim=(0, 104), ylim=(0, 104))
         axes.set(xlabel="calibrated share (%)", ylabel="measured share (%)")
     return ReportFigure("calibration", sentence, Drawing(figure, sentence, titles))
 
