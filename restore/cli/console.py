@@ -88,9 +88,10 @@ def model_for(task: str | None, scale: int | None = None, default: str = "weathe
         return card.recipe if Path(card.weights).stem in shipped and isinstance(card.recipe, Recipe) else None
 
     # reading the cards of all models takes ten times as long as that of the first choice
-    if scale is None and (first := recipe_of(default)) is not None and task in first.tasks:
+    names = resources.list_configs("models")
+    if scale is None and default in names and (first := recipe_of(default)) is not None and task in first.tasks:
         return default
-    recipes = {name: recipe for name in resources.list_configs("models") if (recipe := recipe_of(name)) is not None}
+    recipes = {name: recipe for name in names if (recipe := recipe_of(name)) is not None}
     knowing = {name: recipe for name, recipe in recipes.items() if task in recipe.tasks}
     if not knowing:
         known = list(dict.fromkeys(task for recipe in recipes.values() for task in recipe.tasks))

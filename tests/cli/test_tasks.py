@@ -200,7 +200,7 @@ def test_mistakes_end_with_one_line_and_exit_code_2(
     cli, model, photo: Path, tmp_path: Path, task: Task, options: list[str], message: str
 ) -> None:
     Image.new("L", (128, 96)).save(tmp_path / "empty.png")
-    Image.new("L", (10, 10), 255).save(tmp_path / "small.png")
+    Image.fromarray(np.eye(10, dtype=np.uint8) * 255).save(tmp_path / "small.png")
     files = {name: tmp_path / f"{name}.png" for name in ("empty", "small", "missing")}
     ran = cli("run", photo, "-o", tmp_path / "out.png", "-m", model(task), *(o.format(**files) for o in options))
     assert ran.code == 2
