@@ -56,7 +56,13 @@ def _inside(path: str) -> str:
 
 
 class Paper(Spec):
-    """Where a set was published."""
+    """Where a set was published.
+
+    Attributes:
+        citation: authors, title and venue.
+        year: of publication.
+        url: of the paper, or `unknown`.
+    """
 
     citation: str
     year: int = Field(ge=1990, le=2100)
@@ -78,6 +84,10 @@ class SuffixNames(Spec):
 
     >>> SuffixNames(input="_rain", target="_clean").target_of("a/0_rain")
     'a/0_clean'
+
+    Attributes:
+        input: end of an input's stem.
+        target: what replaces it in the target's stem.
     """
 
     rule: Literal["suffix"] = "suffix"
@@ -96,6 +106,10 @@ class RegexNames(Spec):
 
     >>> RegexNames(pattern=r"(im_\d+)_s\d+_a\d+", target=r"\1").target_of("im_0001_s80_a04")
     'im_0001'
+
+    Attributes:
+        pattern: regular expression that must match the whole name of an input, without its suffix.
+        target: the target's name, with `\1` and so on for the groups of `pattern`.
     """
 
     rule: Literal["regex"] = "regex"
@@ -123,7 +137,13 @@ Pairing = Annotated[SameNames | SuffixNames | RegexNames, Field(discriminator="r
 
 
 class FolderSplit(Spec):
-    """Inputs and targets in two folders, or in one folder told apart by a glob (`*_hazy.*`)."""
+    """Inputs and targets in two folders, or in one folder told apart by a glob (`*_hazy.*`).
+
+    Attributes:
+        input: folder or glob of the degraded images, relative to the root.
+        target: folder or glob of the clean images, relative to the root.
+        pairing: how the name of the target follows from that of the input.
+    """
 
     kind: Literal["folders"] = "folders"
     input: RelativePath
@@ -142,6 +162,11 @@ class ListSplit(Spec):
 
     A line with two paths names input and target. Otherwise each folder called `replace[0]` becomes `replace[1]`, and
     `pairing` maps the stem. Paths are relative to the folder of the list file; a leading slash is ignored.
+
+    Attributes:
+        list: path of the text file, relative to the root.
+        replace: folder name in the input's path, and what it becomes in the target's.
+        pairing: how the stem of the target follows from that of the input.
     """
 
     kind: Literal["list"] = "list"
@@ -156,7 +181,12 @@ class ListSplit(Spec):
 
 
 class CleanSplit(Spec):
-    """Clean pictures only: a folder, a glob, or a list file of names below a folder. A degradation makes the inputs."""
+    """Clean pictures only: a folder, a glob, or a list file of names below a folder. A degradation makes the inputs.
+
+    Attributes:
+        target: folder or glob of the clean images; where `list` is given, the folder that its names are in.
+        list: text file of names, one a line.
+    """
 
     kind: Literal["clean"] = "clean"
     target: RelativePath
@@ -170,7 +200,12 @@ class CleanSplit(Spec):
 
 
 class JoinedSplit(Spec):
-    """Both pictures side by side in one file, of which each is a half; `first` is on the left."""
+    """Both pictures side by side in one file, of which each is a half; `first` is on the left.
+
+    Attributes:
+        files: folder or glob of the files that hold both images.
+        first: which of the two is on the left.
+    """
 
     kind: Literal["joined"] = "joined"
     files: RelativePath
@@ -186,7 +221,13 @@ SplitLayout = Annotated[FolderSplit | ListSplit | CleanSplit | JoinedSplit, Fiel
 
 
 class Layout(Spec):
-    """One of the folder structures in which the set is in circulation."""
+    """One of the folder structures in which the set is in circulation.
+
+    Attributes:
+        name: by which results say which structure was found.
+        source: who distributes the set in this structure.
+        splits: where the files of each split are.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     source: str = ""
@@ -194,7 +235,13 @@ class Layout(Spec):
 
 
 class SplitFacts(Spec):
-    """What a split should hold: pairs (or pictures, for clean sets) and distinct targets."""
+    """What a split should hold: pairs (or pictures, for clean sets) and distinct targets.
+
+    Attributes:
+        count: number of pairs, or of images in a clean set.
+        targets: number of distinct clean images, where several inputs share one.
+        note: what is special about it.
+    """
 
     count: SplitCount
     targets: SplitCount = "unknown"
@@ -202,7 +249,13 @@ class SplitFacts(Spec):
 
 
 class CardProtocol(Spec):
-    """How the literature scores the set; `id` is a name of `restore evaluate --protocol`."""
+    """How the literature scores the set; `id` is a name of `restore evaluate --protocol`.
+
+    Attributes:
+        id: the evaluation protocol of the papers.
+        split: the split that papers score; `default_split` where it is left out.
+        note: what else papers do.
+    """
 
     id: Literal["weatherdiff", "native", "rgb", "histoformer", "t3", "irsde-crop4", "sr", "unknown"]
     split: str | None = None
@@ -241,7 +294,15 @@ class Leak(Spec):
 
 
 class ReportedScore(Spec):
-    """A score as its paper printed it; never to be shown beside re-run scores without that mark."""
+    """A score as its paper printed it; never to be shown beside re-run scores without that mark.
+
+    Attributes:
+        method: name of the method.
+        split: on which it was scored.
+        metrics: value of each metric, as printed.
+        condition: what the paper says about how it was measured.
+        source: paper and table.
+    """
 
     method: str
     split: str
@@ -251,7 +312,26 @@ class ReportedScore(Spec):
 
 
 class DatasetCard(Spec):
-    """Everything that is known of one benchmark; see `datasets/README.md` for how to write one."""
+    """Everything that is known of one benchmark; see `datasets/README.md` for how to write one.
+
+    Attributes:
+        name: by which commands and configs know the set; equal to the file's name.
+        title: name of the set as its authors write it.
+        summary: what it shows and how it was made.
+        task: that the literature uses it for.
+        degradations: which ones its inputs show.
+        paper: where it was published.
+        homepages: where its authors publish it.
+        licence: what the authors say; `unknown` if they say nothing.
+        licence_note: conditions that the licence's name does not tell.
+        layouts: folder structures in which it is distributed; the first that is found is used.
+        splits: its splits, and how many images each should hold.
+        default_split: the split that papers score.
+        protocol: how papers score it.
+        leaks: images that are in training and test sets, or there twice.
+        reported: scores copied from papers.
+        notes: what else is known to be wrong or special.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str

@@ -193,7 +193,12 @@ class FreeForm(Spec):
 
 
 class BoxAndStrokes(Spec):
-    """A box and strokes together, each about half of the area."""
+    """A box and strokes together, each about half of the area.
+
+    Attributes:
+        box: the rectangle.
+        strokes: the strokes of a brush.
+    """
 
     kind: Literal["hybrid"] = "hybrid"
     box: Box = Box()

@@ -36,8 +36,14 @@ class Mixture(Spec):
 
     Attributes:
         weights: how often each kind occurs; they need not sum to one, a kind that is left out never occurs.
-        rain: the ranges of rain, and so for each kind.
-        camera: what follows the weather.
+        rain: ranges of rain.
+        snow: ranges of snow.
+        haze: ranges of haze.
+        rain_haze: ranges of rain in haze.
+        rain_snow: ranges of rain and snow together.
+        raindrop: ranges of drops on the lens.
+        clean: images without weather, which teach a model to leave them alone.
+        camera: noise, blur and compression after the weather.
         others: the ranges of further kinds, each to be named by `weights`, too: any degradation that leaves the size
             of an image as it is. Kinds that other packages add need no entry here where their defaults do.
     """

@@ -50,7 +50,7 @@ class DynamicallyClipped:
 
     Attributes:
         denoiser: whose estimates may leave the range.
-        percentile: of |x0|, from 0 to 1, in each picture; below 1 the range stays [-1, 1].
+        percentile: of `|x0|`, from 0 to 1, in each picture; below 1 the range stays [-1, 1].
     """
 
     denoiser: Denoiser
@@ -64,7 +64,12 @@ class DynamicallyClipped:
 
 
 class Static(Spec):
-    """x0 is clamped to [low, high]."""
+    """x0 is clamped to [low, high].
+
+    Attributes:
+        low: lower limit of x0.
+        high: upper limit of x0.
+    """
 
     kind: Literal["static"] = "static"
     low: float = -1.0
@@ -76,7 +81,11 @@ class Static(Spec):
 
 
 class Dynamic(Spec):
-    """x0 is clamped to a percentile of its own values and scaled back; see `DynamicallyClipped`."""
+    """x0 is clamped to a percentile of its own values and scaled back; see `DynamicallyClipped`.
+
+    Attributes:
+        percentile: of `|x0|`, from 0 to 1, which becomes the range.
+    """
 
     kind: Literal["dynamic"] = "dynamic"
     percentile: float = Field(0.995, gt=0, le=1)

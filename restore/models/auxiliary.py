@@ -18,7 +18,16 @@ __all__ = ["ClassifierRecipe", "DetectorRecipe"]
 
 
 class ClassifierRecipe(Spec):
-    """A classifier of noised pictures: it guides a model, and restores nothing by itself."""
+    """A classifier of noised pictures: it guides a model, and restores nothing by itself.
+
+    Attributes:
+        name: of the model.
+        tasks: what it is for.
+        network: that classifies.
+        schedule: by which images are noised.
+        level_input: the number by which the network sees the noise level.
+        level_scale: a factor on that number.
+    """
 
     kind: Literal["classifier"] = "classifier"
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

@@ -30,7 +30,16 @@ class Original(Spec):
 
 
 class Score(Spec):
-    """One measured number: what, on which pictures, before and after, and the command that measures it again."""
+    """One measured number: what, on which pictures, before and after, and the command that measures it again.
+
+    Attributes:
+        data: images that were restored.
+        task: that was used.
+        metric: and its protocol.
+        before: value for the degraded images.
+        after: value for the restored images.
+        command: that measures it again.
+    """
 
     data: str
     task: str

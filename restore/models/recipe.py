@@ -46,12 +46,19 @@ class Recipe(Spec):
         name: how the model is called.
         task: what is given and what is asked.
         tasks: what it can be asked for, each with the degradation label that it is told; the task's kind by default.
+        network: its architecture and size.
+        schedule: the noise schedule of training.
+        prediction: what the network predicts.
+        level_input: the number by which the network sees the noise level.
         level_scale: a factor on the number that tells the network the noise level.
         threshold: what keeps estimates in the range of pictures.
         dropped: what training left out at times; guidance without it is impossible.
         sampling_schedule: the schedule that pictures are made with, where it is not that of training (Palette).
         codec: what leads from images to the states that are diffused, and back.
+        sampler: how images are sampled by default.
+        patches: how images are cut into tiles by default.
         presets: other ways to make pictures.
+        labels: names of the degradation labels, in the order of the network's; the first is `unknown`, blind.
     """
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

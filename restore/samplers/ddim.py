@@ -19,7 +19,11 @@ __all__ = ["DDIM"]
 
 
 class DDIM(Sampler):
-    """Denoising diffusion implicit models, eq. 12; `eta` = 0 is deterministic, `eta` = 1 is DDPM with beta-tilde."""
+    """Denoising diffusion implicit models, eq. 12; `eta` = 0 is deterministic, `eta` = 1 is DDPM with beta-tilde.
+
+    Attributes:
+        eta: how much of each step's noise is drawn anew: 0 is deterministic, 1 is DDPM.
+    """
 
     kind: Literal["ddim"] = "ddim"
     steps: int | None = Field(1, ge=1, le=100_000)

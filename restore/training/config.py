@@ -26,7 +26,14 @@ MOST_PIXELS = 2**29
 
 
 class TrainingStage(Spec):
-    """A part of a run: until which step, with patches of which size, how many regions and patches of each."""
+    """A part of a run: until which step, with patches of which size, how many regions and patches of each.
+
+    Attributes:
+        until: the step before which it ends.
+        patch: side of the training patches in pixels.
+        regions: regions in a batch, over all processes.
+        patches: patches that are cut from each region.
+    """
 
     until: int = Field(ge=1, le=10**9)
     patch: int = Field(64, ge=8, le=4096)
@@ -38,6 +45,9 @@ class Validation(Spec):
     """How often, and on how many held-out pictures, the averaged weights are looked at.
 
     Attributes:
+        every: so many steps, and at the end.
+        pictures: number of held-out images; 0 for no validation.
+        size: side of the square that is cut from each held-out image.
         severity: of the degradations; fixed, since the PSNR of nearly clean pictures would drown all others.
     """
 
@@ -51,14 +61,23 @@ class TrainConfig(Spec):
     """A training run; all randomness follows from `seed` and the step, so that a resumed run is the same run.
 
     Attributes:
+        model: recipe of the model.
         data: the files to train on; may be left out where the `Trainer` is given a data set.
+        output: folder of checkpoints, curves and the finished model.
+        stages: parts of the run, with steps that increase.
+        objective: what is minimised.
+        optimizer: what minimises it.
+        ema: decay of the averaged weights, at most: early in a run it is 1 - step**(-2/3), which is 0.99 at step 1,000
+            and 0.999 at step 31,600. A larger `ema` than a run comes to changes nothing.
         region: side of the square that is cut from a photograph and degraded.
         align: patches begin at multiples of it within their region; 16 keeps the blocks of JPEG that is made in
             training where a file has them. (Those of pairs lie anywhere, as their regions do.)
-        ema: decay of the averaged weights, at most: early in a run it is 1 - step**(-2/3), which is 0.99 at step 1,000
-            and 0.999 at step 31,600. A larger `ema` than a run comes to changes nothing.
         label_drop: share of the patches whose label is not told, for blind use and guidance.
         image_drop: share of the patches whose degraded picture is left out, for guidance.
+        precision: arithmetic of the network; `auto` is bf16 where the processor or GPU is fast at it.
+        validation: on held-out images.
+        save_every: steps between two checkpoints for `--resume`.
+        seed: of all random numbers of the run.
         start_from: a model, or a file of weights, to begin with. An `efficient_unet` may have more blocks and levels
             than the weights: what is new changes no answer before it is trained.
     """

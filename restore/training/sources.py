@@ -154,7 +154,13 @@ class CleanFolders(Kept):
 
 
 class PairedFolders(Kept):
-    """Pairs with equal names in two folders; `label` says which degradation they show."""
+    """Pairs with equal names in two folders; `label` says which degradation they show.
+
+    Attributes:
+        input: folder of the degraded images.
+        target: folder of the clean images, by the same names.
+        label: the degradation that all pairs show; `unknown` trains blind.
+    """
 
     kind: Literal["pairs"] = "pairs"
     input: Path
@@ -260,7 +266,14 @@ def _groups(pairs: Pairs) -> list[tuple[File, ...]]:
 
 
 class CardSource(CardFolder, Kept):
-    """One data set by its card: its pairs, or its clean pictures, degraded on the fly as those of `CleanFolders`."""
+    """One data set by its card: its pairs, or its clean pictures, degraded on the fly as those of `CleanFolders`.
+
+    Attributes:
+        degradation: how clean images are degraded; the default mixture where it is left out.
+        retouch: color augmentation of clean images before they are degraded; none where it is left out.
+        zoom: lowest and highest factor by which regions of clean images are resized, drawn for each; 1 where it is left
+            out.
+    """
 
     kind: Literal["card"] = "card"
     degradation: Mixture | None = None
@@ -273,7 +286,15 @@ class CardSource(CardFolder, Kept):
 
 
 class CardsSource(Kept):
-    """Several data sets by their cards; every picture is as likely as any other."""
+    """Several data sets by their cards; every picture is as likely as any other.
+
+    Attributes:
+        cards: the data sets.
+        degradation: how clean images are degraded; the default mixture where it is left out.
+        retouch: color augmentation of clean images before they are degraded; none where it is left out.
+        zoom: lowest and highest factor by which regions of clean images are resized, drawn for each; 1 where it is left
+            out.
+    """
 
     kind: Literal["cards"] = "cards"
     cards: tuple[CardFolder, ...] = Field(min_length=1)

@@ -21,6 +21,11 @@ class Linear(Spec):
     """Betas rise linearly (DDPM, section 4: 1e-4 to 0.02 over 1000 levels).
 
     An end that is left out is DDPM's times 1000 / steps, so that any number of levels ends in the same noise.
+
+    Attributes:
+        steps: number of noise levels T.
+        beta_start: beta of the first level.
+        beta_end: beta of the last level.
     """
 
     kind: Literal["linear"] = "linear"
@@ -40,7 +45,13 @@ class Linear(Spec):
 
 
 class Quadratic(Spec):
-    """The roots of the betas rise linearly."""
+    """The roots of the betas rise linearly.
+
+    Attributes:
+        steps: number of noise levels T.
+        beta_start: beta of the first level.
+        beta_end: beta of the last level.
+    """
 
     kind: Literal["quadratic"] = "quadratic"
     steps: int = Field(1000, ge=1, le=100_000)
@@ -55,7 +66,12 @@ class Quadratic(Spec):
 
 
 class Constant(Spec):
-    """All betas are equal."""
+    """All betas are equal.
+
+    Attributes:
+        steps: number of noise levels T.
+        beta: beta of every level.
+    """
 
     kind: Literal["constant"] = "constant"
     steps: int = Field(1000, ge=1, le=100_000)
@@ -71,7 +87,11 @@ class Constant(Spec):
 
 
 class JSD(Spec):
-    """Betas are 1/T, 1/(T - 1), ... 1 (Sohl-Dickstein et al. 2015, section 2.4.1): alpha_bar falls linearly to 0."""
+    """Betas are 1/T, 1/(T - 1), ... 1 (Sohl-Dickstein et al. 2015, section 2.4.1): alpha_bar falls linearly to 0.
+
+    Attributes:
+        steps: number of noise levels T.
+    """
 
     kind: Literal["jsd"] = "jsd"
     steps: int = Field(1000, ge=1, le=100_000)
@@ -82,7 +102,13 @@ class JSD(Spec):
 
 
 class Sigmoid(Spec):
-    """Betas rise along a logistic curve from -6 to 6."""
+    """Betas rise along a logistic curve from -6 to 6.
+
+    Attributes:
+        steps: number of noise levels T.
+        beta_start: lower limit of the curve.
+        beta_end: upper limit of the curve.
+    """
 
     kind: Literal["sigmoid"] = "sigmoid"
     steps: int = Field(1000, ge=1, le=100_000)
@@ -96,7 +122,14 @@ class Sigmoid(Spec):
 
 
 class Warmup(Spec):
-    """Betas rise linearly over the first `share` of the levels (0.1 or 0.5 in published code), then stay."""
+    """Betas rise linearly over the first `share` of the levels (0.1 or 0.5 in published code), then stay.
+
+    Attributes:
+        steps: number of noise levels T.
+        beta_start: beta of the first level.
+        beta_end: beta of the last level, and of all after the rise.
+        share: share of the levels over which the betas rise.
+    """
 
     kind: Literal["warmup"] = "warmup"
     steps: int = Field(1000, ge=1, le=100_000)

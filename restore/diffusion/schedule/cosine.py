@@ -15,7 +15,13 @@ __all__ = ["Cosine"]
 
 
 class Cosine(Spec):
-    """`alpha_bar` follows a squared cosine (improved DDPM, eq. 17), betas capped at `max_beta`."""
+    """`alpha_bar` follows a squared cosine (improved DDPM, eq. 17), betas capped at `max_beta`.
+
+    Attributes:
+        steps: number of noise levels T.
+        s: offset that keeps the first betas from being too small.
+        max_beta: upper limit of the betas.
+    """
 
     kind: Literal["cosine"] = "cosine"
     steps: int = Field(1000, ge=1, le=100_000)

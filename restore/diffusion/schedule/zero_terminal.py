@@ -20,6 +20,9 @@ class ZeroTerminal(Spec):
 
     sqrt(alpha_bar) is shifted to 0 at level T and stretched so that level 1 keeps its value. A network needs another
     prediction than `eps` there.
+
+    Attributes:
+        base: the schedule that is changed.
     """
 
     kind: Literal["zero_terminal"] = "zero_terminal"

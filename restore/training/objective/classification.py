@@ -23,6 +23,9 @@ class Classification(Objective):
     """The cross-entropy of the degradation label of a noised degraded image (Dhariwal & Nichol 2021, section 4.1).
 
     `clean` is one of the labels: guided by it, images lose what the classifier takes for a degradation.
+
+    Attributes:
+        levels: at which the classifier is trained.
     """
 
     trains: ClassVar[type[Spec]] = ClassifierRecipe

@@ -69,6 +69,9 @@ class AtTheEnd(LevelSampler):
 
     At T nothing of the picture is left in x_t, so the network learns the conditional mean (or median) of x0: the best
     one-step answer. The other levels teach it to sharpen that answer in further steps.
+
+    Attributes:
+        share: of the batch that is at level T.
     """
 
     kind: Literal["at_the_end"] = "at_the_end"

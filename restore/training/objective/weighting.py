@@ -26,7 +26,11 @@ class Unweighted(Spec):
 
 
 class MinSNR(Spec):
-    """The squared error of x0 counts by min(SNR, gamma), whatever is predicted (Hang et al. 2023, eq. 7)."""
+    """The squared error of x0 counts by min(SNR, gamma), whatever is predicted (Hang et al. 2023, eq. 7).
+
+    Attributes:
+        gamma: largest weight of the squared error of x0.
+    """
 
     kind: Literal["min_snr"] = "min_snr"
     gamma: float = Field(5.0, gt=0)
@@ -41,7 +45,12 @@ class MinSNR(Spec):
 
 
 class P2(Spec):
-    """The squared error of the noise counts by (k + SNR)^-gamma, whatever is predicted (Choi et al. 2022, eq. 8)."""
+    """The squared error of the noise counts by (k + SNR)^-gamma, whatever is predicted (Choi et al. 2022, eq. 8).
+
+    Attributes:
+        k: keeps the weights finite where nothing is left of the image.
+        gamma: exponent; 0 weighs all levels alike.
+    """
 
     kind: Literal["p2"] = "p2"
     k: float = Field(1.0, gt=0)
