@@ -45,9 +45,9 @@ app.add_typer(data.app, name="data")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from restore.system.versions import version_of
 
-        typer.echo(version("restore"))
+        typer.echo(version_of("restore"))
         raise typer.Exit
 
 

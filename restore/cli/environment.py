@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -26,14 +25,11 @@ def env(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] 
 
     from restore.system import resources
     from restore.system.devices import fast_dtype, pick_device
+    from restore.system.versions import version_of
 
     device = pick_device("auto")
     facts: dict[str, str] = {"python": platform.python_version(), "system": platform.platform()}
-    for package in PACKAGES:
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            facts[package] = "not installed"
+    facts |= {package: version_of(package) for package in PACKAGES}
     facts |= {
         "threads": str(torch.get_num_threads()),
         "cpu": torch.backends.cpu.get_cpu_capability(),

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from restore.data.manifest import Manifest
 from restore.evaluation.scoring.cases import Case, Digests
 from restore.evaluation.scoring.records import Record
 from restore.system.memory import peak_resident
+from restore.system.versions import version_of
 
 if TYPE_CHECKING:
     from restore.evaluation.scoring.engine import EvaluationPlan
@@ -141,14 +141,6 @@ def origins_of(records: Sequence[Record]) -> list[dict[str, Any]]:
     """
     counted = Counter(tuple(record.origin.items()) for record in records if not record.failed)
     return [{**dict(origin), "restorations": count} for origin, count in counted.items()]
-
-
-def version_of(package: str) -> str:
-    """Return the version of an installed package."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 @functools.cache
