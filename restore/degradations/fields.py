@@ -197,7 +197,7 @@ class Canvas:
     def motion(self, angle: Tensor, length: Tensor, sigma: Tensor) -> Tensor:
         """Return the spectrum (B, h, w // 2 + 1) of a line blurred by a Gaussian, scaled to a peak of one.
 
-        The transform of a line of length L is sinc(L f), that of the Gaussian exp(-2 pi^2 sigma^2 |f|^2).
+        The transform of a line of length L is sinc(L f), that of the Gaussian `exp(-2 pi^2 sigma^2 |f|^2)`.
 
         Args:
             angle: (B,) radians from the vertical.

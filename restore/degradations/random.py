@@ -104,29 +104,29 @@ class Random:
         return self._sharing([self._generators[i] for i in index], self.device)
 
     def uniform(self, low: float | Tensor = 0.0, high: float | Tensor = 1.0, shape: tuple[int, ...] = ()) -> Tensor:
-        """Return (B, *shape) float32 uniform in [low, high); tensor bounds must broadcast against the result."""
+        """Return `(B, *shape)` float32 uniform in [low, high); tensor bounds must broadcast against the result."""
         drawn = self._draw(torch.rand, shape)
         return low + drawn * (high - low)
 
     def within(self, bounds: tuple[float, float], shape: tuple[int, ...] = ()) -> Tensor:
-        """Return (B, *shape) uniform in `bounds`."""
+        """Return `(B, *shape)` uniform in `bounds`."""
         return self.uniform(bounds[0], bounds[1], shape)
 
     def log_within(self, bounds: tuple[float, float], shape: tuple[int, ...] = ()) -> Tensor:
-        """Return (B, *shape) whose logarithm is uniform in `bounds`, both above 0."""
+        """Return `(B, *shape)` whose logarithm is uniform in `bounds`, both above 0."""
         low, high = torch.tensor(bounds, dtype=torch.float32).log().tolist()
         return self.uniform(low, high, shape).exp()
 
     def normal(self, shape: tuple[int, ...] = ()) -> Tensor:
-        """Return (B, *shape) float32, standard normal."""
+        """Return `(B, *shape)` float32, standard normal."""
         return self._draw(torch.randn, shape)
 
     def chance(self, probability: float, shape: tuple[int, ...] = ()) -> Tensor:
-        """Return (B, *shape) bool, true with `probability`."""
+        """Return `(B, *shape)` bool, true with `probability`."""
         return self.uniform(shape=shape) < probability
 
     def choice(self, weights: Sequence[float], shape: tuple[int, ...] = ()) -> Tensor:
-        """Return (B, *shape) int64 indices into `weights`, each as likely as its weight (they need not sum to one)."""
+        """Return `(B, *shape)` int64 indices into `weights`, each as likely as its weight; they need not sum to one."""
         total = torch.tensor(weights, dtype=torch.float64).cumsum(0)
         edges = (total[:-1] / total[-1]).to(torch.float32)
         return torch.bucketize(self.uniform(shape=shape), *self.send(edges), right=True)

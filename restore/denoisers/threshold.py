@@ -17,7 +17,7 @@ __all__ = ["Clipped", "Dynamic", "DynamicallyClipped", "NoThreshold", "Static", 
 
 
 def magnitude(x: Tensor, percentile: float) -> Tensor:
-    """Return the (B,) percentile, from 0 to 1, of |x| in each picture of (B, C, H, W), interpolated linearly.
+    """Return the (B,) percentile, from 0 to 1, of `|x|` in each picture of (B, C, H, W), interpolated linearly.
 
     torch.quantile refuses pictures above 16 million values and sorts all of them; two selections do without.
     """

@@ -1,15 +1,15 @@
 """The blocks of the classic diffusion U-Net, in which four published codebases differ by a word each.
 
-==============================  ===============  ==============  ==============  ==================
-what                            WeatherDiffusion Palette         SR3 (and DDPM)  guided-diffusion
-==============================  ===============  ==============  ==============  ==================
-features of the level           sine first       cosine first    sine first      cosine first
-smallest frequency              1e-4             above 1e-4      above 1e-4      above 1e-4
-the level's vector              added            scale, shift    added           either
-SiLU before a block reads it    yes              yes             no (DDPM: yes)  yes
-shrinking                       (0, 1, 0, 1) pad residual        padding 1       residual or conv
-eps of the normalisation        1e-6             1e-5            1e-5            1e-5
-==============================  ===============  ==============  ==============  ==================
+============================  ===================  ============  ==============  ================
+what                          WeatherDiffusion     Palette       SR3 (and DDPM)  guided-diffusion
+============================  ===================  ============  ==============  ================
+features of the level         sine first           cosine first  sine first      cosine first
+smallest frequency            1e-4                 above 1e-4    above 1e-4      above 1e-4
+the level's vector            added                scale, shift  added           either
+SiLU before a block reads it  yes                  yes           no (DDPM: yes)  yes
+shrinking                     padded (0, 1, 0, 1)  residual      padding 1       residual or conv
+eps of the normalisation      1e-6                 1e-5          1e-5            1e-5
+============================  ===================  ============  ==============  ================
 """
 
 from __future__ import annotations
