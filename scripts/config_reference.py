@@ -61,6 +61,7 @@ PARTS = (
     Part("Weighting of noise levels", "Weighting", ("restore.training.objective.weighting",)),
     Part("Recipes", "Recipe", ("restore.models.recipe", "restore.models.auxiliary")),
     Part("Networks", "Network", ("restore.networks",)),
+    Part("Codecs", "Codec", ("restore.networks.codec",)),
     Part("Noise schedules", "Schedule", ("restore.diffusion",)),
     Part("Samplers", "Sampler", ("restore.samplers",)),
     Part("Tiles", "Tiles", ("restore.denoisers",)),
