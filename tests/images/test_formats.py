@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,8 @@ def test_lab(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "gray"), [("YCbCr", False), ("PA", False), ("LA", True), ("RGBX", False)])
 def test_rare_modes(tmp_path: Path, mode: str, gray: bool) -> None:
+    if mode == "YCbCr" and int(version("Pillow").split(".")[0]) < 13:
+        pytest.skip("Pillow reads TIFF files in YCbCr that are not compressed from 13 on")
     path = tmp_path / "a.tif"
     image = Image.new("RGBX", (4, 4), (9, 8, 7, 0)) if mode == "RGBX" else Image.fromarray(smooth()).convert(mode)
     image.save(path)
