@@ -270,7 +270,7 @@ class CardSource(CardFolder, Kept):
 
     Attributes:
         degradation: how clean images are degraded; the default mixture where it is left out.
-        retouch: color augmentation of clean images before they are degraded; none where it is left out.
+        color_augmentation: of clean images before they are degraded; none where it is left out.
         zoom: lowest and highest factor by which regions of clean images are resized, drawn for each; 1 where it is left
             out.
     """
@@ -291,7 +291,7 @@ class CardsSource(Kept):
     Attributes:
         cards: the data sets.
         degradation: how clean images are degraded; the default mixture where it is left out.
-        retouch: color augmentation of clean images before they are degraded; none where it is left out.
+        color_augmentation: of clean images before they are degraded; none where it is left out.
         zoom: lowest and highest factor by which regions of clean images are resized, drawn for each; 1 where it is left
             out.
     """
