@@ -1,7 +1,7 @@
 """What a metric is, and the mapping of all: one registration holds its name, bounds, unit, source and function.
 
 A metric is registered in the file of its function; nothing else needs to know it. One of your own comes with a package
-(docs/extending.md), or in a script of your own:
+(docs/extending.md), or in a script of your own::
 
     from restore.evaluation.metrics import Metric, register
 
