@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 from restore.errors import ImageError
 from restore.images.probe import explain
 from restore.images.quiet import hush_libtiff
+from restore.system.versions import DISTRIBUTION
 
 __all__ = ["EXTRAS", "RAW_SUFFIXES", "has_extra", "missing_extra", "open_image", "recognise"]
 
@@ -98,7 +99,9 @@ def has_extra(kind: str) -> bool:
 def missing_extra(kind: str) -> str:
     """Return what brings the package that reads a kind of `EXTRAS`."""
     extra, _, name = EXTRAS[kind]
-    return f"{name} needs an optional package: pip install 'restore[{extra}]', or export it as TIFF or JPEG first"
+    return (
+        f"{name} needs an optional package: pip install '{DISTRIBUTION}[{extra}]', or export it as TIFF or JPEG first"
+    )
 
 
 def open_image(stream: BinaryIO, kind: str) -> Image.Image:

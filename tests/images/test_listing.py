@@ -96,7 +96,7 @@ def test_files_that_are_passed_over_are_counted(folder: Path, monkeypatch: pytes
     sentence = passed_over([folder, folder, str(folder / "1.png")])
     assert sentence is not None
     assert sentence.startswith("4 files of kinds that are not read: .CR2, .mp4, .xyz, no suffix (")
-    assert "pip install 'restore[raw]'" in sentence
+    assert "pip install 'restore-diffusion[raw]'" in sentence
     assert (passed_over([folder], recursive=True) or "").startswith("5 files")
     (folder / "b" / "3.png").unlink()
     assert passed_over([folder / "b"]) == "1 file of a kind that is not read: .xyz"
