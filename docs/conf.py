@@ -12,6 +12,7 @@ version = release = version_of("restore")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
+suppress_warnings = ["ref.python"]  # a name that a module re-exports has two places
 
 default_role = "code"  # docstrings name code in single backticks
 myst_heading_anchors = 3
