@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from restore.errors import RestoreError
 
 if TYPE_CHECKING:
-    from restore.images import Picture, read, write
+    from restore.images import Photo, read, write
     from restore.restoration.detector import Detector
     from restore.restoration.pipeline import Pipeline
     from restore.restoration.restorer import Restorer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Detector",
-    "Picture",
+    "Photo",
     "Pipeline",
     "Posterior",
     "Request",
@@ -35,7 +35,7 @@ __all__ = [
 
 _HOMES = {
     "Detector": "restore.restoration.detector",
-    "Picture": "restore.images",
+    "Photo": "restore.images",
     "Pipeline": "restore.restoration.pipeline",
     "Posterior": "restore.samplers",
     "Request": "restore.tasks",

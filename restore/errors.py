@@ -4,7 +4,7 @@ The tree::
 
     RestoreError
     ├── ConfigError          a value in a config, an override or an option is wrong       (exit code 2)
-    ├── ImageError           a picture cannot be read, is damaged, or cannot be written
+    ├── ImageError           an image cannot be read, is damaged, or cannot be written
     │   └── ImageTooLarge    the header promises more pixels than are allowed
     ├── ArrayError           an array or tensor has the wrong shape, type or value range
     ├── DataError            a dataset, a folder of pairs or a dataset card is not as it should be
@@ -74,11 +74,11 @@ class ConfigError(RestoreError):
 
 
 class ImageError(RestoreError):
-    """A picture cannot be read, is damaged, or cannot be written."""
+    """An image cannot be read, is damaged, or cannot be written."""
 
 
 class ImageTooLarge(ImageError):
-    """The header of a picture promises more pixels than are allowed."""
+    """The header of an image promises more pixels than are allowed."""
 
 
 class ArrayError(RestoreError):

@@ -140,10 +140,10 @@ def published() -> Outputs:
 
 def trained(folder: Path) -> Outputs:
     """Yield the losses of 20 steps of each kind of training, and the averaged weights' sums."""
-    pictures = folder / "photographs"
-    pictures.mkdir()
+    images = folder / "photographs"
+    images.mkdir()
     for name, image in photographs().items():
-        Image.fromarray((image[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(pictures / f"{name}.png")
+        Image.fromarray((image[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(images / f"{name}.png")
     network = EfficientUNetSpec(channels=(8, 16), blocks=(1, 1), embedding=16, context=8)
     tiles = Patches(size=64, overlap=16, batch=3, multiple=4, context=16)
     plain = Recipe(name="tiny", network=network, patches=tiles)
@@ -160,17 +160,17 @@ def trained(folder: Path) -> Outputs:
             "model": DetectorRecipe(name="eyes", network=eyes),
             "objective": {"kind": "recognition"},
             "label_drop": 0.0,
-            "validation": {"pictures": 0},
+            "validation": {"images": 0},
         },
     }
     for name, changes in runs.items():
         document = {
-            "data": {"kind": "clean", "folders": [pictures]},
+            "data": {"kind": "clean", "folders": [images]},
             "output": folder / name,
             "stages": [{"until": 20, "patch": 32, "regions": 2, "patches": 2}],
             "region": 64,
             "precision": "fp32",
-            "validation": {"pictures": 0},
+            "validation": {"images": 0},
             "optimizer": {"rate": 1e-3, "warmup": 2},
             "save_every": 1000,
         } | changes

@@ -62,7 +62,7 @@ SHIPS: dict[str, dict[str, float]] = {
 }
 """Of which parts the weights that ship are the mean, each with its share; of all other models it is the last part.
 
-Between where fine-tuning began and where it ended lie weights that do better on pictures unlike those of the training
+Between where fine-tuning began and where it ended lie weights that do better on images unlike those of the training
 (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
 """
 MODELS = ("weather", "detector", "upscale_x2", "upscale_x4", "inpaint", "jpeg", "colorize")

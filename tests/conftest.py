@@ -59,7 +59,7 @@ def tiny_recipe():  # type: ignore[no-untyped-def]
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_recipe) -> Path:  # type: ignore[no-untyped-def]
-    """A checkpoint of a tiny model with random weights that does change pictures."""
+    """A checkpoint of a tiny model with random weights that does change images."""
     from restore.models import native
 
     torch.manual_seed(0)
@@ -89,7 +89,7 @@ class Independent:
     variance: float
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Return pictures, float64."""
+        """Return images, float64."""
         return self.mean + self.variance**0.5 * torch.randn(shape, generator=generator, dtype=torch.float64)
 
     def mmse(self, alpha_bar: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ def generator() -> torch.Generator:
 
 
 def scene(seed: int, width: int = 64, height: int = 48) -> np.ndarray:
-    """A smooth random picture, uint8 (height, width, 3): blobs of colour, a fine texture, no two seeds alike."""
+    """A smooth random image, uint8 (height, width, 3): blobs of colour, a fine texture, no two seeds alike."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 256, (5, 6, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
@@ -142,7 +142,7 @@ def degraded(clean: np.ndarray, seed: int) -> np.ndarray:
 
 
 @pytest.fixture
-def picture() -> Callable[..., np.ndarray]:
+def image() -> Callable[..., np.ndarray]:
     return scene
 
 

@@ -22,7 +22,7 @@ def full() -> Condition:
     return Condition(image, torch.tensor([1, 2]), torch.ones(2, 3, 4, 4), torch.ones(2, 8, 1, 1), torch.zeros(2, 4))
 
 
-def test_select_takes_pictures_of_every_field() -> None:
+def test_select_takes_images_of_every_field() -> None:
     chosen = full().select(torch.tensor([1, 1, 0]))
     assert chosen.image.shape == (3, 3, 2, 2) and chosen.label.tolist() == [2, 2, 1]
     assert chosen.thumbnail.shape == (3, 3, 4, 4) and chosen.box.shape == (3, 4)
@@ -31,7 +31,7 @@ def test_select_takes_pictures_of_every_field() -> None:
     assert bare.image.shape == (1, 3, 2, 2) and bare.label is bare.thumbnail is bare.features is bare.box is None
 
 
-def test_to_changes_the_type_of_pictures_and_not_of_labels() -> None:
+def test_to_changes_the_type_of_images_and_not_of_labels() -> None:
     half = full().to(dtype=torch.bfloat16)
     assert half.image.dtype == half.thumbnail.dtype == half.features.dtype == half.box.dtype == torch.bfloat16
     assert half.label.dtype == torch.int64

@@ -52,7 +52,7 @@ def test_a_run_becomes_the_weights_that_ship(
         "model.network.embedding=16",
         "stages=[{until: 2, patch: 32, regions: 2, patches: 1}]",
         "region=64",
-        "validation.pictures=0",
+        "validation.images=0",
     ]
     given = [str(folder), "--models", "jpeg", "--runs", str(tmp_path / "runs"), *(f"--set={s}" for s in settings)]
     script("train_models.py").main(given, root)
@@ -144,12 +144,12 @@ def test_training_refuses_first(
         (["--folder", "rain"], "'rain' is not KIND=FOLDER"),
         (["--folder", "fog=PHOTOGRAPHS"], "with a kind of rain, snow, haze"),
         (["--folder", "rain=nowhere"], "nowhere is not a folder"),
-        (["--folder", "rain=EMPTY"], "holds no pictures"),
+        (["--folder", "rain=EMPTY"], "holds no images"),
         (["--clean", "nowhere"], "nowhere is not a folder"),
         (["--clean", "PHOTOGRAPHS", "--severity", "2"], "'2' is not a number from 0 to 1"),
     ],
 )
-def test_the_detector_is_measured_on_pictures_of_known_kinds(
+def test_the_detector_is_measured_on_images_of_known_kinds(
     given: list[str],
     message: str,
     script: Callable,

@@ -1,4 +1,4 @@
-"""What `restore evaluate` works on, from its options: pictures, the strength of what is made, models, their cards."""
+"""What `restore evaluate` works on, from its options: images, the strength of what is made, models, their cards."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from restore.degradations import Degradation
     from restore.evaluation.scoring import LabelCondition
     from restore.evaluation.scoring.cases import SeveritySetting
-    from restore.evaluation.scoring.pictures import Pictures
+    from restore.evaluation.scoring.images import Images
 
-__all__ = ["NONE", "card_of", "label_conditions", "model_and_tasks", "pictures_of", "refuse_inside", "severity_of"]
+__all__ = ["NONE", "card_of", "images_of", "label_conditions", "model_and_tasks", "refuse_inside", "severity_of"]
 
 NONE = "none"
 """The name of no model at all."""
@@ -42,7 +42,7 @@ def severity_of(text: str | None, made: Mapping[str, Degradation]) -> SeveritySe
     from restore.degradations import LABELS
 
     if text is None:
-        # a fixed strength for weather: among random ones, nearly clean pictures would rule the mean
+        # a fixed strength for weather: among random ones, nearly clean images would rule the mean
         weather = {*LABELS, "rain+snow"}
         own = {name: 0.7 if degradation.kind in weather else None for name, degradation in made.items()}
         return own if len(set(own.values())) > 1 else next(iter(own.values()), None)
@@ -57,14 +57,14 @@ def severity_of(text: str | None, made: Mapping[str, Degradation]) -> SeveritySe
 
 
 def refuse_inside(option: str, folder: Path | None, read: Sequence[Path | None]) -> None:
-    """Return nothing if a folder that is written to lies in none whose pictures are evaluated.
+    """Return nothing if a folder that is written to lies in none whose images are evaluated.
 
     Raises:
         ConfigError: what is written there would be evaluated, too, the next time.
     """
     for other in read:
         if folder is not None and other is not None and folder.resolve().is_relative_to(other.resolve()):
-            raise ConfigError(f"{option} {folder} lies in {other}, whose pictures are evaluated: choose another folder")
+            raise ConfigError(f"{option} {folder} lies in {other}, whose images are evaluated: choose another folder")
 
 
 def label_conditions(labels: Sequence[str], tasks: Sequence[str]) -> list[LabelCondition]:
@@ -129,7 +129,7 @@ def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:
     return recipe.task.asked(named).card
 
 
-def pictures_of(
+def images_of(
     card: str | None,
     root: Path | None,
     split: str | None,
@@ -140,18 +140,18 @@ def pictures_of(
     severity: SeveritySetting,
     masks: tuple[Path | None, bool],
     restored: list[Path],
-) -> Pictures:
-    """Return the pictures of exactly one of the forms of use.
+) -> Images:
+    """Return the images of exactly one of the forms of use.
 
     Raises:
         ConfigError: none or several are asked for, or an option is missing or does not belong.
     """
-    from restore.evaluation.scoring import pictures
+    from restore.evaluation.scoring import images
 
     forms = [card is not None, clean is not None, target is not None]
     if sum(forms) != 1:
         raise ConfigError(
-            "name the pictures in one way: --input DIR --target DIR, --restored DIR --target DIR, "
+            "name the images in one way: --input DIR --target DIR, --restored DIR --target DIR, "
             "--clean DIR --degradation KIND, or a dataset card with --root DIR"
         )
     if (root is not None) != (card is not None) or (split is not None and card is None):
@@ -159,14 +159,14 @@ def pictures_of(
     if inputs is not None and target is None:
         raise ConfigError("--input needs --target, the folder of ground truths")
     if target is not None and degradations:
-        raise ConfigError("--degradation is put on clean pictures: pass --clean instead of --target")
+        raise ConfigError("--degradation is put on clean images: pass --clean instead of --target")
     if card is not None and root is not None:
-        return pictures.from_card(card, root, split, degradations, severity, *masks)
+        return images.from_card(card, root, split, degradations, severity, *masks)
     if clean is not None:
-        return pictures.from_clean(clean, degradations, severity, *masks)
+        return images.from_clean(clean, degradations, severity, *masks)
     assert target is not None
     if inputs is not None:
-        return pictures.from_folders(inputs, target)
+        return images.from_folders(inputs, target)
     if not restored:
-        raise ConfigError("--target needs --input (pictures to restore) or --restored (finished outputs)")
-    return pictures.from_outputs(restored[0], target)
+        raise ConfigError("--target needs --input (images to restore) or --restored (finished outputs)")
+    return images.from_outputs(restored[0], target)

@@ -127,11 +127,11 @@ def open_model(
         model: a name or a file.
         device: `auto`, `cpu` or `cuda`.
         dtype: `auto`, `fp32` or `bf16`.
-        patches: changes to how pictures are cut; None values change nothing.
+        patches: changes to how images are cut; None values change nothing.
         sampler: kind of another sampler than the model's own, and its settings as `key=value`, with commas.
         guidance: scale of classifier-free guidance.
-        self_ensemble: in how many orientations each picture is looked at.
-        preset: a named way to make pictures.
+        self_ensemble: in how many orientations each image is looked at.
+        preset: a named way to make images.
         config: config file of a published codebase.
         overrides: `key=value` in the words of that config.
 

@@ -18,10 +18,10 @@ Card = Annotated[str, typer.Argument(help="A dataset card (`restore data list`).
 Root = Annotated[Path, typer.Option(help="The folder that holds the set.")]
 Split = Annotated[str | None, typer.Option(help="train, test, ...; by default the one that papers score.")]
 DepthOption = Annotated[
-    Path | None, typer.Option(help="For haze: a picture of the depth, bright for far away, or a folder of them.")
+    Path | None, typer.Option(help="For haze: an image of the depth, bright for far away, or a folder of them.")
 ]
 Mask = Annotated[
-    Path | None, typer.Option(help="For mask-file: a picture of what is lost, bright there, or a folder of them.")
+    Path | None, typer.Option(help="For mask-file: an image of what is lost, bright there, or a folder of them.")
 ]
 InvertMask = Annotated[bool, typer.Option("--invert-mask", help="What is lost is dark in the mask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
@@ -51,7 +51,7 @@ def verify(
     root: Root,
     split: Split = None,
     against: Annotated[
-        list[str] | None, typer.Option(metavar="CARD=DIR", help="Also look for pictures shared with another set.")
+        list[str] | None, typer.Option(metavar="CARD=DIR", help="Also look for images shared with another set.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -88,7 +88,7 @@ def preview(
     root: Annotated[Path | None, typer.Option(help="The folder that holds the set.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The contact sheet.")] = Path("sheet.png"),
     split: Split = None,
-    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 12,
+    count: Annotated[int, typer.Option(min=1, help="How many images.")] = 12,
     degradation: Annotated[str | None, typer.Option(help="Show this degradation of a photograph instead.")] = None,
     depth: DepthOption = None,
     mask: Mask = None,
@@ -131,7 +131,7 @@ def preview(
             raise ConfigError("--depth, --mask, --invert-mask and --seed are for a --degradation, which is missing")
         pairs = find_pairs(load_card(card), root, split)
         images.refuse_inputs([output], [path_of(file) for pair in pairs for file in (pair.target, pair.input) if file])
-        sheet = images.to_picture(contact(pairs, count=count))
+        sheet = images.to_photo(contact(pairs, count=count))
     images.write(sheet, output, overwrite=True)
     typer.echo(f"wrote {output}")
 
@@ -151,7 +151,7 @@ def synthesize(
         typer.Option(help="rain, snow, haze, raindrop, bicubic-x4, jpeg-q10, mask-box, ...; a wrong one lists all."),
     ],
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="The same seed makes the same pairs.")] = 0,
-    severity: Annotated[float | None, typer.Option(help="0 to 1; by default each picture draws its own.")] = None,
+    severity: Annotated[float | None, typer.Option(help="0 to 1; by default each image draws its own.")] = None,
     depth: DepthOption = None,
     mask: Mask = None,
     invert_mask: InvertMask = False,
@@ -172,7 +172,7 @@ def synthesize(
         clean, output, degradation, seed=seed, severity=severity, depth=depth, mask=mask, invert_mask=invert_mask
     )
     done, failed = 0, 0
-    with bar(None, "synthesizing", "picture") as progress:
+    with bar(None, "synthesizing", "image") as progress:
         for pair in made:
             progress.update(1)
             done += not pair.error
@@ -190,9 +190,7 @@ def unjoin(
     output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="New folder of input/ and target/.")],
     root: Annotated[Path | None, typer.Option(help="The folder that holds the card's set.")] = None,
     split: Split = None,
-    first: Annotated[
-        str | None, typer.Option(help="Of a folder: which picture is on the left, input or target.")
-    ] = None,
+    first: Annotated[str | None, typer.Option(help="Of a folder: which image is on the left, input or target.")] = None,
 ) -> None:
     """Split files that hold input and target side by side.
 

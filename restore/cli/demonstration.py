@@ -14,7 +14,7 @@ __all__ = ["demo"]
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")] = Path("demo"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the images.")] = Path("demo"),
     model: ModelOption = "weather",
     steps: StepsOption = None,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Another seed, other weather.")] = 0,
@@ -32,9 +32,9 @@ def demo(
     from restore.evaluation.demo import run_demo
 
     restorer, _ = open_model(model, device, dtype)
-    with bar(None, "demo", "picture") as progress:
-        result = run_demo(restorer, output, steps=steps, seed=seed, on_picture=progress.update)
-    header = ["picture", "weather", "PSNR before", "after", "SSIM before", "after"]
-    rows = [[r.picture, r.weather, *(round(x, 2) for x in r.psnr), *(round(x, 4) for x in r.ssim)] for r in result.rows]
+    with bar(None, "demo", "image") as progress:
+        result = run_demo(restorer, output, steps=steps, seed=seed, on_image=progress.update)
+    header = ["image", "weather", "PSNR before", "after", "SSIM before", "after"]
+    rows = [[r.image, r.weather, *(round(x, 2) for x in r.psnr), *(round(x, 4) for x in r.ssim)] for r in result.rows]
     typer.echo(table(header, rows))
-    typer.echo(f"wrote {result.sheet} (clean, degraded, restored) and {len(result.rows)} restored pictures beside it")
+    typer.echo(f"wrote {result.sheet} (clean, degraded, restored) and {len(result.rows)} restored images beside it")

@@ -13,9 +13,9 @@ import typer
 from restore.cli.choosing import (
     NONE,
     card_of,
+    images_of,
     label_conditions,
     model_and_tasks,
-    pictures_of,
     refuse_inside,
     severity_of,
 )
@@ -27,7 +27,7 @@ from restore.errors import ConfigError, MissingResource
 if TYPE_CHECKING:
     from restore.evaluation.report import Result
     from restore.evaluation.scoring import Case, Digests, EvaluationPlan, LabelCondition, Method, Record
-    from restore.evaluation.scoring.pictures import Pictures
+    from restore.evaluation.scoring.images import Images
 
 __all__ = ["evaluate", "metrics"]
 
@@ -38,9 +38,9 @@ def evaluate(
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the card's data set.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the card; the one that papers score by default.")] = None,
-    inputs: Annotated[Path | None, typer.Option("--input", help="Folder of degraded pictures.")] = None,
+    inputs: Annotated[Path | None, typer.Option("--input", help="Folder of degraded images.")] = None,
     target: Annotated[Path | None, typer.Option(help="Folder of ground truths with the same names.")] = None,
-    clean: Annotated[Path | None, typer.Option(help="Folder of clean pictures that --degradation is put on.")] = None,
+    clean: Annotated[Path | None, typer.Option(help="Folder of clean images that --degradation is put on.")] = None,
     degradation: Annotated[
         list[str] | None, typer.Option(help="rain, snow, haze, bicubic-x4, jpeg-q10, ...; several with commas.")
     ] = None,
@@ -49,7 +49,7 @@ def evaluate(
     ] = None,
     mask: Mask = None,
     invert_mask: InvertMask = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many pictures.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
     restored: Annotated[
         list[str] | None, typer.Option(help="Score this folder of finished outputs; several with commas.")
     ] = None,
@@ -97,14 +97,14 @@ def evaluate(
         typer.Option(help="More metrics, see `restore metrics`. [lpips_alex, if its backbone is in the torch cache]"),
     ] = None,
     scale: Annotated[
-        int | None, typer.Option(min=1, help="Factor of super-resolution, for the protocol sr. [that of the pictures]")
+        int | None, typer.Option(min=1, help="Factor of super-resolution, for the protocol sr. [that of the images]")
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Pictures restored together. [8 on CUDA, 1 on the CPU]")
+        int | None, typer.Option(min=1, help="Images restored together. [8 on CUDA, 1 on the CPU]")
     ] = None,
-    keep: Annotated[Path | None, typer.Option(help="Keep every restored picture in this folder.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep every restored image in this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write the scores of every picture to this file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the scores of every image to this file.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the whole report to this folder.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the evaluation in the --report folder.")] = False,
 ) -> None:
@@ -157,37 +157,37 @@ def evaluate(
     if card is None and root is not None and {inputs, target, clean} == {None}:
         card = card_of(models, tasks)
     masks = mask, invert_mask
-    pictures = pictures_of(card, root, split, inputs, target, clean, wanted, strength, masks, folders).first(limit)
-    if None not in (scale, pictures.scale) and scale != pictures.scale:
-        raise ConfigError(f"--scale {scale} is not that of the pictures, which is {pictures.scale}: leave it out")
+    photos = images_of(card, root, split, inputs, target, clean, wanted, strength, masks, folders).first(limit)
+    if None not in (scale, photos.scale) and scale != photos.scale:
+        raise ConfigError(f"--scale {scale} is not that of the images, which is {photos.scale}: leave it out")
     asked = _listed(metric)
     names, sets, notes = _metrics(asked)
     digests = Digests()
     sampling = (steps, samples, likelihood)
     ways = {"self_ensemble": self_ensemble, "preset": preset, "sampler": sampler}
-    jobs, place = _jobs(pictures.cases, models, folders, (tasks, labels), sampling, ways, device, dtype, digests)
-    protocols = [get_protocol(name) for name in _listed(protocol) or pictures.protocols]
+    jobs, place = _jobs(photos.cases, models, folders, (tasks, labels), sampling, ways, device, dtype, digests)
+    protocols = [get_protocol(name) for name in _listed(protocol) or photos.protocols]
     if scale is not None and _listed(model) and all(known.crop != "scale" for known in protocols):
         raise ConfigError("--scale is for protocols that crop by it: pass --protocol sr, or leave --scale out")
-    scoring = Scoring(protocols, names, scale or pictures.scale, place)
+    scoring = Scoring(protocols, names, scale or photos.scale, place)
     batch = batch or (8 if place.type == "cuda" else 1)
     plan = EvaluationPlan(jobs, scoring, _seeds(_listed(seed)), batch, keep, digests)
     if sets and keep is None:
-        raise ConfigError(f"{' and '.join(sets)} need the restored pictures: pass --keep")
+        raise ConfigError(f"{' and '.join(sets)} need the restored images: pass --keep")
     if csv is not None:
-        images.refuse_inputs([csv], [file for case in pictures.cases for file in case.files.values()])
+        images.refuse_inputs([csv], [file for case in photos.cases for file in case.files.values()])
     journal = Journal(None if report is None else report / "journal.jsonl", resume)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     records, stopped = _work(plan, journal)
     scores = {} if stopped else score_sets(plan, records, sets)
     notes += [
-        f"{name} could be taken of no picture: all are too small for it"
+        f"{name} could be taken of no image: all are too small for it"
         for name in names
         if not any(name in scores for record in records for scores in record.after.values())
         and any(record.after for record in records)
     ]
-    result = _result(pictures, plan, records, [*pictures.notes, *notes], scores)
+    result = _result(photos, plan, records, [*photos.notes, *notes], scores)
     _present(result, as_json, csv, report, plan)
     raise typer.Exit(stopped or _exit_code(records))
 
@@ -232,7 +232,7 @@ def _seeds(values: Sequence[str]) -> tuple[int, ...]:
 
 
 def _metrics(named: list[str]) -> tuple[list[str], list[str], list[str]]:
-    """Return metrics of pictures beside those of the protocols, metrics of sets, and notes on what is absent.
+    """Return metrics of images beside those of the protocols, metrics of sets, and notes on what is absent.
 
     Raises:
         ConfigError: an unknown metric.
@@ -310,7 +310,7 @@ def _work(plan: EvaluationPlan, journal) -> tuple[list[Record], int]:  # type: i
     from restore.evaluation.scoring import evaluate_plan
 
     records: list[Record] = []
-    with bar(len(plan), "evaluating", "picture") as progress:
+    with bar(len(plan), "evaluating", "image") as progress:
         try:
             for record in evaluate_plan(plan, journal.done):
                 records.append(record)  # first, so that a signal during the writing does not lose it from the report
@@ -326,29 +326,29 @@ def _work(plan: EvaluationPlan, journal) -> tuple[list[Record], int]:  # type: i
     return records, 0
 
 
-def _result(pictures: Pictures, plan: EvaluationPlan, records: list[Record], notes: list[str], sets) -> Result:  # type: ignore[no-untyped-def]
+def _result(photos: Images, plan: EvaluationPlan, records: list[Record], notes: list[str], sets) -> Result:  # type: ignore[no-untyped-def]
     import torch
 
     from restore.evaluation.report import Result
     from restore.evaluation.scoring import Provenance
 
-    provenance = Provenance.gather(plan, records, pictures.facts, torch.device(plan.scoring.device))
+    provenance = Provenance.gather(plan, records, photos.facts, torch.device(plan.scoring.device))
     models = dict.fromkeys(method.model for method in plan.methods)
     return Result(
-        f"{', '.join(models)} on {pictures.title}",
+        f"{', '.join(models)} on {photos.title}",
         records,
         len(plan),
         provenance,
         notes,
-        pictures.card,
-        pictures.split,
+        photos.card,
+        photos.split,
         sets,
     )
 
 
 def _present(result: Result, as_json: bool, csv: Path | None, report: Path | None, plan: EvaluationPlan) -> None:
     """Print the table, or everything as JSON, and write what was asked for."""
-    from restore.evaluation.report import count_pictures, csv_text, write_report
+    from restore.evaluation.report import count_images, csv_text, write_report
     from restore.system.atomic import write_atomically
 
     try:
@@ -357,7 +357,7 @@ def _present(result: Result, as_json: bool, csv: Path | None, report: Path | Non
         if csv is not None:
             write_atomically(csv, csv_text(result))
         if report is not None:
-            with bar(count_pictures(result), "drawing", "picture") as progress:
+            with bar(count_images(result), "drawing", "image") as progress:
                 write_report(result, report, plan, progress.update)
     if report is not None and not as_json:
         typer.echo(f"wrote {report / 'index.html'}")
@@ -378,7 +378,7 @@ def _print(result: Result, as_json: bool) -> None:
     if result.rows:
         typer.echo(table(*summary_table(result)))
     for title, (header, cells) in (
-        ("Paired comparison on the same pictures", comparison_table(result)),
+        ("Paired comparison on the same images", comparison_table(result)),
         ("Spread of the samples", calibration_table(result)),
         ("Likelihood of the ground truths", likelihood_table(result)),
         ("From papers, as reported, not measured here", reported_table(result)),

@@ -12,14 +12,14 @@ from restore.cli.console import MOST_SEED, bar, open_model
 from restore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from restore.images import Picture
+    from restore.images import Photo
 
 __all__ = ["interpolate"]
 
 
 def interpolate(
-    a: Annotated[Path, typer.Argument(help="The first picture.")],
-    b: Annotated[Path, typer.Argument(help="The last picture, of the same size.")],
+    a: Annotated[Path, typer.Argument(help="The first image.")],
+    b: Annotated[Path, typer.Argument(help="The last image, of the same size.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A strip of all frames, or a folder for them.")],
     frames: Annotated[int, typer.Option(min=2, help="How many, both ends included.")] = 7,
     method: Annotated[
@@ -33,7 +33,7 @@ def interpolate(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
 ) -> None:
-    """Make the pictures between two pictures.
+    """Make the images between two images.
 
     They are found by way of the noise that each would come from. Frames of a folder are written as they are made.
 
@@ -61,7 +61,7 @@ def interpolate(
     kind = _kind_of(first, last)
     made = []
     with bar(frames, "interpolating", "frame") as progress:
-        pictures = between(
+        photos = between(
             restorer,
             first.pixels,
             last.pixels,
@@ -72,7 +72,7 @@ def interpolate(
             task=task,
             seed=seed,
         )
-        for index, pixels in enumerate(pictures):
+        for index, pixels in enumerate(photos):
             if strip:
                 made.append(pixels.cpu())
             else:
@@ -83,7 +83,7 @@ def interpolate(
     typer.echo(f"wrote {frames} frames to {output}")
 
 
-def _kind_of(first: Picture, last: Picture) -> Picture:
-    """Return the first picture as the frames are to be: opaque, gray if the last one is so too, of a shared profile."""
+def _kind_of(first: Photo, last: Photo) -> Photo:
+    """Return the first image as the frames are to be: opaque, gray if the last one is so too, of a shared profile."""
     icc = first.metadata.icc if first.metadata.icc == last.metadata.icc else None
     return replace(first, gray=first.gray and last.gray, alpha=None, metadata=replace(first.metadata, icc=icc))

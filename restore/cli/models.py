@@ -126,7 +126,7 @@ def _told(card: ModelCard) -> Iterator[str]:
         "published at": card.url,
         "sha256": card.sha256,
         "scored by": card.protocol,
-        "pictures": f"{card.picture} (given, restored, true)" if card.picture else "",
+        "images": f"{card.image} (given, restored, true)" if card.image else "",
     }
     for name, value in facts.items():
         if value:

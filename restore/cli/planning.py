@@ -17,7 +17,7 @@ __all__ = ["plan"]
 
 
 def plan(
-    picture: Annotated[Path, typer.Argument(help="The picture that is to be restored.")],
+    image: Annotated[Path, typer.Argument(help="The image that is to be restored.")],
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", help="A name from `restore models list`, or a checkpoint file. [by the task]"),
@@ -36,11 +36,11 @@ def plan(
     dtype: Annotated[str, typer.Option(help="auto, fp32 or bf16; auto takes what the hardware runs fastest.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Tell what restoring a picture will cost here.
+    """Tell what restoring an image will cost here.
 
     Takes about two seconds. The first row is what `restore run` does; the others are there to compare. More steps add
     texture and cost PSNR; the shifted grid moves its tiles at every step, so that they need hardly overlap; the whole
-    picture has no tiles to meet; r = 16 with 25 steps is what WeatherDiffusion published.
+    image has no tiles to meet; r = 16 with 25 steps is what WeatherDiffusion published.
 
     With a budget of time or memory, the way within it that is nearest to the model's own is shown, too: a budget takes
     overlap and steps away, and never adds any. `restore run --budget` and `--memory` do it that way.
@@ -62,7 +62,7 @@ def plan(
 
     seconds = None if budget is None else parse_seconds(budget)
     most = None if memory is None else parse_bytes(memory)
-    given = images.read(picture)
+    given = images.read(image)
     restorer, own = open_model(model or model_for(task, scale), device, dtype, self_ensemble=self_ensemble)
     settings = own.changed(steps=steps, samples=samples)
     asked, request = restorer.task(None if task == AUTO else task), Request(scale=scale, pad=parse_pad(pad))
@@ -80,7 +80,7 @@ def plan(
         plans = {**plans, "within the budget": chosen}
     header = ["choice", "sampler", "steps", "tile", "overlap", "tiles seen", "TFLOP", "time", "memory", ""]
     rows = [[name, *_row(choice)] for name, choice in plans.items()]
-    typer.echo(f"{picture}: {width}x{height}, {_machine(restorer)}")
+    typer.echo(f"{image}: {width}x{height}, {_machine(restorer)}")
     typer.echo(table(header, rows))
     if not chosen.fits:
         typer.echo(f"warning: nothing is done within {budget}; this is the fastest way there is", err=True)

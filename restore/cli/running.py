@@ -240,7 +240,7 @@ def _refuse_unconditional(restorer: Restorer) -> None:
 def _kept_within(
     restorer: Restorer, jobs: list[Job], options: Options, budget: str | None, memory: str | None
 ) -> Options:
-    """Return the options with the steps and the tiles with which the largest picture keeps within time and memory."""
+    """Return the options with the steps and the tiles with which the largest image keeps within time and memory."""
     from restore import images
     from restore.restoration.bulk import LARGE
     from restore.restoration.plan import calibrated, choose, parse_bytes, parse_seconds, show_bytes, show_seconds
@@ -260,7 +260,7 @@ def _kept_within(
         most_time,
         most_memory,
         settings=options.settings,
-        # beside the picture that is restored, the next one and the result before are held
+        # beside the image that is restored, the next one and the result before are held
         beside=2 if len(jobs) > 1 and height * width <= LARGE else 0,
         speed=calibrated(restorer, height, width, most_memory, options.settings.tiles),
     )
@@ -329,7 +329,7 @@ class RunLog:
 
 
 def line_of(outcome: Outcome) -> tuple[str, TextIO]:
-    """Return what is said of a picture, and where."""
+    """Return what is said of an image, and where."""
     if outcome.status != "restored":
         return f"{outcome.status}: {outcome.reason}", sys.stderr
     size = f"{outcome.width}x{outcome.height}"

@@ -35,7 +35,7 @@ def train(
     and the same command with --resume continues exactly.
 
     The output folder holds `model.safetensors`, `log.jsonl` with the loss of each step, `training.png` that draws it,
-    and in `validation/` held-out pictures as they were given, restored and true.
+    and in `validation/` held-out images as they were given, restored and true.
 
     Examples:
 
@@ -64,12 +64,12 @@ def train(
                 progress.update(1)
                 progress.set_postfix(loss=f"{done.loss:.4f}", rate=f"{done.rate:.1e}")
                 if done.validation:
-                    # of a picture that was clean there is nothing to gain: what it keeps is what counts
+                    # of an image that was clean there is nothing to gain: what it keeps is what counts
                     rows = [
                         [name, *(("-", f"{a:.2f}", "-") if b > CLEAN else (f"{b:.2f}", f"{a:.2f}", f"{a - b:+.2f}"))]
                         for name, (b, a) in done.validation.items()
                     ]
-                    typer.echo(f"step {done.step}, PSNR in dB on held-out pictures")
+                    typer.echo(f"step {done.step}, PSNR in dB on held-out images")
                     typer.echo(table(["degradation", "before", "after", "gain"], rows))
                     if figure is not None:
                         figure.draw()
@@ -89,7 +89,7 @@ def train(
 
 
 CLEAN = 100.0
-"""In dB: beyond it two pictures are the same but for rounding."""
+"""In dB: beyond it two images are the same but for rounding."""
 
 
 class _Figure:

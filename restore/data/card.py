@@ -42,7 +42,7 @@ SplitCount = Annotated[int, Field(ge=1, le=10**9)] | Literal["unknown"]
 RelativePath = Annotated[str, Field(min_length=1)]
 CardTask = Literal[
     "weather", "super-resolution", "inpainting", "colorization", "compression", "any"
-]  # the task that the literature uses the set for; any other may be made from its clean pictures
+]  # the task that the literature uses the set for; any other may be made from its clean images
 CardDegradation = Literal[
     "snow", "rain", "haze", "raindrop", "low-light", "downsampling", "jpeg", "gray", "mask", "none"
 ]
@@ -181,7 +181,7 @@ class ListSplit(Spec):
 
 
 class CleanSplit(Spec):
-    """Clean pictures only: a folder, a glob, or a list file of names below a folder. A degradation makes the inputs.
+    """Clean images only: a folder, a glob, or a list file of names below a folder. A degradation makes the inputs.
 
     Attributes:
         target: folder or glob of the clean images; where `list` is given, the folder that its names are in.
@@ -200,7 +200,7 @@ class CleanSplit(Spec):
 
 
 class JoinedSplit(Spec):
-    """Both pictures side by side in one file, of which each is a half; `first` is on the left.
+    """Both images side by side in one file, of which each is a half; `first` is on the left.
 
     Attributes:
         files: folder or glob of the files that hold both images.
@@ -235,7 +235,7 @@ class Layout(Spec):
 
 
 class SplitFacts(Spec):
-    """What a split should hold: pairs (or pictures, for clean sets) and distinct targets.
+    """What a split should hold: pairs (or images, for clean sets) and distinct targets.
 
     Attributes:
         count: number of pairs, or of images in a clean set.
@@ -263,14 +263,14 @@ class CardProtocol(Spec):
 
 
 class Leak(Spec):
-    """Pictures that must not be trained on, or are there twice.
+    """Images that must not be trained on, or are there twice.
 
     Attributes:
         kind: `leak` (training against test) or `duplicate` (within or between sets of one purpose).
         text: what is known, and where from.
-        split: the split to leave pictures out of; None if the leak is between this set and another one.
-        against: the splits or cards (`card` or `card/split`) that hold the same pictures.
-        pattern: regular expression that the names (without suffix) of the pictures in question match, if known.
+        split: the split to leave images out of; None if the leak is between this set and another one.
+        against: the splits or cards (`card` or `card/split`) that hold the same images.
+        pattern: regular expression that the names (without suffix) of the images in question match, if known.
     """
 
     kind: Literal["leak", "duplicate"] = "leak"
@@ -285,7 +285,7 @@ class Leak(Spec):
         return self
 
     def names(self, name: str) -> bool:
-        """Return whether the picture `name` (path without suffix) is one of those that leak."""
+        """Return whether the image `name` (path without suffix) is one of those that leak."""
         return self.pattern is not None and self._matcher.search(PurePosixPath(name).name) is not None
 
     @cached_property
@@ -366,12 +366,12 @@ class DatasetCard(Spec):
 
     @property
     def paired(self) -> bool:
-        """Whether the set holds degraded pictures too, and not clean ones only."""
+        """Whether the set holds degraded images too, and not clean ones only."""
         kinds = {split.kind for layout in self.layouts for split in layout.splits.values()}
         return not kinds or kinds != {"clean"}
 
     def leaked(self, name: str, split: str) -> Leak | None:
-        """Return the leak because of which the picture `name` should be left out of `split`, if there is one."""
+        """Return the leak because of which the image `name` should be left out of `split`, if there is one."""
         for leak in self.leaks:
             if leak.kind == "leak" and leak.split == split and leak.names(name):
                 return leak

@@ -34,7 +34,7 @@ KINDS: dict[str, Severity] = {
     "unreadable-file": "error",
     "empty-file": "error",
     "lfs-pointer": "error",
-    "not-a-picture": "error",
+    "not-a-image": "error",
     "undecodable": "error",
     "wrong-suffix": "warning",
     "unusual-mode": "warning",
@@ -151,7 +151,7 @@ def verify(
         card: what the folder should be.
         root: the folder.
         split: which split; None takes the one that the literature scores, or the only one that is there.
-        against: pairs of other sets or splits that must not share pictures with this one.
+        against: pairs of other sets or splits that must not share images with this one.
         near: also look for near duplicates, by perceptual hash.
         workers: threads that decode; None takes one per core.
 
@@ -185,9 +185,9 @@ def find_leaks(
     workers: int | None = None,
     looks: dict[File, Look] | None = None,
 ) -> list[Finding]:
-    """Return the pictures that two sets share: `leak-exact` by pixels, `leak-near` by perceptual hash.
+    """Return the images that two sets share: `leak-exact` by pixels, `leak-near` by perceptual hash.
 
-    Clean pictures are compared with clean ones and degraded with degraded ones.
+    Clean images are compared with clean ones and degraded with degraded ones.
     """
     known = dict(looks or {})
     missing = [path for path in [*_files(train), *_files(test)] if path not in known]
@@ -201,7 +201,7 @@ def find_leaks(
             if one.path in exact:
                 twin = by_digest[one.digest]
                 findings.append(Finding.of("leak-exact", (one.path, twin.path), f"{one.path} is {twin.path}"))
-        # A degraded picture resembles every other degradation of its scene, which the clean side reports already.
+        # A degraded image resembles every other degradation of its scene, which the clean side reports already.
         if near and side == "target":
             for one, twin in near_matches([one for one in ours if one.path not in exact], theirs):
                 findings.append(Finding.of("leak-near", (one.path, twin.path), f"{one.path} resembles {twin.path}"))
@@ -221,7 +221,7 @@ def _naming(found: Inspection) -> list[Finding]:
     rows += [("unmatched-name", (name,), f"{name} does not fit the pairing rule") for name in found.unmatched]
     rows += [("ambiguous-name", pair, f"{pair[0].name} beside {pair[1].name}") for pair in found.ambiguous]
     rows += [("unused-target", (path,), f"{path} belongs to no input") for path in found.unused]
-    rows += [("foreign-file", (path,), f"{path} is no picture") for path in found.foreign]
+    rows += [("foreign-file", (path,), f"{path} is no image") for path in found.foreign]
     rows += [("list-entry-escapes", (line,), f"the list names {line!r}") for line in found.bad_lines]
     rows += [("list-entry-absent", (line,), f"the list names {line!r}, which is absent") for line in found.absent]
     rows += [("list-entry-repeated", (line,), f"the list names {line!r} twice") for line in found.repeated]
@@ -272,7 +272,7 @@ def _pairwise(pairs: Sequence[Pair], looks: dict[File, Look]) -> list[Finding]:
         if one.gray != other.gray:
             findings.append(Finding.of("mode-mismatch", files, f"{name}: {one.mode} beside {other.mode}"))
         if one.digest == other.digest:
-            findings.append(Finding.of("identical-pair", files, f"{name}: input and target are the same picture"))
+            findings.append(Finding.of("identical-pair", files, f"{name}: input and target are the same image"))
     return findings + _swapped(sound, looks)
 
 
@@ -305,7 +305,7 @@ def _duplicates(pairs: Sequence[Pair], looks: dict[File, Look], near: bool) -> l
         for same in groups.values():
             if len(same) > 1:
                 names = ", ".join(path.name for path in same[:5])
-                findings.append(Finding.of(f"duplicate-{side}", same, f"{len(same)} files are one picture: {names}"))
+                findings.append(Finding.of(f"duplicate-{side}", same, f"{len(same)} files are one image: {names}"))
     if near:
         targets = [looks[path] for path in _side(pairs, "target")]
         seen = set()

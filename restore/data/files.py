@@ -1,4 +1,4 @@
-"""Files of a data set: which are pictures, in which order they come, and how a list of them is read."""
+"""Files of a data set: which are images, in which order they come, and how a list of them is read."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from restore.errors import DataError
-from restore.images.listing import PICTURE_SUFFIXES
+from restore.images.listing import IMAGE_SUFFIXES
 from restore.schema import read_text
 
-__all__ = ["list_pictures", "read_list", "walk"]
+__all__ = ["image_files", "read_list", "walk"]
 
 MOST_LIST_BYTES = 64 * 2**20
 """Of a list file: a million paths."""
 
 _DRIVE = re.compile("[A-Za-z]:")
-_SUFFIX = re.compile(rf"\.(?:{'|'.join(suffix[1:] for suffix in sorted(PICTURE_SUFFIXES))})(?=\s|$)", re.IGNORECASE)
+_SUFFIX = re.compile(rf"\.(?:{'|'.join(suffix[1:] for suffix in sorted(IMAGE_SUFFIXES))})(?=\s|$)", re.IGNORECASE)
 
 
 def walk(folder: Path, glob: str | None = None) -> Iterator[Path]:
-    """Yield the pictures below a folder (those that match `glob`, if given), sorted, without hidden files.
+    """Yield the images below a folder (those that match `glob`, if given), sorted, without hidden files.
 
     Links to folders are followed, but not back to a folder that they lie in.
     """
@@ -35,25 +35,25 @@ def walk(folder: Path, glob: str | None = None) -> Iterator[Path]:
             if not name.startswith(".") and os.path.realpath(os.path.join(base, name)) not in above
         )
         for name in sorted(names):
-            if name.startswith(".") or PurePosixPath(name).suffix.lower() not in PICTURE_SUFFIXES:
+            if name.startswith(".") or PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
                 continue
             relative = (inside / name).as_posix()
             if glob is None or (relative.count("/") == glob.count("/") and fnmatchcase(relative, glob)):
                 yield Path(base) / name
 
 
-def list_pictures(root: Path | str) -> list[Path]:
-    """Return all picture files under `root`, by suffix, sorted by their path below it.
+def image_files(root: Path | str) -> list[Path]:
+    """Return all image files under `root`, by suffix, sorted by their path below it.
 
     Raises:
-        DataError: `root` is no folder or holds no pictures.
+        DataError: `root` is no folder or holds no images.
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder of pictures")
+        raise DataError(f"{root} is not a folder of images")
     paths = sorted(walk(root), key=lambda path: path.relative_to(root).as_posix())
     if not paths:
-        raise DataError(f"{root} holds no pictures (looked for {', '.join(sorted(PICTURE_SUFFIXES))})")
+        raise DataError(f"{root} holds no images (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
     return paths
 
 

@@ -1,4 +1,4 @@
-"""Two pictures side by side in one file: either half is read as a picture of its own."""
+"""Two images side by side in one file: either half is read as an image of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["File", "Half", "decode", "path_of", "read_file", "size_of"]
 
 @dataclass(frozen=True)
 class Half:
-    """The left or the right picture of a file that holds two of equal size."""
+    """The left or the right image of a file that holds two of equal size."""
 
     path: Path
     side: Literal["left", "right"]
@@ -43,21 +43,21 @@ class Half:
         """
         width = whole.shape[-1]
         if width % 2:
-            raise ImageError(f"{self.path} is {width} pixels wide, which two pictures of equal width cannot be")
+            raise ImageError(f"{self.path} is {width} pixels wide, which two images of equal width cannot be")
         return whole.chunk(2, dim=-1)[self.side == "right"]
 
 
 File = Path | Half
-"""Where a picture of a data set lies."""
+"""Where an image of a data set lies."""
 
 
 def path_of(file: File) -> Path:
-    """Return the path of the file that holds the picture."""
+    """Return the path of the file that holds the image."""
     return file.path if isinstance(file, Half) else file
 
 
-def read_file(file: File) -> images.Picture:
-    """Return the picture.
+def read_file(file: File) -> images.Photo:
+    """Return the image.
 
     Raises:
         ImageError: the file cannot be read, or is a half of an odd width.
@@ -71,7 +71,7 @@ def read_file(file: File) -> images.Picture:
 
 
 def decode(file: File) -> Tensor:
-    """Return the picture as uint8 (3, H, W).
+    """Return the image as uint8 (3, H, W).
 
     Raises:
         ImageError: the file cannot be decoded; the message names it.
@@ -80,7 +80,7 @@ def decode(file: File) -> Tensor:
 
 
 def size_of(file: File) -> tuple[int, int] | None:
-    """Return the (height, width) that the file's header tells, or None where the picture could not be read."""
+    """Return the (height, width) that the file's header tells, or None where the image could not be read."""
     size = images.peek(path_of(file))
     if size is None or not isinstance(file, Half):
         return size

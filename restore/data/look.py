@@ -1,4 +1,4 @@
-"""One look at one file: is it a picture, of what kind, and which other pictures does it resemble."""
+"""One look at one file: is it an image, of what kind, and which other images does it resemble."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from restore.data.joined import File, path_of, read_file
 from restore.errors import ImageError
-from restore.images import PICTURE_SUFFIXES, WRITABLE, Picture, open_file, peek
+from restore.images import IMAGE_SUFFIXES, WRITABLE, Photo, open_file, peek
 from restore.images.formats import RAW_SUFFIXES
 
 __all__ = ["Look", "bits_apart", "look_all", "near_matches"]
@@ -42,17 +42,17 @@ class Look:
 
     Attributes:
         path: the file.
-        problem: (kind, text) if it is no usable picture; the fields below are then empty.
+        problem: (kind, text) if it is no usable image; the fields below are then empty.
         width: in pixels.
         height: in pixels.
         mode: Pillow's mode, with `;16` added where it hides that there are 16 bits.
         format: Pillow's name of the format.
         gray: whether the file stores grey values only.
-        orientation: EXIF orientation, 1 if there is none; sizes are those of the upright picture.
-        digest: of the pixels, so that a picture saved again without loss has the same one.
-        spread: standard deviation of the grey values, 0..255; 0 is a picture of one colour.
+        orientation: EXIF orientation, 1 if there is none; sizes are those of the upright image.
+        digest: of the pixels, so that an image saved again without loss has the same one.
+        spread: standard deviation of the grey values, 0..255; 0 is an image of one colour.
         hash: 64-bit difference hash.
-        mirrored: the same of the picture flipped left to right.
+        mirrored: the same of the image flipped left to right.
         thumb: 16x16 grey values with mean 0 and norm 1.
     """
 
@@ -77,7 +77,7 @@ class Look:
         # what telephones call JPEG is a series of them
         kind = "JPEG" if self.format == "MPO" else self.format
         known = {own for own, name in WRITABLE.items() if name == kind} | _ALSO.get(self.format, set())
-        return suffix in known or suffix not in PICTURE_SUFFIXES
+        return suffix in known or suffix not in IMAGE_SUFFIXES
 
 
 def look_all(paths: Sequence[File], workers: int = 2) -> dict[File, Look]:
@@ -97,7 +97,7 @@ def _look(path: File) -> Look:
         return Look(path, ("unreadable-file", str(error)))
     except OSError as error:
         return Look(path, ("unreadable-file", error.strerror or str(error)))
-    problem = _not_a_picture(head)
+    problem = _not_a_image(head)
     if problem:
         return Look(path, problem)
     try:
@@ -106,7 +106,7 @@ def _look(path: File) -> Look:
     except UnidentifiedImageError:
         # Pillow alone knows neither HEIC nor raw files
         if peek(path_of(path)) is None:
-            return Look(path, ("not-a-picture", "no known picture format"))
+            return Look(path, ("not-a-image", "no known image format"))
         orientation = 1
     except Exception:
         # A header so damaged that Pillow trips over it: `read` says what is wrong, in one line.
@@ -117,31 +117,31 @@ def _look(path: File) -> Look:
         return Look(path, ("undecodable", str(error)))
 
 
-def _not_a_picture(head: bytes) -> tuple[str, str] | None:
+def _not_a_image(head: bytes) -> tuple[str, str] | None:
     if not head:
         return "empty-file", "0 bytes"
     if head.startswith(b"version https://git-lfs"):
         return "lfs-pointer", "a git-lfs pointer: run `git lfs pull` where it came from"
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml", b"<svg")):
-        return "not-a-picture", "a web page or XML: a download link that answered with an error?"
+        return "not-a-image", "a web page or XML: a download link that answered with an error?"
     return None
 
 
-def _measure(path: File, picture: Picture, orientation: int) -> Look:
-    values = picture.pixels.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+def _measure(path: File, image: Photo, orientation: int) -> Look:
+    values = image.pixels.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
     pixels = np.ascontiguousarray(values.permute(1, 2, 0).numpy())
-    digest = hashlib.blake2b(f"{picture.width}x{picture.height}".encode() + pixels.tobytes(), digest_size=16)
+    digest = hashlib.blake2b(f"{image.width}x{image.height}".encode() + pixels.tobytes(), digest_size=16)
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     thumb = cv2.resize(gray, (THUMB, THUMB), interpolation=cv2.INTER_AREA).astype(np.float32)
     thumb -= thumb.mean()
     norm = float(np.linalg.norm(thumb))
     return Look(
         path,
-        width=picture.width,
-        height=picture.height,
-        mode=picture.mode + (f";{picture.depth}" if picture.mode in {"RGB", "L"} and picture.depth != 8 else ""),
-        format=picture.format or "",
-        gray=picture.gray,
+        width=image.width,
+        height=image.height,
+        mode=image.mode + (f";{image.depth}" if image.mode in {"RGB", "L"} and image.depth != 8 else ""),
+        format=image.format or "",
+        gray=image.gray,
         orientation=orientation,
         digest=digest.hexdigest(),
         spread=float(gray.std()),
@@ -166,7 +166,7 @@ def near_matches(queries: Sequence[Look], pool: Sequence[Look]) -> list[tuple[Lo
     """Return the (query, pool) pairs that show the same scene: scaled, saved again, brightened or mirrored.
 
     Candidates agree in a whole byte of the difference hash; they count when at most seven bits differ and the
-    thumbnails correlate by 0.95. Pictures of one colour match nothing. Pairs of the same file are left out.
+    thumbnails correlate by 0.95. Images of one colour match nothing. Pairs of the same file are left out.
     """
     buckets: dict[tuple[int, int], list[Look]] = {}
     for entry in pool:

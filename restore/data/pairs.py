@@ -1,4 +1,4 @@
-"""Which degraded picture belongs to which clean one: by name, never by the order of a listing."""
+"""Which degraded image belongs to which clean one: by name, never by the order of a listing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from restore.data.card import CleanSplit, DatasetCard, FolderSplit, JoinedSplit,
 from restore.data.files import read_list, walk
 from restore.data.joined import File, Half
 from restore.errors import DataError
-from restore.images.listing import PICTURE_SUFFIXES, natural_key
+from restore.images.listing import IMAGE_SUFFIXES, natural_key
 
 __all__ = [
     "Inspection",
@@ -30,13 +30,13 @@ Where = FolderSplit | ListSplit | CleanSplit | JoinedSplit
 # Every paired card also accepts plain folders under these names, below the split's name or at the root.
 _GENERIC = (("input", "target"), ("input", "gt"))
 
-# Clean pictures may also lie right in the root; those in folders below may be of another split, or made smaller.
+# Clean images may also lie right in the root; those in folders below may be of another split, or made smaller.
 _PLAIN = CleanSplit(target="*")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A degraded picture and its clean one; `input` is None in sets that hold clean pictures only."""
+    """A degraded image and its clean one; `input` is None in sets that hold clean images only."""
 
     name: str
     input: File | None
@@ -72,7 +72,7 @@ def find_pairs(card: DatasetCard, root: Path | str, split: str | None = None) ->
     Args:
         card: which benchmark.
         root: the folder that holds it, in any of the card's layouts, as plain `input` and `target` folders, or of clean
-            pictures those themselves.
+            images those themselves.
         split: which split; None takes the one that the literature scores, or the only one that is there.
 
     Raises:
@@ -86,7 +86,7 @@ def find_pairs(card: DatasetCard, root: Path | str, split: str | None = None) ->
 
 
 def folder_pairs(input_dir: Path | str, target_dir: Path | str) -> Pairs:
-    """Return the pairs of two folders whose pictures have equal names (suffixes may differ), in natural order.
+    """Return the pairs of two folders whose images have equal names (suffixes may differ), in natural order.
 
     Raises:
         DataError: a folder is missing or empty, names are ambiguous, or ground truth is missing (five are named).
@@ -95,7 +95,7 @@ def folder_pairs(input_dir: Path | str, target_dir: Path | str) -> Pairs:
     for folder in (Path(input_dir), Path(target_dir)):
         if not folder.is_dir():
             raise DataError(f"{folder} is not a folder")
-        sides.append(_pictures(folder, found))
+        sides.append(_images(folder, found))
     _match(sides[0], sides[1], SameNames(), found)
     _refuse(found, "the two folders", Path(input_dir))
     return Pairs(found.pairs, layout="two-folders", split="all", root=Path(input_dir))
@@ -149,7 +149,7 @@ def _holds_another(card: DatasetCard, root: Path, split: str) -> bool:
 
 def _describe(where: Where) -> str:
     if where is _PLAIN:
-        return "pictures right in it and no other split beside them"
+        return "images right in it and no other split beside them"
     if isinstance(where, FolderSplit):
         return f"{where.input} + {where.target}"
     if isinstance(where, ListSplit):
@@ -167,8 +167,8 @@ def _present(root: Path, where: Where) -> bool:
     if isinstance(where, CleanSplit) and where.list:
         return (root / where.list).is_file() and (root / where.target).is_dir()
     if isinstance(where, FolderSplit):
-        return _any_picture(root, where.input) and _any_picture(root, where.target)
-    return _any_picture(root, where.target if isinstance(where, CleanSplit) else where.files)
+        return _any_image(root, where.input) and _any_image(root, where.target)
+    return _any_image(root, where.target if isinstance(where, CleanSplit) else where.files)
 
 
 def _split_glob(text: str) -> tuple[str, str | None]:
@@ -180,7 +180,7 @@ def _split_glob(text: str) -> tuple[str, str | None]:
     return text, None
 
 
-def _any_picture(root: Path, text: str) -> bool:
+def _any_image(root: Path, text: str) -> bool:
     folder, glob = _locate_folder(root, text)
     return folder.is_dir() and next(walk(folder, glob), None) is not None
 
@@ -197,7 +197,7 @@ def _locate_folder(root: Path, text: str) -> tuple[Path, str | None]:
     return folder, glob
 
 
-def _pictures(folder: Path, found: Inspection, glob: str | None = None) -> dict[str, Path]:
+def _images(folder: Path, found: Inspection, glob: str | None = None) -> dict[str, Path]:
     """Return name (path below `folder` without suffix) to file; two files of one name are noted as ambiguous."""
     names: dict[str, Path] = {}
     for path in walk(folder, glob):
@@ -209,7 +209,7 @@ def _pictures(folder: Path, found: Inspection, glob: str | None = None) -> dict[
 
 
 def joined_pairs(folder: Path | str, first: Literal["input", "target"]) -> Pairs:
-    """Return the pairs of a folder whose files hold two pictures side by side, `first` on the left.
+    """Return the pairs of a folder whose files hold two images side by side, `first` on the left.
 
     Raises:
         DataError: the folder is missing or empty, or names are ambiguous.
@@ -231,11 +231,11 @@ def inspect_split(root: Path, where: Where) -> Inspection:
         _match_clean_list(root, where, found)
     elif isinstance(where, CleanSplit):
         folder, glob = _locate_folder(root, where.target)
-        found.pairs = [Pair(name, None, path) for name, path in _sorted(_pictures(folder, found, glob))]
+        found.pairs = [Pair(name, None, path) for name, path in _sorted(_images(folder, found, glob))]
         found.foreign = _foreign([folder])
     elif isinstance(where, JoinedSplit):
         folder, glob = _locate_folder(root, where.files)
-        for name, path in _sorted(_pictures(folder, found, glob)):
+        for name, path in _sorted(_images(folder, found, glob)):
             left, right = Half(path, "left"), Half(path, "right")
             found.pairs.append(Pair(name, left, right) if where.first == "input" else Pair(name, right, left))
         found.foreign = _foreign([folder])
@@ -243,13 +243,13 @@ def inspect_split(root: Path, where: Where) -> Inspection:
         (inputs, input_glob), (targets, target_glob) = (
             _locate_folder(root, text) for text in (where.input, where.target)
         )
-        _match(_pictures(inputs, found, input_glob), _pictures(targets, found, target_glob), where.pairing, found)
+        _match(_images(inputs, found, input_glob), _images(targets, found, target_glob), where.pairing, found)
         found.foreign = _foreign([inputs, targets])
     return found
 
 
-def _sorted(pictures: dict[str, Path]) -> list[tuple[str, Path]]:
-    return sorted(pictures.items(), key=lambda item: natural_key(item[0]))
+def _sorted(images: dict[str, Path]) -> list[tuple[str, Path]]:
+    return sorted(images.items(), key=lambda item: natural_key(item[0]))
 
 
 def _match(sources: dict[str, Path], truths: dict[str, Path], pairing: Pairing, found: Inspection) -> None:
@@ -267,12 +267,12 @@ def _match(sources: dict[str, Path], truths: dict[str, Path], pairing: Pairing, 
 
 
 def _foreign(folders: Sequence[Path]) -> list[Path]:
-    """Return files that are neither pictures nor the usual notes beside them."""
+    """Return files that are neither images nor the usual notes beside them."""
     notes = {".txt", ".md", ".csv", ".json", ".yaml", ".lst", ".flist"}
     paths = set()
     for folder in folders:
         for path in folder.iterdir():
-            if path.is_file() and path.suffix.lower() not in PICTURE_SUFFIXES | notes:
+            if path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES | notes:
                 paths.add(path)
     return sorted(paths)
 
@@ -327,10 +327,10 @@ def _locate(base: Path, entry: str) -> PurePosixPath | None:
 
 
 def _listed_target(base: Path, source: PurePosixPath, where: ListSplit) -> PurePosixPath | None:
-    """Return the target of a listed input: folder replaced, stem mapped, suffix kept or else any picture suffix."""
+    """Return the target of a listed input: folder replaced, stem mapped, suffix kept or else any image suffix."""
     folder = PurePosixPath(*(where.replace[1] if part == where.replace[0] else part for part in source.parent.parts))
     stem = where.pairing.target_of(source.stem)
-    for suffix in (source.suffix, *sorted(PICTURE_SUFFIXES)):
+    for suffix in (source.suffix, *sorted(IMAGE_SUFFIXES)):
         if stem is not None and (base / folder / f"{stem}{suffix}").is_file():
             return folder / f"{stem}{suffix}"
     return None
@@ -360,7 +360,7 @@ def _refuse(found: Inspection, what: str, root: Path) -> None:
             f"{what}: {len(found.unmatched)} names under {root} do not fit the pairing rule: {_five(found.unmatched)}"
         )
     if not found.pairs:
-        raise DataError(f"{what}: no pictures under {root}")
+        raise DataError(f"{what}: no images under {root}")
 
 
 def _five(names: Sequence[str]) -> str:

@@ -19,13 +19,13 @@ PAPER, INK, DAMAGED = (250, 250, 250), (40, 40, 40), (200, 120, 120)
 def preview(pairs: Sequence[Pair], *, count: int = 12, size: int = 240, columns: int = 3) -> Image.Image:
     """Return a sheet of `count` pairs spread evenly over the set: input and target side by side, the name below.
 
-    A damaged picture is shown as a red tile; clean sets show one picture a cell.
+    A damaged image is shown as a red tile; clean sets show one image a cell.
 
     Raises:
         DataError: there are no pairs.
     """
     if not pairs:
-        raise DataError("there are no pictures to preview")
+        raise DataError("there are no images to preview")
     count = min(count, len(pairs))
     chosen = [pairs[index * len(pairs) // count] for index in range(count)]
     columns = min(columns, count)
@@ -48,9 +48,9 @@ def preview(pairs: Sequence[Pair], *, count: int = 12, size: int = 240, columns:
 
 def _tile(path: File, size: int) -> Image.Image:
     try:
-        picture = decode(path)
+        photo = decode(path)
     except ImageError:
         return Image.new("RGB", (size, size), DAMAGED)
-    image = Image.fromarray(picture.permute(1, 2, 0).numpy())
+    image = Image.fromarray(photo.permute(1, 2, 0).numpy())
     image.thumbnail((size, size), Image.Resampling.LANCZOS)
     return image

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from restore import images
-from restore.data.files import list_pictures
+from restore.data.files import image_files
 from restore.degradations import BlindResolution, Degradation, Haze, Hole, Random, Resolution
 from restore.degradations.masks import MaskFiles
 from restore.degradations.names import MASK_FILE, named
@@ -25,8 +25,8 @@ __all__ = [
     "Synthesized",
     "degradation_named",
     "degradations_named",
-    "degrade_picture",
-    "picture_seed",
+    "degrade_image",
+    "image_seed",
     "severities",
     "synthesize",
 ]
@@ -50,8 +50,8 @@ def degradation_named(
 
     Args:
         name: `snow`, `bicubic-x4`, `mask-box`, ...
-        depth: for haze: a picture of the depth, bright for far away, or a folder of them.
-        mask: for mask-file: a picture of what is lost, bright there, or a folder of them.
+        depth: for haze: an image of the depth, bright for far away, or a folder of them.
+        mask: for mask-file: an image of what is lost, bright there, or a folder of them.
         invert_mask: what is lost is dark in the mask.
 
     Raises:
@@ -81,7 +81,7 @@ def degradations_named(
 
     Args:
         names: as in `restore.degradations.names.KNOWN`.
-        mask: for mask-file: a picture of what is lost, or a folder of them.
+        mask: for mask-file: an image of what is lost, or a folder of them.
         invert_mask: what is lost is dark in the masks.
 
     Raises:
@@ -98,13 +98,13 @@ def degradations_named(
     return {name: degradation_named(name, *own.get(name, ())) for name in names}
 
 
-def picture_seed(seed: int, name: str) -> int:
-    """Return the seed of a picture's degradation: it depends on the name, not on the order or the neighbours."""
+def image_seed(seed: int, name: str) -> int:
+    """Return the seed of an image's degradation: it depends on the name, not on the order or the neighbours."""
     return seed_of(seed, crc32(name.encode("utf-8", "surrogateescape")))
 
 
-def degrade_picture(pixels: Tensor, degradation: Degradation, seed: int, severity: float | None = None) -> Tensor:
-    """Return a degraded picture, (3, H, W) in [-1, 1] of the same, rounded to the 8-bit values of a file."""
+def degrade_image(pixels: Tensor, degradation: Degradation, seed: int, severity: float | None = None) -> Tensor:
+    """Return a degraded image, (3, H, W) in [-1, 1] of the same, rounded to the 8-bit values of a file."""
     degraded = degradation(pixels[None].add(1).div_(2), Random([seed]), severity)[0]
     return degraded.mul_(255).round_().div_(127.5).sub_(1)
 
@@ -141,16 +141,16 @@ def synthesize(
 
     Of `bicubic-xN` and `blind-xN` the inputs are N times smaller, and the targets cut to multiples of N; `mask-*` and
     `crop` also write `output/mask`, white where pixels are lost. `output/manifest.json` is written at the end:
-    degradation, seed, severity and each picture's own seed.
+    degradation, seed, severity and each image's own seed.
 
     Args:
         clean: folder of clean photographs.
         output: a new or empty folder, not inside `clean`.
         degradation: its name, as in `restore.degradations.names.KNOWN`.
         seed: the same seed makes the same pairs, whatever else is in the folder.
-        severity: 0 to 1; None draws one for each picture, or is the full one where nothing is random.
-        depth: for haze, a folder of depth maps with the pictures' names, or one for all.
-        mask: for `mask-file`, one mask for all, or a folder: the mask of the picture's name, or else any, by the seed.
+        severity: 0 to 1; None draws one for each image, or is the full one where nothing is random.
+        depth: for haze, a folder of depth maps with the images' names, or one for all.
+        mask: for `mask-file`, one mask for all, or a folder: the mask of the image's name, or else any, by the seed.
         invert_mask: what is lost is dark in the masks, and not bright.
 
     Raises:
@@ -159,7 +159,7 @@ def synthesize(
     """
     spec = degradation_named(degradation, depth, mask, invert_mask)
     if mask is not None:
-        images.list_images([mask])  # no masks at all are an error before the first picture
+        images.list_images([mask])  # no masks at all are an error before the first image
     if severity is not None and not 0 <= severity <= 1:
         raise ConfigError(f"severity must be between 0 and 1, not {severity}")
     if isinstance(spec, Resolution) and severity not in (None, 1):
@@ -168,29 +168,29 @@ def synthesize(
         raise ConfigError(f"{output} lies in {clean}, where the next run would degrade it again: choose another folder")
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{output} is not empty: synthesized pairs go to a new folder")
-    pictures = []
-    for path in list_pictures(clean):
+    photos = []
+    for path in image_files(clean):
         name = path.relative_to(clean).with_suffix(".png").as_posix().replace("/", "_")
-        own = picture_seed(seed, name)
+        own = image_seed(seed, name)
         try:
             files = _depth_of(depth, path), _mask_of(mask, path), invert_mask
             _write(_pair(path, degradation_named(degradation, *files), own, severity), output, name)
         except RestoreError as error:
             yield Synthesized(name, own, str(error))
             continue
-        pictures.append({"name": name, "source": str(path.relative_to(clean)), "seed": own})
+        photos.append({"name": name, "source": str(path.relative_to(clean)), "seed": own})
         yield Synthesized(name, own)
     document = {
         "name": degradation,
         "degradation": spec.model_dump(mode="json"),
         "seed": seed,
         "severity": severity,
-        "pictures": pictures,
+        "images": photos,
     }
     write_atomically(output / "manifest.json", json.dumps(document, indent=2) + "\n")
 
 
-def _pair(path: Path, spec: Degradation, seed: int, severity: float | None) -> dict[str, images.Picture]:
+def _pair(path: Path, spec: Degradation, seed: int, severity: float | None) -> dict[str, images.Photo]:
     """Return input and target of a clean file, and the mask of a hole, by the names of their folders.
 
     Raises:
@@ -199,11 +199,11 @@ def _pair(path: Path, spec: Degradation, seed: int, severity: float | None) -> d
     clean = images.read(path)
     pixels, gray = clean.pixels, clean.gray
     if not isinstance(spec, Resolution | BlindResolution):
-        degraded = degrade_picture(pixels, spec, seed, severity)
-        found = {"input": images.Picture(degraded), "target": images.Picture(pixels, gray=gray)}
+        degraded = degrade_image(pixels, spec, seed, severity)
+        found = {"input": images.Photo(degraded), "target": images.Photo(pixels, gray=gray)}
         if isinstance(spec, Hole):
             mask = spec.masks(Random([seed]), *pixels.shape[-2:], severity)[0]
-            found["mask"] = images.Picture(mask.mul(2).sub(1).expand(3, -1, -1), gray=True)
+            found["mask"] = images.Photo(mask.mul(2).sub(1).expand(3, -1, -1), gray=True)
         return found
     pixels = cut_for(pixels, spec, path)
     bright, plain = pixels.add(1).div(2), isinstance(spec, Resolution)
@@ -211,20 +211,20 @@ def _pair(path: Path, spec: Degradation, seed: int, severity: float | None) -> d
         small = shrink_by(bright, spec.scale, spec.kernel)
     else:
         small = spec.small(bright[None], Random([seed]), severity)[0]
-    low = images.Picture(small.mul(2).sub(1), gray=gray and plain)
-    return {"input": low, "target": images.Picture(pixels, gray=gray)}
+    low = images.Photo(small.mul(2).sub(1), gray=gray and plain)
+    return {"input": low, "target": images.Photo(pixels, gray=gray)}
 
 
-def _write(made: dict[str, images.Picture], output: Path, name: str) -> None:
-    """Write the pictures of a pair to their folders; where one of them cannot be written, none is left there.
+def _write(made: dict[str, images.Photo], output: Path, name: str) -> None:
+    """Write the images of a pair to their folders; where one of them cannot be written, none is left there.
 
     Raises:
-        ImageError: a picture cannot be written, or one of that name is there.
+        ImageError: an image cannot be written, or one of that name is there.
     """
     written: list[Path] = []
     try:
-        for folder, picture in made.items():
-            images.write(picture, output / folder / name)
+        for folder, image in made.items():
+            images.write(image, output / folder / name)
             written.append(output / folder / name)
     except RestoreError:
         for path in written:
@@ -233,7 +233,7 @@ def _write(made: dict[str, images.Picture], output: Path, name: str) -> None:
 
 
 def _depth_of(depth: Path | None, path: Path) -> Path | None:
-    """Return the depth map of a picture: the one file, or that of its name in a folder.
+    """Return the depth map of an image: the one file, or that of its name in a folder.
 
     Raises:
         ConfigError: the folder has none.
@@ -245,19 +245,19 @@ def _depth_of(depth: Path | None, path: Path) -> Path | None:
 
 
 def _mask_of(mask: Path | None, path: Path) -> Path | None:
-    """Return the mask of a picture's name in a folder, or where there is none, what was given."""
+    """Return the mask of an image's name in a folder, or where there is none, what was given."""
     return None if mask is None else images.namesake(mask, path) or mask
 
 
 def severities(
-    picture: images.Picture,
+    image: images.Photo,
     degradation: str,
     count: int = 6,
     seed: int = 0,
     depth: Path | None = None,
     mask: Path | None = None,
     invert_mask: bool = False,
-) -> images.Picture:
+) -> images.Photo:
     """Return a strip of a photograph under one draw of a degradation, at `count` severities from 0 to 1.
 
     Raises:
@@ -265,5 +265,5 @@ def severities(
     """
     spec = degradation_named(degradation, depth, mask, invert_mask)
     levels = torch.linspace(0, 1, max(count, 2)).tolist()
-    shown = [degrade_picture(picture.pixels, spec, seed, severity) for severity in levels]
-    return images.Picture(torch.cat(shown, dim=-1))
+    shown = [degrade_image(image.pixels, spec, seed, severity) for severity in levels]
+    return images.Photo(torch.cat(shown, dim=-1))

@@ -1,4 +1,4 @@
-"""Pictures that stand side by side in one file, written to two folders."""
+"""Images that stand side by side in one file, written to two folders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def unjoin(pairs: Sequence[Pair], output: Path) -> Iterator[Unjoined]:
     """Yield each pair after it was written to `output/input` and `output/target`, as PNG of equal names.
 
     PNG keeps every value, so that nothing is compressed a second time. A pair that cannot be written is told and the
-    others go on; of it, neither picture appears.
+    others go on; of it, neither image appears.
 
     Raises:
         DataError: the pairs lie in files of their own already.
@@ -40,8 +40,8 @@ def unjoin(pairs: Sequence[Pair], output: Path) -> Iterator[Unjoined]:
         try:
             assert pair.input is not None
             halves = {"input": read_file(pair.input), "target": read_file(pair.target)}
-            for side, picture in halves.items():
-                images.write(picture, output / side / f"{pair.name}.png")
+            for side, image in halves.items():
+                images.write(image, output / side / f"{pair.name}.png")
         except RestoreError as error:
             (output / "input" / f"{pair.name}.png").unlink(missing_ok=True)
             yield Unjoined(pair.name, str(error))

@@ -1,7 +1,7 @@
-"""Degradations made to order: clean pictures in, rained, snowed, blurred, compressed or cut ones out.
+"""Degradations made to order: clean images in, rained, snowed, blurred, compressed or cut ones out.
 
 Every degradation is a document of ranges and a function `(clean, random, severity) -> degraded` on batches in [0, 1];
-severity 0 is the clean picture, 1 the heaviest, None a random one for each picture (of those that know no chance, the
+severity 0 is the clean image, 1 the heaviest, None a random one for each image (of those that know no chance, the
 full one). `names.named` knows them by the names of the command line.
 """
 

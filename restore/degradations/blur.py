@@ -1,4 +1,4 @@
-"""Gaussian blur of a batch, one width for each picture and direction."""
+"""Gaussian blur of a batch, one width for each image and direction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["gaussian_blur"]
 
 
 def gaussian_blur(image: Tensor, sigma: Tensor) -> Tensor:
-    """Return (B, C, H, W) blurred; the picture is continued by its edge pixels.
+    """Return (B, C, H, W) blurred; the image is continued by its edge pixels.
 
     Args:
         image: any range of values.

@@ -29,9 +29,9 @@ class Camera(Spec):
     """Rare and mild camera effects.
 
     Attributes:
-        noise_chance: share of pictures with sensor noise.
+        noise_chance: share of images with sensor noise.
         noise: its standard deviation.
-        compression_chance: share of pictures with rounded 8 x 8 cosine coefficients, as JPEG has them.
+        compression_chance: share of images with rounded 8 x 8 cosine coefficients, as JPEG has them.
         compression: the rounding step of the lowest frequencies; the highest are rounded four times as coarsely.
     """
 
@@ -41,7 +41,7 @@ class Camera(Spec):
     compression: PositiveShare = (0.01, 0.05)
 
     def __call__(self, image: Tensor, random: Random) -> Tensor:
-        """Return `image` (B, 3, H, W) in [0, 1] as this camera records it; most pictures stay as they are."""
+        """Return `image` (B, 3, H, W) in [0, 1] as this camera records it; most images stay as they are."""
         host = random.host
         noisy, coarse = host.chance(self.noise_chance), host.chance(self.compression_chance)
         sigma, step = host.within(self.noise), host.within(self.compression)

@@ -13,7 +13,7 @@ __all__ = ["Clean"]
 
 
 class Clean(Spec):
-    """The picture itself, so that a model learns to leave good pictures alone."""
+    """The image itself, so that a model learns to leave good images alone."""
 
     kind: Literal["clean"] = "clean"
 

@@ -37,17 +37,17 @@ class ColorAugmentation(Spec):
     """Tones, colours and sharpness as photographers, cameras and programs leave them.
 
     Attributes:
-        chance: share of pictures whose tones change.
+        chance: share of images whose tones change.
         gamma: exponent of the values; below 1 is brighter.
         contrast: of the values around the middle.
         brightness: added to the values.
         saturation: of the colours; 0 is gray.
-        gray: share of pictures without any colour.
+        gray: share of images without any colour.
         sharpness: below 0 is softer, above 0 sharper.
-        sharpness_chance: share of pictures that are softer or sharper.
+        sharpness_chance: share of images that are softer or sharper.
         balance: white balance; standard deviation of the logarithm of a gain that is drawn for each channel.
-        light: light that falls unevenly; standard deviation of the logarithm of a smooth gain, over all pictures. Two
-            thirds of it lie within a picture, as much again changes how bright the whole is. Both are for the pictures
+        light: light that falls unevenly; standard deviation of the logarithm of a smooth gain, over all images. Two
+            thirds of it lie within an image, as much again changes how bright the whole is. Both are for the images
             whose tones change.
     """
 

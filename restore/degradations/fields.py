@@ -20,7 +20,7 @@ __all__ = ["Canvas", "blend", "enlarge", "per_pixel", "scatter", "size_factor", 
 
 
 def per_pixel(values: Tensor) -> Tensor:
-    """Return (B,) or (B, C) values as (B, 1, 1) or (B, C, 1, 1), ready to meet pictures."""
+    """Return (B,) or (B, C) values as (B, 1, 1) or (B, C, 1, 1), ready to meet images."""
     return values[..., None, None]
 
 
@@ -55,7 +55,7 @@ def blend(clean: Tensor, amount: Tensor, colour: Tensor, keep: Tensor) -> Tensor
 
 
 def scatter(clean: Tensor, transmission: Tensor, airlight: Tensor) -> Tensor:
-    """Return the picture seen through a scattering medium, `J t + A (1 - t)` (Koschmieder; He et al. 2009, eq. 1).
+    """Return the image seen through a scattering medium, `J t + A (1 - t)` (Koschmieder; He et al. 2009, eq. 1).
 
     Args:
         clean: (B, 3, H, W), the radiance J.
@@ -139,16 +139,16 @@ def to_texture(spectra: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 class Canvas:
-    """A periodic grid a little larger than the picture, on which particles are drawn and blurred.
+    """A periodic grid a little larger than the image, on which particles are drawn and blurred.
 
     Args:
-        height: rows of the picture.
-        width: columns of the picture.
+        height: rows of the image.
+        width: columns of the image.
         device: where to compute.
     """
 
     def __init__(self, height: int, width: int, device: torch.device) -> None:
-        self.picture = (height, width)
+        self.image = (height, width)
         self.shape = (_fast_length(height), _fast_length(width))
         self.area = self.shape[0] * self.shape[1]
         self.device = device
@@ -220,11 +220,11 @@ class Canvas:
     def paint(self, spectrum: Tensor) -> Tensor:
         """Return the (B, H, W) texture of a spectrum, without the canvas's margin and without negative ripples."""
         texture = to_texture(spectrum, self.shape)
-        return texture[:, : self.picture[0], : self.picture[1]].clamp_(min=0.0)
+        return texture[:, : self.image[0], : self.image[1]].clamp_(min=0.0)
 
     def gradient(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
         """Return the derivatives (along y, along x), each (B, H, W) per pixel, of a spectrum's texture."""
         fy, fx = _frequencies(*self.shape, self.device)
-        height, width = self.picture
+        height, width = self.image
         slopes = to_texture(torch.stack([spectrum * (2j * math.pi * f) for f in (fy, fx)]), self.shape)
         return slopes[0, :, :height, :width], slopes[1, :, :height, :width]

@@ -20,7 +20,7 @@ def luma(image: Tensor) -> Tensor:
 
 
 class Grayscale(Spec):
-    """A picture that has lost its colours; nothing of it is random, None means all of them."""
+    """An image that has lost its colours; nothing of it is random, None means all of them."""
 
     kind: Literal["grayscale"] = "grayscale"
 

@@ -40,7 +40,7 @@ class Haze(Spec):
         airlight: brightness of the air.
         tint: standard deviation of the airlight's colour per channel.
         relief: how far the depth departs from a constant; 0 is a flat scene.
-        depth: a picture of the scene's depth, bright for far away, instead of a random one; stretched to the size.
+        depth: an image of the scene's depth, bright for far away, instead of a random one; stretched to the size.
     """
 
     kind: Literal["haze"] = "haze"
@@ -72,7 +72,7 @@ class Haze(Spec):
         """Return (B, H, W) depths of the scene in the file, with mean one.
 
         Raises:
-            ImageError: the file is no picture.
+            ImageError: the file is no image.
         """
         assert self.depth is not None
         shades = images.read(self.depth).pixels.mean(0).add(1).div_(2)

@@ -1,4 +1,4 @@
-"""Lost pixels: a picture with a hole, or cut off at its borders."""
+"""Lost pixels: an image with a hole, or cut off at its borders."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MID_GREY = 0.5
 
 
 class Hole(Spec):
-    """A picture some of whose pixels are lost, mid-grey there.
+    """An image some of whose pixels are lost, mid-grey there.
 
     Attributes:
-        area: share of the picture that is lost, from and to.
+        area: share of the image that is lost, from and to.
         mask: its shape.
     """
 
@@ -41,10 +41,10 @@ class Hole(Spec):
 
 
 class Crop(Hole):
-    """A picture whose borders are lost, mid-grey there: what is left of it is a crop.
+    """An image whose borders are lost, mid-grey there: what is left of it is a crop.
 
     Attributes:
-        area: share of the picture that is lost, from and to.
+        area: share of the image that is lost, from and to.
         mask: which borders.
     """
 

@@ -1,7 +1,7 @@
-"""Masks for inpainting: which part of a picture is to be made anew. 1 = to restore, 0 = known.
+"""Masks for inpainting: which part of an image is to be made anew. 1 = to restore, 0 = known.
 
 Every kind is a document and a function `(random, height, width, area) -> (B, 1, H, W)`; `area` is the share of the
-picture that is missing, (B,) in [0, 1]. For one seed, a larger area contains every smaller one.
+image that is missing, (B,) in [0, 1]. For one seed, a larger area contains every smaller one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _rectangle(random: Random, height: int, width: int, area: Tensor, aspect: Te
     The numbers are on the CPU.
     """
     down = (area * aspect).sqrt().clamp(max=1)
-    down = torch.maximum(down, area)  # the other side cannot be longer than the picture
+    down = torch.maximum(down, area)  # the other side cannot be longer than the image
     across = torch.where(area > 0, area / down.clamp(min=1e-6), 0)
     ends = []
     for share, length, where in ((down, height, place[:, 0]), (across, width, place[:, 1])):
@@ -73,7 +73,7 @@ class Box(Spec):
     """A rectangle anywhere.
 
     Attributes:
-        aspect: its height in widths, relative to the picture's, between one over this and this.
+        aspect: its height in widths, relative to the image's, between one over this and this.
     """
 
     kind: Literal["box"] = "box"
@@ -86,7 +86,7 @@ class Box(Spec):
 
 
 class Center(Spec):
-    """The middle of the picture, in its shape."""
+    """The middle of the image, in its shape."""
 
     kind: Literal["center"] = "center"
 
@@ -100,7 +100,7 @@ class Border(Spec):
     """What lies outside of a crop: a rectangle is known, the rest is not.
 
     Attributes:
-        sides: share of the pictures that miss one side only; the others miss all four.
+        sides: share of the images that miss one side only; the others miss all four.
     """
 
     kind: Literal["border"] = "border"
@@ -211,10 +211,10 @@ class BoxAndStrokes(Spec):
 
 
 class MaskFiles(Spec):
-    """Masks that were drawn before, one of a folder for each picture; the area follows from the file.
+    """Masks that were drawn before, one of a folder for each image; the area follows from the file.
 
     Attributes:
-        folder: of pictures of any size, or one picture.
+        folder: of images of any size, or one image.
         white: what a bright pixel means.
         flip: half of the masks are turned left to right.
     """
@@ -237,7 +237,7 @@ class MaskFiles(Spec):
         """Return the masks, (B, 1, height, width), stretched to the size; an area of 0 leaves nothing to restore.
 
         Raises:
-            ImageError: a file is no picture, or there is none.
+            ImageError: a file is no image, or there is none.
         """
         masks = []
         for place, flip in zip(random.host.uniform().tolist(), random.host.chance(0.5).tolist(), strict=True):
@@ -282,13 +282,13 @@ def _one_colour(colours: Tensor) -> bool:
 
 
 def find_mask(masks: Path, source: Path, below: Path = Path()) -> Path:
-    """Return the mask of a picture: the one file, or that of its name in a folder.
+    """Return the mask of an image: the one file, or that of its name in a folder.
 
     Args:
         masks: the file or folder.
-        source: the picture.
+        source: the image.
         below: the folder that holds it, seen from the one that was given. A folder of masks that has folders itself
-            must have this one: pictures of several folders may have one name. One without serves them all.
+            must have this one: images of several folders may have one name. One without serves them all.
 
     Raises:
         ConfigError: there is none.

@@ -1,4 +1,4 @@
-"""What training sees: one kind of weather per picture, in given proportions, then the camera."""
+"""What training sees: one kind of weather per image, in given proportions, then the camera."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KINDS = (*LABELS[1:], "rain+snow")
 
 
 class Mixture(Spec):
-    """Pictures in mixed weather, each with one kind of degradation drawn by `weights`.
+    """Images in mixed weather, each with one kind of degradation drawn by `weights`.
 
     Attributes:
         weights: how often each kind occurs; they need not sum to one, a kind that is left out never occurs.
@@ -89,12 +89,12 @@ class Mixture(Spec):
         return self
 
     def sample(self, clean: Tensor, random: Random, severity: float | Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the degraded pictures and the (B,) int64 index of each one's kind in `LABELS`.
+        """Return the degraded images and the (B,) int64 index of each one's kind in `LABELS`.
 
         Args:
             clean: (B, 3, H, W) float32 in [0, 1].
             random: the per-sample streams.
-            severity: as for each kind; None draws one for each picture.
+            severity: as for each kind; None draws one for each image.
         """
         kinds, names, host = self.parts(), [*KINDS, *(other.kind for other in self.others)], random.host
         kind = host.choice([self.weights.get(name, 0.0) for name in names])

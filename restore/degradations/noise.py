@@ -15,11 +15,11 @@ __all__ = ["SensorNoise"]
 
 
 class SensorNoise(Spec):
-    """Normal noise in every channel; in some pictures its variance grows with the light (shot noise).
+    """Normal noise in every channel; in some images its variance grows with the light (shot noise).
 
     Attributes:
         sigma: standard deviation at severity 1, as a share of the range; of shot noise, at white.
-        shot: share of the pictures with shot noise.
+        shot: share of the images with shot noise.
     """
 
     kind: Literal["noise"] = "noise"

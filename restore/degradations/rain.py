@@ -17,7 +17,7 @@ __all__ = ["Rain", "Streaks"]
 
 
 class Streaks(NamedTuple):
-    """Falling streaks, ready to be laid over a picture.
+    """Falling streaks, ready to be laid over an image.
 
     Attributes:
         amount: (B, H, W) in [0, 1], how much of a streak is at a pixel.
@@ -35,21 +35,21 @@ class Rain(Spec):
 
     A streak is the motion blur of a drop during the exposure (Garg and Nayar 2007). A layer has one direction, length
     and width; several layers give near and far rain, and crossing directions in gusts. Every range below is for
-    severity 1 on a picture of 256 pixels.
+    severity 1 on an image of 256 pixels.
 
     Attributes:
         layers: fewest and most layers.
         length: of a streak in pixels.
         width: of a streak in pixels, at half its height.
-        coverage: of the picture by each layer's streaks; above 1 they overlap.
+        coverage: of the image by each layer's streaks; above 1 they overlap.
         opacity: of the layers at the heaviest.
         brightness: of the streaks' light.
         slant: usual standard deviation of the direction from the vertical, in degrees.
         veil: the most that the transmission drops for accumulated rain.
-        dense: share of pictures in soft rain so dense that it brightens the picture more than it streaks it; its
+        dense: share of images in soft rain so dense that it brightens the image more than it streaks it; its
             level must be guessed from its streaks.
-        sheets: share of pictures, besides `dense`, in rain that is dense, too, and hangs in sheets: thick in one part
-            of the picture and thin in another, and the thicker it is, the more it brightens than it streaks.
+        sheets: share of images, besides `dense`, in rain that is dense, too, and hangs in sheets: thick in one part
+            of the image and thin in another, and the thicker it is, the more it brightens than it streaks.
     """
 
     kind: Literal["rain"] = "rain"
@@ -126,7 +126,7 @@ class Rain(Spec):
         """Return the summed spectrum of all layers; transforms are linear, so one inverse serves them all."""
         most, host = self.layers[1], random.host
         count = self.layers[0] + host.choice((1.0,) * (most - self.layers[0] + 1))
-        scale = size_factor(random, *canvas.picture)
+        scale = size_factor(random, *canvas.image)
         upright = host.normal() * math.radians(self.slant)
         steep = host.uniform(-1.0, 1.0) * math.radians(60.0)
         direction = torch.where(host.chance(0.15), steep, upright).clamp(-math.radians(60.0), math.radians(60.0))
@@ -148,7 +148,7 @@ class Rain(Spec):
         # when many are averaged during an exposure.
         mean = (coverage * evenness * height * (count[:, None] > torch.arange(most, device=host.device))).sum(1)
         height = height * (host.uniform(0.15, torch.where(dense, 0.7, 0.45)) / mean).clamp(max=1.0)[:, None]
-        # all layers of all pictures at once, which is fewer and larger operations
+        # all layers of all images at once, which is fewer and larger operations
         layer, owner = (torch.arange(most, device=host.device)[:, None] < count).nonzero().T
         part = random.subset(owner.tolist())
         points = canvas.impulses(part, density[owner, layer], share[owner], evenness[owner, layer])

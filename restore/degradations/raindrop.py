@@ -38,10 +38,10 @@ class Raindrop(Spec):
     A ray that meets the water is displaced along the slope (small-angle refraction). Across a bump the slope turns, so
     each drop shows the scene around it reduced and inverted; bumps that touch merge into irregular drops. Drops are
     close to the lens, hence their outlines and what they show are soft. All of it is smooth and made at half the
-    picture's resolution. Ranges are for severity 1 on a picture of 256 pixels.
+    image's resolution. Ranges are for severity 1 on an image of 256 pixels.
 
     Attributes:
-        coverage: share of the picture under drops of each of three sizes.
+        coverage: share of the image under drops of each of three sizes.
         diameter: of the smallest and the largest drops, in pixels.
         refraction: how many times smaller the scene appears inside a drop.
         opacity: of the drops at the heaviest.
@@ -98,7 +98,7 @@ class Raindrop(Spec):
         return scatter(clean, 1.0 - veil, air[:, None].expand(-1, 3)).lerp_(layer[:, :3], layer[:, 3:])
 
     def _water(self, random: Random, height: int, width: int, share: Tensor) -> _Water:
-        """Return the water on a (B, height, width) grid of half the picture's resolution."""
+        """Return the water on a (B, height, width) grid of half the image's resolution."""
         canvas, host = Canvas(height, width, random.device), random.host
         scale = size_factor(random, 2 * height, 2 * width) / 2.0
         ratio = self.diameter[1] / self.diameter[0]
@@ -124,7 +124,7 @@ class Raindrop(Spec):
 
 
 def _look(clean: Tensor, water: _Water, refraction: Tensor, blur: Tensor) -> Tensor:
-    """Return (B, 3, h, w): the scene out of focus as the water shows it, mirrored at the picture's border.
+    """Return (B, 3, h, w): the scene out of focus as the water shows it, mirrored at the image's border.
 
     Args:
         clean: (B, 3, H, W).

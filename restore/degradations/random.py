@@ -1,4 +1,4 @@
-"""Seeded randomness with one generator per picture, so that a picture's draws never depend on its neighbours."""
+"""Seeded randomness with one generator per image, so that an image's draws never depend on its neighbours."""
 
 from __future__ import annotations
 

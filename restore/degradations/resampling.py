@@ -20,7 +20,7 @@ class Taps(NamedTuple):
     """A sparse resampling matrix: each output sample is a weighted sum of a few input samples.
 
     Attributes:
-        index: (K, out) int64, which inputs; the picture is continued by reflection, its edge repeated.
+        index: (K, out) int64, which inputs; the image is continued by reflection, its edge repeated.
         weight: (K, out) float32; each column sums to one.
     """
 
@@ -51,7 +51,7 @@ def taps(length: int, out: int, scale: float, kernel: Kernel = "bicubic", antial
     """Return how `length` samples become `out`, each input sample being `scale` output samples wide.
 
     The first sample's outer edge stays where it is: output i lies at (i + 1/2) / scale - 1/2 of the input. Where the
-    picture shrinks and `antialias` is on, the kernel is widened by 1 / scale.
+    image shrinks and `antialias` is on, the kernel is widened by 1 / scale.
     """
     function, width = KERNELS[kernel]
     stretch = min(scale, 1.0) if antialias else 1.0
@@ -117,14 +117,14 @@ def resize(
         size: of the result.
         scale: how many times larger the result is; by default the ratio of the sizes, for each side its own.
         kernel: what interpolates.
-        antialias: widen the kernel where the picture shrinks.
+        antialias: widen the kernel where the image shrinks.
 
     Raises:
         ArrayError: a side is empty.
     """
     height, width = image.shape[-2:]
     if min(height, width, *size) < 1:
-        raise ArrayError(f"a picture of {width}x{height} cannot be resized to {size[1]}x{size[0]}")
+        raise ArrayError(f"an image of {width}x{height} cannot be resized to {size[1]}x{size[0]}")
     rows = scale or size[0] / height
     columns = scale or size[1] / width
     # the side that shrinks the most goes first, which is less work

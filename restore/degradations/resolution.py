@@ -1,4 +1,4 @@
-"""Lost resolution: the picture made small, and enlarged again to the size that it had."""
+"""Lost resolution: the image made small, and enlarged again to the size that it had."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def enlarge_by(image: Tensor, scale: float, size: tuple[int, int] | None = None,
 
 
 class Resolution(Spec):
-    """The picture at a lower resolution, as the benchmarks make it: bicubic, antialiased, 8 bits, enlarged again.
+    """The image at a lower resolution, as the benchmarks make it: bicubic, antialiased, 8 bits, enlarged again.
 
     Attributes:
         scale: how many times smaller.
-        kernel: what makes the picture small and large.
+        kernel: what makes the image small and large.
     """
 
     kind: Literal["resolution"] = "resolution"
@@ -73,7 +73,7 @@ class BlindResolution(Spec):
     """Lost resolution as photographs from anywhere show it: blur, noise, compression and resizing in any order.
 
     After the idea of Zhang et al. 2021 (BSRGAN, section 3): the order of the four is drawn, a second resizing brings
-    the picture to the low resolution, a last compression stores it.
+    the image to the low resolution, a last compression stores it.
 
     Attributes:
         scale: how many times smaller.
@@ -112,14 +112,14 @@ class BlindResolution(Spec):
         low = [self.one(clean[i : i + 1], random.subset([i]), s, self.scale) for i, s in enumerate(strength)]
         return torch.cat(low).mul_(255).round_().div_(255)
 
-    def one(self, picture: Tensor, random: Random, strength: float, scale: float) -> Tensor:
-        """Return one (1, 3, H, W) picture degraded and `scale` times smaller; less strength is less of all else."""
-        height, width = picture.shape[-2:]
+    def one(self, image: Tensor, random: Random, strength: float, scale: float) -> Tensor:
+        """Return one (1, 3, H, W) image degraded and `scale` times smaller; less strength is less of all else."""
+        height, width = image.shape[-2:]
         share = float(random.host.uniform(0.0, 1.0))
         sigma = random.host.within(self.blur, (2,)) * strength * self.scale / 4
         jpeg = JPEG(quality=self.quality)
         operations = {
-            # where the picture was made smaller before, so is the blur
+            # where the image was made smaller before, so is the blur
             "blur": lambda x: gaussian_blur(x, sigma * (x.shape[-2] / height)),
             "noise": lambda x: SensorNoise(sigma=self.noise, shot=0.0)(x, random, strength),
             "jpeg": lambda x: jpeg(x, random, strength),
@@ -129,5 +129,5 @@ class BlindResolution(Spec):
         order = random.host.uniform(shape=(len(operations),))[0].argsort().tolist()
         names = list(operations)
         for place in order:
-            picture = operations[names[place]](picture).clamp(0, 1)
-        return jpeg(resize(picture, smaller(height, width, scale)).clamp_(0, 1), random, strength)
+            image = operations[names[place]](image).clamp(0, 1)
+        return jpeg(resize(image, smaller(height, width, scale)).clamp_(0, 1), random, strength)

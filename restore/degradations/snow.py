@@ -19,10 +19,10 @@ class Snow(Spec):
     """Falling snow: dust, small, medium and large flakes, semi-transparent, blurred by motion and by defocus.
 
     Dust and small flakes are blurred points. Larger ones vary in size because a soft threshold cuts bumps of different
-    height, and noise makes their outlines irregular. Ranges are for severity 1 on a picture of 256 pixels.
+    height, and noise makes their outlines irregular. Ranges are for severity 1 on an image of 256 pixels.
 
     Attributes:
-        dust: share of the picture covered by far flakes of about a pixel.
+        dust: share of the image covered by far flakes of about a pixel.
         small: share covered by small flakes.
         large: share covered by each of the two large classes.
         diameter: of the smallest and of the largest flakes, in pixels.
@@ -97,7 +97,7 @@ class Snow(Spec):
     def _near(
         self, random: Random, height: int, width: int, share: Tensor, scale: Tensor, speed: Tensor, fall: Tensor
     ) -> Tensor:
-        """Return (B, 1, h, w) opacities of medium and large flakes at half the picture's resolution."""
+        """Return (B, 1, h, w) opacities of medium and large flakes at half the image's resolution."""
         canvas, host = Canvas(height, width, random.device), random.host
         clear = torch.ones(len(random), height, width, device=random.device)
         grain = smooth_field(random, max(2, max(height, width) // 3), height, width).mul_(0.18).add_(1.0)

@@ -1,4 +1,4 @@
-"""Where the blocks of a JPEG file lie, in a picture that was cropped since."""
+"""Where the blocks of a JPEG file lie, in an image that was cropped since."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from restore.contracts import Condition, Denoiser, Estimate, Level
 __all__ = ["Aligned", "block_phase"]
 
 JPEG_BLOCK = 8
-LINES = 512  # lines of a large picture, evenly spread, in which blocks are looked for: more tell nothing new
+LINES = 512  # lines of a large image, evenly spread, in which blocks are looked for: more tell nothing new
 FEWEST = 12  # blocks in a row: of fewer, one place of eight stands out by chance
 LARGEST_STEP = (
     8 / 255
-)  # four of 256 grey levels: what a step has in excess of that is an edge of the picture, not of a block
+)  # four of 256 grey levels: what a step has in excess of that is an edge of the image, not of a block
 CLEAR = 5.0  # standard errors by which the best place must stand out
 
 
-def block_phase(pictures: Tensor) -> Tensor:
+def block_phase(images: Tensor) -> Tensor:
     """Return (B, 2) int64 in 0..7: the first row and column at which a block of 8 x 8 pixels begins.
 
-    Between blocks a picture steps more than beside them. Where no place stands out, blocks are too faint to matter,
+    Between blocks an image steps more than beside them. Where no place stands out, blocks are too faint to matter,
     and are said to begin at 0 as in a file; so it is where a side is below 96 pixels. It is the brightness that is
     looked at: colours that were stored at half the resolution have blocks of 16, of which this knows the half.
 
     Args:
-        pictures: (B, 3, H, W) in [-1, 1].
+        images: (B, 3, H, W) in [-1, 1].
     """
-    every = [max(1, side // LINES) for side in pictures.shape[-2:]]
-    across = pictures[:, :3, :, :: every[1]].mean(1).transpose(1, 2)
-    return torch.stack([_phase(across), _phase(pictures[:, :3, :: every[0]].mean(1))], dim=1)
+    every = [max(1, side // LINES) for side in images.shape[-2:]]
+    across = images[:, :3, :, :: every[1]].mean(1).transpose(1, 2)
+    return torch.stack([_phase(across), _phase(images[:, :3, :: every[0]].mean(1))], dim=1)
 
 
 def _phase(shade: Tensor) -> Tensor:
@@ -66,14 +66,14 @@ def with_margin(condition: Condition, margin: Margin) -> Condition:
 
 @dataclass
 class Aligned:
-    """A denoiser that is shown each picture as its file had it: in whole blocks that begin at multiples of 8.
+    """A denoiser that is shown each image as its file had it: in whole blocks that begin at multiples of 8.
 
-    A network that learned from files tells a block's edge by its place, in any orientation of the picture. What is
-    missing around is filled with the nearest pixels, as encoders do, and cut off the estimate. A batch whose pictures
-    differ in this is denoised once for each way, so that no picture depends on its neighbours.
+    A network that learned from files tells a block's edge by its place, in any orientation of the image. What is
+    missing around is filled with the nearest pixels, as encoders do, and cut off the estimate. A batch whose images
+    differ in this is denoised once for each way, so that no image depends on its neighbours.
 
     Attributes:
-        denoiser: of whole pictures, of any size.
+        denoiser: of whole images, of any size.
     """
 
     denoiser: Denoiser

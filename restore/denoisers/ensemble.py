@@ -1,4 +1,4 @@
-"""Self-ensemble: a denoiser that looks at a picture in several orientations and takes the mean of what it sees."""
+"""Self-ensemble: a denoiser that looks at an image in several orientations and takes the mean of what it sees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ORIENTATIONS = (1, 2, 4, 8)
 
 
 def check_orientations(number: int) -> None:
-    """Raise ConfigError unless a picture can be looked at in so many orientations."""
+    """Raise ConfigError unless an image can be looked at in so many orientations."""
     if number not in ORIENTATIONS:
         known = ", ".join(map(str, ORIENTATIONS))
         raise ConfigError(f"the self-ensemble takes {known} orientations, not {number}")
@@ -44,14 +44,14 @@ def turned(condition: Condition, k: int) -> Condition:
 
 @dataclass
 class SelfEnsemble:
-    """A denoiser whose estimate is the mean over the orientations of the picture.
+    """A denoiser whose estimate is the mean over the orientations of the image.
 
     Geometric self-ensemble (Timofte et al., "Seven ways to improve example-based single image super resolution", CVPR
     2016), at each step of any sampler in place of whole restorations; in one step the two are the same. It costs as
-    many times more as there are orientations, and holds three pictures more.
+    many times more as there are orientations, and holds three images more.
 
     Attributes:
-        denoiser: of whole pictures, of any size.
+        denoiser: of whole images, of any size.
         orientations: how many, one of `ORIENTATIONS`.
         overview: gives a turned condition the thumbnail, or the features, of its image, for those of the upright one
             do not fit it.
@@ -67,7 +67,7 @@ class SelfEnsemble:
         check_orientations(self.orientations)
 
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
-        """Return the mean estimate; see `Denoiser`. The condition is one of whole pictures, without a box."""
+        """Return the mean estimate; see `Denoiser`. The condition is one of whole images, without a box."""
         if self._seen is not condition.image:  # a sampler shows the same image at every step
             others = (self.overview(turned(condition, k)) for k in range(1, self.orientations))
             self._overviews = [(shown.thumbnail, shown.features) for shown in (condition, *others)]

@@ -35,12 +35,12 @@ Droppable = Literal["label", "image"]
 
 
 def dropped(condition: Condition, what: tuple[Droppable, ...], rows: Tensor | None = None) -> Condition:
-    """Return the condition without its label (0 = unknown), or without its picture and thumbnail (all 0: mid-grey).
+    """Return the condition without its label (0 = unknown), or without its image and thumbnail (all 0: mid-grey).
 
     Args:
-        condition: of B pictures.
+        condition: of B images.
         what: which parts.
-        rows: (B,) bool, which pictures lose them; all by default.
+        rows: (B,) bool, which images lose them; all by default.
     """
 
     def cleared(field: Tensor | None) -> Tensor | None:
@@ -86,7 +86,7 @@ class ClassifierFree:
     def __post_init__(self) -> None:
         if not self.drop and self.scale != 1:
             raise ConfigError(
-                f"guidance scale {self.scale} needs a network that was trained with its label or picture dropped at"
+                f"guidance scale {self.scale} needs a network that was trained with its label or image dropped at"
                 " times (label_drop, image_drop); this one was not, so only scale 1 is possible"
             )
 
@@ -112,7 +112,7 @@ class Gradient(Protocol):
 
 @dataclass(frozen=True)
 class ClassifierGradient:
-    """The gradient of a classifier's log-probability of the condition's label, for noisy pictures.
+    """The gradient of a classifier's log-probability of the condition's label, for noisy images.
 
     Attributes:
         classifier: `(x_t, value, condition) -> (B, labels)` logits.
@@ -236,10 +236,10 @@ class ScoreGuided:
 
 
 def data_consistency(operator: Callable[[Tensor], Tensor], sigma: float) -> ScoreFunction:
-    """Return the log-likelihood of the degraded picture, given x0, a known degradation and noise of deviation sigma.
+    """Return the log-likelihood of the degraded image, given x0, a known degradation and noise of deviation sigma.
 
     Args:
-        operator: the degradation, differentiable, of (B, 3, H, W) pictures in [-1, 1].
+        operator: the degradation, differentiable, of (B, 3, H, W) images in [-1, 1].
         sigma: in the range [-1, 1] of pixels; above 0.
 
     Raises:

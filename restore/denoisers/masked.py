@@ -23,7 +23,7 @@ class Masked:
 
     Attributes:
         denoiser: fills the hole.
-        known: (B, 3, H, W), the picture; what it holds inside the hole is not used.
+        known: (B, 3, H, W), the image; what it holds inside the hole is not used.
         hole: (B, 1, H, W) or (1, 1, H, W), true where pixels are asked for.
         clean_input: whether the network was trained to see known pixels without noise.
     """
@@ -37,7 +37,7 @@ class Masked:
         """Return the estimate with the known pixels in it; see `Denoiser`.
 
         Raises:
-            ArrayError: the picture or the mask has another size than x_t.
+            ArrayError: the image or the mask has another size than x_t.
         """
         if self.known.shape != x_t.shape or self.hole.shape[-2:] != x_t.shape[-2:]:
             raise ArrayError(

@@ -1,4 +1,4 @@
-"""Thresholding: what keeps an estimate within the range of pictures. Belongs outside of patches, after the merge."""
+"""Thresholding: what keeps an estimate within the range of images. Belongs outside of patches, after the merge."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["Clipped", "Dynamic", "DynamicallyClipped", "NoThreshold", "Static", 
 
 
 def magnitude(x: Tensor, percentile: float) -> Tensor:
-    """Return the (B,) percentile, from 0 to 1, of `|x|` in each picture of (B, C, H, W), interpolated linearly.
+    """Return the (B,) percentile, from 0 to 1, of `|x|` in each image of (B, C, H, W), interpolated linearly.
 
-    torch.quantile refuses pictures above 16 million values and sorts all of them; two selections do without.
+    torch.quantile refuses images above 16 million values and sorts all of them; two selections do without.
     """
     values = x.abs().flatten(1)
     place = percentile * (values.shape[1] - 1)
@@ -30,7 +30,7 @@ def magnitude(x: Tensor, percentile: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Clipped:
-    """A denoiser whose x0 is clamped to the range of pictures; belongs outside of patches, after the merge."""
+    """A denoiser whose x0 is clamped to the range of images; belongs outside of patches, after the merge."""
 
     denoiser: Denoiser
     low: float = -1.0
@@ -50,7 +50,7 @@ class DynamicallyClipped:
 
     Attributes:
         denoiser: whose estimates may leave the range.
-        percentile: of `|x0|`, from 0 to 1, in each picture; below 1 the range stays [-1, 1].
+        percentile: of `|x0|`, from 0 to 1, in each image; below 1 the range stays [-1, 1].
     """
 
     denoiser: Denoiser

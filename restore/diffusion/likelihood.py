@@ -1,6 +1,6 @@
 """Likelihood: the terms of the variational bound, and bits per dimension.
 
-The bound on -log p(x0) is L_T + sum of L_{t-1} + L_0 (DDPM, eq. 5). All terms are means over the values of a picture,
+The bound on -log p(x0) is L_T + sum of L_{t-1} + L_0 (DDPM, eq. 5). All terms are means over the values of an image,
 in bits.
 """
 
@@ -67,8 +67,8 @@ def discretised_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> Te
     return torch.where(x < -EDGE, low, torch.where(x > EDGE, high, inner)).to(x)
 
 
-def per_picture(values: Tensor) -> Tensor:
-    """Return the (B,) mean over each picture, in bits, of values in nats."""
+def per_image(values: Tensor) -> Tensor:
+    """Return the (B,) mean over each image, in bits, of values in nats."""
     return values.flatten(1).mean(1) / math.log(2)
 
 
@@ -77,19 +77,19 @@ def variational_bits(estimate: Estimate, x0: Tensor, x_t: Tensor, step: Transiti
 
     Args:
         estimate: of the denoiser at x_t.
-        x0: (B, C, H, W), the true picture in [-1, 1].
+        x0: (B, C, H, W), the true image in [-1, 1].
         x_t: (B, C, H, W).
-        step: of each picture, from `Transitions.gather`.
+        step: of each image, from `Transitions.gather`.
         variance: of the reverse step.
     """
     true_mean = step.mean_x0 * x0 + step.mean_xt * x_t
     mean = step.mean_x0 * estimate.x0 + step.mean_xt * x_t
     log_var = log_variance(step, variance, estimate.fraction)
-    kl = per_picture(normal_kl(true_mean, step.log_beta_tilde, mean, log_var))
+    kl = per_image(normal_kl(true_mean, step.log_beta_tilde, mean, log_var))
     # a program that asks a GPU first whether there is a last step waits longer than the decoder's term takes
     if step.u.device.type == "cpu" and not bool((step.u == 0).any()):
         return kl
-    decoder = per_picture(-discretised_log_likelihood(x0, mean, 0.5 * log_var.expand_as(x0)))
+    decoder = per_image(-discretised_log_likelihood(x0, mean, 0.5 * log_var.expand_as(x0)))
     return torch.where(step.u == 0, decoder, kl)
 
 
@@ -98,7 +98,7 @@ def prior_bits(x0: Tensor, schedule: Schedule, start: int | None = None) -> Tens
     level = schedule.level(schedule.T if start is None else start, len(x0), x0.device)
     a, s = coefficients(level.alpha_bar, x0)
     zero = x0.new_zeros(())
-    return per_picture(normal_kl(a * x0, 2 * s.log(), zero, zero))
+    return per_image(normal_kl(a * x0, 2 * s.log(), zero, zero))
 
 
 class Term(NamedTuple):
@@ -131,7 +131,7 @@ def terms(
 
     Args:
         denoiser: with whatever clipping belongs to the model.
-        x0: (B, 3, H, W), the true pictures in [-1, 1].
+        x0: (B, 3, H, W), the true images in [-1, 1].
         condition: of them.
         schedule: the model's.
         draw: gives standard normal noise like a tensor; the `draw` of a `Noise`.
@@ -153,7 +153,7 @@ def terms(
 
 
 class Bits(NamedTuple):
-    """The variational bound of each picture, in bits per dimension.
+    """The variational bound of each image, in bits per dimension.
 
     Attributes:
         total: (B,), the bound on -log2 p(x0) per value.

@@ -1,12 +1,12 @@
-"""What a network predicts, and the exact conversions between it and the clean picture.
+"""What a network predicts, and the exact conversions between it and the clean image.
 
-With `a = sqrt(alpha_bar)` and `s = sqrt(1 - alpha_bar)`, a noised picture is `x_t = a x0 + s eps` (DDPM, eq. 4).
+With `a = sqrt(alpha_bar)` and `s = sqrt(1 - alpha_bar)`, a noised image is `x_t = a x0 + s eps` (DDPM, eq. 4).
 
 ================  ==========================================  ==============================
 prediction        the network's output                        x0
 ================  ==========================================  ==============================
 `eps`             the noise (DDPM, eq. 14)                    (x_t - s output) / a
-`x0`              the clean picture                           output
+`x0`              the clean image                           output
 `v`               a eps - s x0 (progressive distillation, D)  a x_t - s output
 `residual`        x0 - condition                              condition + output
 `posterior_mean`  the mean of q(x_{t-1} | x_t, x0)            (output - c_t x_t) / c_0
@@ -62,7 +62,7 @@ def mean_coefficients(alpha_bar: Tensor, alpha_bar_prev: Tensor, like: Tensor) -
 
 
 def noised(x0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Return x_t, (B, C, H, W): the clean picture with noise at its level (DDPM, eq. 4)."""
+    """Return x_t, (B, C, H, W): the clean image with noise at its level (DDPM, eq. 4)."""
     a, s = coefficients(alpha_bar, x0)
     return a * x0 + s * eps
 
@@ -82,11 +82,11 @@ def to_x0(
         x_t: (B, C, H, W).
         alpha_bar: (B,).
         prediction: what the output is.
-        condition: (B, C, H, W), the degraded picture, for `residual`.
+        condition: (B, C, H, W), the degraded image, for `residual`.
         alpha_bar_prev: (B,), that of the level below, for `posterior_mean`.
 
     Raises:
-        ConfigError: the prediction is `eps` at a level where nothing of the picture is left (alpha_bar = 0).
+        ConfigError: the prediction is `eps` at a level where nothing of the image is left (alpha_bar = 0).
     """
     if prediction == "x0":
         return output

@@ -31,9 +31,9 @@ SHEET_HEIGHT = 300
 
 @dataclass(frozen=True)
 class DemoRow:
-    """One picture of the demonstration: RGB PSNR in dB and SSIM against the clean picture, (before, after)."""
+    """One image of the demonstration: RGB PSNR in dB and SSIM against the clean image, (before, after)."""
 
-    picture: str
+    image: str
     weather: str
     psnr: tuple[float, float]
     ssim: tuple[float, float]
@@ -53,9 +53,9 @@ def run_demo(
     *,
     steps: int | None = None,
     seed: int = 0,
-    on_picture: Callable[[int], object] = lambda _: None,
+    on_image: Callable[[int], object] = lambda _: None,
 ) -> Demo:
-    """Return the scores of the demonstration; writes each picture degraded and restored, and a sheet of all.
+    """Return the scores of the demonstration; writes each image degraded and restored, and a sheet of all.
 
     The photographs come with scikit-image (their licences are in its `data/README.txt`); nothing is downloaded. A
     model that was trained on some kinds of weather is shown these.
@@ -69,8 +69,8 @@ def run_demo(
     for name, weather in CASES:
         if weather not in restorer.recipe.labels:
             continue
-        picture = images.read(next(folder.glob(f"{name}.*")))
-        clean = picture.pixels[None].add(1).div_(2)
+        image = images.read(next(folder.glob(f"{name}.*")))
+        clean = image.pixels[None].add(1).div_(2)
         degraded = parts[weather](clean, Random([seed_of(seed, len(rows))]), SEVERITY)
         # what is stored is what is restored: 8-bit values, as a camera would give
         degraded = degraded.mul(255).round_().div_(255)
@@ -79,13 +79,13 @@ def run_demo(
             restorer.posterior(degraded[0] * 2 - 1, Settings(task, steps=steps, seed=seed)).mean[None].add(1).div_(2)
         )
         for kind, pixels in (("degraded", degraded), ("restored", restored)):
-            images.write(picture.with_pixels(pixels[0] * 2 - 1), output / f"{name}.{kind}.png", overwrite=True)
+            images.write(image.with_pixels(pixels[0] * 2 - 1), output / f"{name}.{kind}.png", overwrite=True)
         scores = [_scores(x, clean) for x in (degraded, restored)]
         rows.append(DemoRow(name, weather, (scores[0][0], scores[1][0]), (scores[0][1], scores[1][1])))
         strips.append(torch.cat([_thumb(x) for x in (clean, degraded, restored)], dim=-1))
-        on_picture(1)
+        on_image(1)
     sheet = output / "comparison.png"
-    images.write(images.Picture(_stack(strips) * 2 - 1), sheet, overwrite=True)
+    images.write(images.Photo(_stack(strips) * 2 - 1), sheet, overwrite=True)
     return Demo(tuple(rows), sheet)
 
 

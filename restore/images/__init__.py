@@ -1,8 +1,8 @@
-"""Files, PIL images, arrays and tensors to `Picture` and back: the only place where pixels are converted.
+"""Files, PIL images, arrays and tensors to `Photo` and back: the only place where pixels are converted.
 
 `read` and `write` speak files, `from_any` and `Form.to_same_kind` speak whatever a caller holds, `list_images` turns
 what was typed into paths and `side_by_side` draws a comparison. Inside, what knows more stands on what knows less:
-`raster` (pixels and facts, no files) < `encoding`, `write` < `picture` (a raster that saves itself) < `read`, `forms`.
+`raster` (pixels and facts, no files) < `encoding`, `write` < `image` (a raster that saves itself) < `read`, `forms`.
 What happens to each kind of image:
 
 =========================  ==========================================================================================
@@ -27,24 +27,24 @@ damage, missing pixels     refused: nothing is filled with gray or black
 from __future__ import annotations
 
 from restore.images.compare import side_by_side
-from restore.images.forms import Form, from_any, to_picture
-from restore.images.listing import PICTURE_SUFFIXES, list_images, namesake, namesakes, passed_over
+from restore.images.forms import Form, from_any, to_photo
+from restore.images.listing import IMAGE_SUFFIXES, list_images, namesake, namesakes, passed_over
 from restore.images.notices import ImageWarning, warn
-from restore.images.picture import Picture
+from restore.images.photo import Photo
 from restore.images.probe import open_file
 from restore.images.raster import Encoding, Metadata, Raster
 from restore.images.read import MAX_PIXELS, peek, read
 from restore.images.write import WRITABLE, check_encoding, refuse_inputs, write
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "MAX_PIXELS",
-    "PICTURE_SUFFIXES",
     "WRITABLE",
     "Encoding",
     "Form",
     "ImageWarning",
     "Metadata",
-    "Picture",
+    "Photo",
     "Raster",
     "check_encoding",
     "from_any",
@@ -57,7 +57,7 @@ __all__ = [
     "read",
     "refuse_inputs",
     "side_by_side",
-    "to_picture",
+    "to_photo",
     "warn",
     "write",
 ]

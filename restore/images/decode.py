@@ -249,7 +249,7 @@ def to_srgb(image: Image.Image, name: str) -> Image.Image:
         try:
             return transform(image, ImageCms.ImageCmsProfile(BytesIO(icc)))
         except (ImageCms.PyCMSError, OSError, ValueError):
-            # A profile that lacks the direction we need; the plain rule below still gives a picture.
+            # A profile that lacks the direction we need; the plain rule below still gives an image.
             pass
     return image.convert("RGB")
 

@@ -12,7 +12,7 @@ __all__ = ["flow_in"]
 def flow_in(image: Tensor, hole: Tensor) -> Tensor:
     """Return (B, C, H, W) with smooth colours in the hole, by averages of ever larger blocks (pull-push).
 
-    After Gortler et al. 1996, section 3.2.3. Known pixels stay as they are; a picture without any becomes 0.
+    After Gortler et al. 1996, section 3.2.3. Known pixels stay as they are; an image without any becomes 0.
 
     Args:
         image: any range of values; what it holds inside the hole is not used.

@@ -1,4 +1,4 @@
-"""Whatever a caller holds (path, PIL image, array, tensor) to pictures, and pictures back to the same kind of thing."""
+"""Whatever a caller holds (path, PIL image, array, tensor) to images, and images back to the same kind of thing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from torch import Tensor
 from restore.errors import ArrayError
 from restore.images.decode import decode_image
 from restore.images.notices import codec_errors
-from restore.images.picture import Picture
+from restore.images.photo import Photo
 from restore.images.raster import Raster
 from restore.images.read import DAMAGED, MAX_PIXELS, check_size, read
 from restore.images.values import alpha_as, to_pixels, to_unit
 
-__all__ = ["Form", "from_any", "to_picture"]
+__all__ = ["Form", "from_any", "to_photo"]
 
 ACCEPTED = (
     "accepted are a path, a PIL image, an array (H,W), (H,W,3), (H,W,4) or (3,H,W) and a tensor (3,H,W), "
@@ -36,30 +36,30 @@ class Form(ABC):
     """How to give back what came in: same kind, layout, type and device."""
 
     @abstractmethod
-    def to_same_kind(self, pictures: Sequence[Picture]) -> Any:
-        """Return the pictures as the kind of thing that they came from.
+    def to_same_kind(self, images: Sequence[Photo]) -> Any:
+        """Return the images as the kind of thing that they came from.
 
         Raises:
-            ArrayError: not as many pictures as came in, or batched pictures of different sizes.
+            ArrayError: not as many images as came in, or batched images of different sizes.
         """
 
 
 @dataclass(frozen=True)
 class FileForm(Form):
-    """A path came in: a `Picture` goes back, which knows how to save itself."""
+    """A path came in: a `Photo` goes back, which knows how to save itself."""
 
-    def to_same_kind(self, pictures: Sequence[Picture]) -> Picture:
-        """Return the one picture."""
-        return only(pictures)
+    def to_same_kind(self, images: Sequence[Photo]) -> Photo:
+        """Return the one image."""
+        return only(images)
 
 
 @dataclass(frozen=True)
 class PilForm(Form):
     """A PIL image came in."""
 
-    def to_same_kind(self, pictures: Sequence[Picture]) -> Image.Image:
-        """Return the one picture as a PIL image."""
-        return only(pictures).to_pil()
+    def to_same_kind(self, images: Sequence[Photo]) -> Image.Image:
+        """Return the one image as a PIL image."""
+        return only(images).to_pil()
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ class ArrayForm(Form):
     channels: str
     batched: bool
 
-    def to_same_kind(self, pictures: Sequence[Picture]) -> NDArray:
+    def to_same_kind(self, images: Sequence[Photo]) -> NDArray:
         """Return an array of the same type and layout."""
-        arrays = [self.one(picture) for picture in pictures]
+        arrays = [self.one(image) for image in images]
         return np.stack(same_size(arrays)) if self.batched else only(arrays)
 
-    def one(self, picture: Picture) -> NDArray:
-        """Return one picture in the layout of the array."""
-        array = picture.array(self.dtype)
+    def one(self, image: Photo) -> NDArray:
+        """Return one image in the layout of the array."""
+        array = image.array(self.dtype)
         if self.channels == "none":
             return array
         array = array[..., None] if array.ndim == 2 else array
@@ -106,16 +106,16 @@ class TensorForm(Form):
     channels: bool
     batched: bool
 
-    def to_same_kind(self, pictures: Sequence[Picture]) -> Tensor:
+    def to_same_kind(self, images: Sequence[Photo]) -> Tensor:
         """Return a tensor of the same type, layout and device, without gradients."""
-        tensors = [self.one(picture) for picture in pictures]
+        tensors = [self.one(image) for image in images]
         return torch.stack(same_size(tensors)) if self.batched else only(tensors)
 
-    def one(self, picture: Picture) -> Tensor:
-        """Return one picture as a tensor in the layout that came in."""
-        values = to_unit(picture.stored().detach(), gray=picture.gray).to(self.device)
-        if picture.alpha is not None:
-            alpha = torch.from_numpy(alpha_as(picture.alpha, np.float32)).to(self.device)
+    def one(self, image: Photo) -> Tensor:
+        """Return one image as a tensor in the layout that came in."""
+        values = to_unit(image.stored().detach(), gray=image.gray).to(self.device)
+        if image.alpha is not None:
+            alpha = torch.from_numpy(alpha_as(image.alpha, np.float32)).to(self.device)
             values = torch.cat([values, alpha[None]])
         if not self.dtype.is_floating_point:
             values = values.mul_(torch.iinfo(self.dtype).max).round_()
@@ -123,8 +123,8 @@ class TensorForm(Form):
         return (values if self.channels or len(values) > 1 else values[0]).to(self.dtype)
 
 
-def from_any(image: Any, *, max_pixels: int = MAX_PIXELS) -> tuple[list[Picture], Form]:
-    """Return the pictures in `image` and the form in which to give them back.
+def from_any(image: Any, *, max_pixels: int = MAX_PIXELS) -> tuple[list[Photo], Form]:
+    """Return the images in `image` and the form in which to give them back.
 
     Args:
         image: a path; a PIL image (EXIF orientation is applied); a numpy array (H, W), (H, W, 1|3|4) or (1|3|4, H, W);
@@ -134,7 +134,7 @@ def from_any(image: Any, *, max_pixels: int = MAX_PIXELS) -> tuple[list[Picture]
         max_pixels: limit for files and PIL images.
 
     Returns:
-        One picture, or one per item of a batch, with pixels on the device of the tensor that came in; and the form.
+        One image, or one per item of a batch, with pixels on the device of the tensor that came in; and the form.
 
     Raises:
         ImageError: a file that cannot be read.
@@ -142,7 +142,7 @@ def from_any(image: Any, *, max_pixels: int = MAX_PIXELS) -> tuple[list[Picture]
     """
     if isinstance(image, str | os.PathLike):
         return [read(image, max_pixels=max_pixels)], FileForm()
-    if isinstance(image, Picture):
+    if isinstance(image, Photo):
         return [image.filled()], FileForm()
     if isinstance(image, Image.Image):
         return [from_pil(image, max_pixels)], PilForm()
@@ -150,31 +150,31 @@ def from_any(image: Any, *, max_pixels: int = MAX_PIXELS) -> tuple[list[Picture]
         return from_tensor(image)
     if isinstance(image, np.ndarray):
         return from_array(image)
-    raise ArrayError(f"a {type(image).__name__} is not a picture; {ACCEPTED}")
+    raise ArrayError(f"a {type(image).__name__} is not an image; {ACCEPTED}")
 
 
-def to_picture(image: Any, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Return the one picture in `image`; see `from_any`.
+def to_photo(image: Any, *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Return the one image in `image`; see `from_any`.
 
     Raises:
-        ArrayError: it is a batch of several pictures.
+        ArrayError: it is a batch of several images.
     """
-    pictures, _ = from_any(image, max_pixels=max_pixels)
-    return only(pictures)
+    images, _ = from_any(image, max_pixels=max_pixels)
+    return only(images)
 
 
-def from_pil(image: Image.Image, max_pixels: int) -> Picture:
-    """Return the picture in a PIL image (which may be a file that is not decoded yet)."""
+def from_pil(image: Image.Image, max_pixels: int) -> Photo:
+    """Return the image in a PIL image (which may be a file that is not decoded yet)."""
     name = "the PIL image"
     if 0 in image.size:
         raise ArrayError(f"a PIL image of {image.width}x{image.height} pixels holds nothing")
     check_size(image.size, name, max_pixels)
     with codec_errors(f"cannot read {name}", DAMAGED):
-        return Picture.of(decode_image(image, name))
+        return Photo.of(decode_image(image, name))
 
 
-def from_array(array: NDArray) -> tuple[list[Picture], Form]:
-    """Return the pictures in a numpy array and its form."""
+def from_array(array: NDArray) -> tuple[list[Photo], Form]:
+    """Return the images in a numpy array and its form."""
     check_type(
         array.dtype.kind == "f" or array.dtype.newbyteorder("=") in (np.uint8, np.uint16), array.shape, array.dtype
     )
@@ -190,8 +190,8 @@ def from_array(array: NDArray) -> tuple[list[Picture], Form]:
     return [from_channels(item) for item in items], form
 
 
-def from_channels(item: NDArray) -> Picture:
-    """Return the picture in one array (H, W) or (H, W, 1|3|4) whose type and range are good."""
+def from_channels(item: NDArray) -> Photo:
+    """Return the image in one array (H, W) or (H, W, 1|3|4) whose type and range are good."""
     alpha = None
     if item.ndim == 3 and item.shape[2] == 4:
         kind = item.dtype.newbyteorder("=") if item.dtype.kind == "u" else np.float32
@@ -200,11 +200,11 @@ def from_channels(item: NDArray) -> Picture:
     gray = item.ndim == 2 or item.shape[2] == 1
     depth = 16 if item.dtype.kind == "u" and item.dtype.itemsize == 2 else 8
     pixels = to_pixels(item[..., 0] if gray and item.ndim == 3 else item)
-    return Picture.of(Raster(pixels, gray=gray, depth=depth, alpha=alpha, mode="L" if gray else "RGB"))
+    return Photo.of(Raster(pixels, gray=gray, depth=depth, alpha=alpha, mode="L" if gray else "RGB"))
 
 
-def from_tensor(tensor: Tensor) -> tuple[list[Picture], Form]:
-    """Return the pictures in a torch tensor, on its device, and its form."""
+def from_tensor(tensor: Tensor) -> tuple[list[Photo], Form]:
+    """Return the images in a torch tensor, on its device, and its form."""
     integer = tensor.dtype in (torch.uint8, torch.uint16)
     check_type(tensor.is_floating_point() or integer, tuple(tensor.shape), tensor.dtype)
     tensor = tensor.detach()
@@ -214,7 +214,7 @@ def from_tensor(tensor: Tensor) -> tuple[list[Picture], Form]:
     items = tensor if batched else tensor[None]
     items = items if channels == "first" else items[:, None]
     white = float(torch.iinfo(tensor.dtype).max) if integer else 1.0
-    pictures = []
+    images = []
     for item in items:
         count = item.shape[0]
         pixels = item[:3].to(torch.float32, copy=True).mul_(2.0 / white).sub_(1.0)
@@ -225,8 +225,8 @@ def from_tensor(tensor: Tensor) -> tuple[list[Picture], Form]:
         pixels = pixels.expand(3, -1, -1).contiguous() if gray else pixels.contiguous()
         depth = 16 if tensor.dtype == torch.uint16 else 8
         raster = Raster(pixels, gray=gray, depth=depth, alpha=alpha, mode="L" if gray else "RGB")
-        pictures.append(Picture.of(raster))
-    return pictures, TensorForm(tensor.dtype, tensor.device, channels == "first", batched)
+        images.append(Photo.of(raster))
+    return images, TensorForm(tensor.dtype, tensor.device, channels == "first", batched)
 
 
 def axes_of(shape: tuple[int, ...], only_first: bool = False) -> tuple[str, bool]:
@@ -236,7 +236,7 @@ def axes_of(shape: tuple[int, ...], only_first: bool = False) -> tuple[str, bool
         ArrayError: no such layout, or an axis without elements.
     """
     if 0 in shape:
-        raise ArrayError(f"an array of shape {shape} holds no picture; {ACCEPTED}")
+        raise ArrayError(f"an array of shape {shape} holds no image; {ACCEPTED}")
     if len(shape) == 2:
         return "none", False
     if len(shape) in (3, 4):
@@ -247,13 +247,13 @@ def axes_of(shape: tuple[int, ...], only_first: bool = False) -> tuple[str, bool
             return "first", batched
         if only_first and shape[-1] in CHANNELS:
             raise ArrayError(f"a tensor of shape {shape} has its channels last; use permute to put them first")
-    raise ArrayError(f"an array of shape {shape} is not a picture; {ACCEPTED}")
+    raise ArrayError(f"an array of shape {shape} is not an image; {ACCEPTED}")
 
 
 def check_type(good: bool, shape: tuple[int, ...], dtype: Any) -> None:
     """Raise `ArrayError` when the type is none of those accepted."""
     if not good:
-        raise ArrayError(f"an array of shape {shape} and type {dtype} is not a picture; {ACCEPTED}")
+        raise ArrayError(f"an array of shape {shape} and type {dtype} is not an image; {ACCEPTED}")
 
 
 def check_range(values: Any, shape: tuple[int, ...]) -> None:
@@ -273,7 +273,7 @@ def only(items: Sequence[Any]) -> Any:
         ArrayError: there is none or more than one.
     """
     if len(items) != 1:
-        raise ArrayError(f"one picture is wanted here, got {len(items)}")
+        raise ArrayError(f"one image is wanted here, got {len(items)}")
     return items[0]
 
 
@@ -281,5 +281,5 @@ def same_size(items: list[Any]) -> list[Any]:
     """Return the items when all have one shape, else raise `ArrayError`."""
     shapes = {tuple(item.shape) for item in items}
     if len(shapes) != 1:
-        raise ArrayError(f"pictures of different sizes do not fit into one batch: {sorted(shapes)}")
+        raise ArrayError(f"images of different sizes do not fit into one batch: {sorted(shapes)}")
     return items

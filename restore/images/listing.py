@@ -16,9 +16,9 @@ from restore.images.notices import printable
 from restore.images.probe import explain, open_file
 from restore.images.write import WRITABLE
 
-__all__ = ["PICTURE_SUFFIXES", "list_images", "namesake", "namesakes", "natural_key", "passed_over"]
+__all__ = ["IMAGE_SUFFIXES", "list_images", "namesake", "namesakes", "natural_key", "passed_over"]
 
-PICTURE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     frozenset(WRITABLE)
     | {".pnm", ".pbm", ".apng", ".mpo", ".jp2", ".j2k", ".jpx", ".tga"}
     # Photos of telephones are listed even where they are refused: one line about each is better than silence.
@@ -38,9 +38,9 @@ SUFFIXES_SHOWN = 8
 
 
 def list_images(inputs: Sequence[str | os.PathLike[str]], *, recursive: bool = False) -> list[Path]:
-    """Return the picture files that the inputs name, each once, in the order of the inputs.
+    """Return the image files that the inputs name, each once, in the order of the inputs.
 
-    A file is taken as it is, whatever its suffix. A folder gives the files in it with the suffix of a picture, in
+    A file is taken as it is, whatever its suffix. A folder gives the files in it with the suffix of an image, in
     natural order (1, 2, 10), hidden ones left out. A pattern (`*`, `?`, `[]`, `**`) gives the files that match. Nothing
     is opened: whether a file is good is for `read` to say.
 
@@ -56,7 +56,7 @@ def list_images(inputs: Sequence[str | os.PathLike[str]], *, recursive: bool = F
         text = os.fspath(given)
         paths = list(expand(text, recursive))
         if not paths:
-            raise ImageError(f"no picture found: {why_empty(text)}")
+            raise ImageError(f"no image found: {why_empty(text)}")
         for path in paths:
             found.setdefault(os.path.abspath(path), path)
     return list(found.values())
@@ -90,7 +90,7 @@ def unread(folder: Path, recursive: bool) -> Iterator[str]:
         if os.path.isdir(entry):
             if recursive and not entry.is_symlink():
                 yield from unread(entry, recursive)
-        elif entry.suffix.lower() not in PICTURE_SUFFIXES | TEXT_SUFFIXES and (entry.suffix or not is_text(entry)):
+        elif entry.suffix.lower() not in IMAGE_SUFFIXES | TEXT_SUFFIXES and (entry.suffix or not is_text(entry)):
             yield printable(entry.suffix) or "no suffix"
 
 
@@ -116,13 +116,13 @@ def expand(text: str, recursive: bool) -> Iterator[Path]:
 
 
 def inside(folder: Path, recursive: bool) -> Iterator[Path]:
-    """Yield the picture files of a folder in natural order."""
+    """Yield the image files of a folder in natural order."""
     for entry in sorted(entries(folder), key=natural_key):
         # Links to folders may lead in circles.
         if os.path.isdir(entry):
             if recursive and not entry.is_symlink():
                 yield from inside(entry, recursive)
-        elif entry.suffix.lower() in PICTURE_SUFFIXES:
+        elif entry.suffix.lower() in IMAGE_SUFFIXES:
             yield entry
 
 
@@ -158,9 +158,9 @@ def natural_key(path: str | os.PathLike[str]) -> list[tuple[int, int, str]]:
 
 
 def namesake(given: Path, source: Path) -> Path | None:
-    """Return the file that belongs to a picture: `given` itself, or if it is a folder that of the picture's name in it.
+    """Return the file that belongs to an image: `given` itself, or if it is a folder that of the image's name in it.
 
-    None where the folder holds no picture of that name, whatever its suffix.
+    None where the folder holds no image of that name, whatever its suffix.
     """
     if not given.is_dir():
         return given
@@ -174,5 +174,5 @@ def namesakes(folder: Path) -> dict[str, Path]:
 
 @lru_cache(maxsize=4)
 def _namesakes(folder: Path, changed: int) -> dict[str, Path]:
-    files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     return {path.stem: path for path in sorted(files, reverse=True)}

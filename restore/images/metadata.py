@@ -42,7 +42,7 @@ def collect(image: Image.Image, name: str) -> tuple[int, Metadata]:
     info = image.info
     xmp = info.get("xmp")
     xmp = xmp.encode("utf-8", "surrogateescape") if isinstance(xmp, str) else xmp
-    # In a multi-picture JPEG the packet describes the other pictures, which are left behind.
+    # In a multi-image JPEG the packet describes the other images, which are left behind.
     packet = UPRIGHT.sub(rb"\g<1>1", xmp) if isinstance(xmp, bytes) and image.format != "MPO" else None
     icc = info.get("icc_profile")
     return orientation, Metadata(
@@ -69,7 +69,7 @@ def read_exif(image: Image.Image, name: str) -> tuple[int, bytes | None]:
                 kept[tag] = sub_table(exif, tag) if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) else content
             block = kept.tobytes() if kept else None
     except Exception:
-        # The parser stumbles in many ways over bytes that are no EXIF; the picture is good without.
+        # The parser stumbles in many ways over bytes that are no EXIF; the image is good without.
         warn(name, "its EXIF block is damaged and is left out")
         return 1, None
     if image.info.get("exif") and not exif:

@@ -60,7 +60,7 @@ def open_file(path: str, shown: str) -> BinaryIO:
         # A pipe would hold the caller at open() until somebody writes to it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError) as error:
-        what = "it is a folder, not a picture" if os.path.isdir(path) else reason(error)
+        what = "it is a folder, not an image" if os.path.isdir(path) else reason(error)
         raise ImageError(f"cannot read {shown}: {what}") from None
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
@@ -68,7 +68,7 @@ def open_file(path: str, shown: str) -> BinaryIO:
     os.close(descriptor)
     kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
     kind = kinds.get(stat.S_IFMT(mode), "device")
-    raise ImageError(f"cannot read {shown}: it is a {kind}, not a picture")
+    raise ImageError(f"cannot read {shown}: it is a {kind}, not an image")
 
 
 def reason(error: Exception) -> str:
@@ -88,7 +88,7 @@ def reason(error: Exception) -> str:
 
 
 def explain(head: bytes) -> str | None:
-    """Return what a file that is no picture seems to be, from its first bytes, or None.
+    """Return what a file that is no image seems to be, from its first bytes, or None.
 
     >>> explain(b"<!DOCTYPE html><title>404")
     'an HTML page (a failed download?)'

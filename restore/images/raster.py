@@ -102,8 +102,8 @@ class Raster:
 
     @property
     def name(self) -> str:
-        """File name on one line, or `picture` when it came from an array."""
-        return printable(self.source.name) if self.source else "picture"
+        """File name on one line, or `image` when it came from an array."""
+        return printable(self.source.name) if self.source else "image"
 
     def __repr__(self) -> str:
         colours = "gray" if self.gray else "colour"

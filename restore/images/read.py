@@ -1,4 +1,4 @@
-"""Files to `Picture`: the header is judged first, the content decides and not the suffix, damage is an error."""
+"""Files to `Photo`: the header is judged first, the content decides and not the suffix, damage is an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from restore.images.encoding import encoding_of
 from restore.images.formats import EXTRAS, has_extra, missing_extra, open_image, recognise
 from restore.images.metadata import told_orientation
 from restore.images.notices import codec_errors, printable, translated_warnings, warn
-from restore.images.picture import Picture
+from restore.images.photo import Photo
 from restore.images.probe import check_header, gif_frames, jpeg2000_bits, open_file, tiff_pages
 from restore.images.raster import Raster
 from restore.images.raw import raw_size, read_raw
@@ -31,8 +31,8 @@ MAX_PAGES = 100
 DAMAGED = "it is damaged or cut short"
 
 
-def read(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Return the picture in a file, upright, with everything needed to write the same kind again.
+def read(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Return the image in a file, upright, with everything needed to write the same kind again.
 
     Args:
         path: the file; its content decides what it is, not its suffix.
@@ -40,13 +40,13 @@ def read(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
 
     Raises:
         ImageTooLarge: the header promises more than `max_pixels`, or too many frames or pages.
-        ImageError: not a picture, damaged, cut short, or not readable; one line that names the file and the reason.
+        ImageError: not an image, damaged, cut short, or not readable; one line that names the file and the reason.
     """
     location = os.fspath(path)
     shown = printable(location)
     with open_file(location, shown) as stream, codec_errors(f"cannot read {shown}", DAMAGED):
         raster = read_stream(stream, shown, max_pixels)
-    return Picture.of(raster, source=Path(os.path.abspath(location)))
+    return Photo.of(raster, source=Path(os.path.abspath(location)))
 
 
 def peek(path: str | PathLike[str]) -> tuple[int, int] | None:
@@ -109,7 +109,7 @@ def count_frames(stream: BinaryIO, image: Image.Image, kind: str) -> int:
         return gif_frames(stream, MAX_FRAMES)
     if kind == "TIFF":
         return tiff_pages(stream, MAX_PAGES)
-    # Of several pictures in one JPEG only the first is the photograph; the others are previews and depth maps.
+    # Of several images in one JPEG only the first is the photograph; the others are previews and depth maps.
     return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 

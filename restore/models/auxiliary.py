@@ -18,7 +18,7 @@ __all__ = ["ClassifierRecipe", "DetectorRecipe"]
 
 
 class ClassifierRecipe(Spec):
-    """A classifier of noised pictures: it guides a model, and restores nothing by itself.
+    """A classifier of noised images: it guides a model, and restores nothing by itself.
 
     Attributes:
         name: of the model.
@@ -53,7 +53,7 @@ class ClassifierRecipe(Spec):
 
 
 class DetectorRecipe(Spec):
-    """A detector: it says which weather a picture shows, for `--task auto`.
+    """A detector: it says which weather an image shows, for `--task auto`.
 
     Attributes:
         name: how it is called.
@@ -61,7 +61,7 @@ class DetectorRecipe(Spec):
         task: what it was trained to tell apart.
         network: that looks.
         labels: what its answers mean; `unknown` stands for weather of several kinds.
-        clean: the lowest probability at which a picture counts as clean: it is then left as it is.
+        clean: the lowest probability at which an image counts as clean: it is then left as it is.
         threshold: the lowest confidence in a kind of weather; below it, the weather counts as unknown.
     """
 

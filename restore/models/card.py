@@ -30,7 +30,7 @@ class Original(Spec):
 
 
 class Score(Spec):
-    """One measured number: what, on which pictures, before and after, and the command that measures it again.
+    """One measured number: what, on which images, before and after, and the command that measures it again.
 
     Attributes:
         data: images that were restored.
@@ -79,7 +79,7 @@ class ModelCard(Spec):
         protocol: how its authors measure; of our own models, how `scores` were measured.
         scores: measured by us.
         limits: what it is bad at.
-        picture: of that, a file of the repository: given, restored, true; empty where there is none.
+        image: of that, a file of the repository: given, restored, true; empty where there is none.
     """
 
     recipe: AnyRecipe
@@ -95,7 +95,7 @@ class ModelCard(Spec):
     protocol: str = "unknown"
     scores: tuple[Score, ...] = ()
     limits: tuple[str, ...] = ()
-    picture: str = ""
+    image: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> ModelCard:

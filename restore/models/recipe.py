@@ -26,12 +26,12 @@ __all__ = ["Preset", "Recipe"]
 
 
 class Preset(Spec):
-    """Another way to make pictures with the same weights, under a name: `published` is how the authors do.
+    """Another way to make images with the same weights, under a name: `published` is how the authors do.
 
     Attributes:
         sampler: and its steps.
-        patches: how pictures are cut.
-        threshold: what keeps estimates in the range of pictures.
+        patches: how images are cut.
+        threshold: what keeps estimates in the range of images.
     """
 
     sampler: SamplerSpec
@@ -40,7 +40,7 @@ class Preset(Spec):
 
 
 class Recipe(Spec):
-    """Everything about a model but its weights: enough to restore a picture with them.
+    """Everything about a model but its weights: enough to restore an image with them.
 
     Attributes:
         name: how the model is called.
@@ -51,13 +51,13 @@ class Recipe(Spec):
         prediction: what the network predicts.
         level_input: the number by which the network sees the noise level.
         level_scale: a factor on the number that tells the network the noise level.
-        threshold: what keeps estimates in the range of pictures.
+        threshold: what keeps estimates in the range of images.
         dropped: what training left out at times; guidance without it is impossible.
-        sampling_schedule: the schedule that pictures are made with, where it is not that of training (Palette).
+        sampling_schedule: the schedule that images are made with, where it is not that of training (Palette).
         codec: what leads from images to the states that are diffused, and back.
         sampler: how images are sampled by default.
         patches: how images are cut into tiles by default.
-        presets: other ways to make pictures.
+        presets: other ways to make images.
         labels: names of the degradation labels, in the order of the network's; the first is `unknown`, blind.
     """
 
@@ -123,7 +123,7 @@ class Recipe(Spec):
         return self
 
     def _check_tiles(self, name: str, patches: Patches) -> None:
-        """Return nothing if all tiles that a picture can be cut into have sides that the network takes."""
+        """Return nothing if all tiles that an image can be cut into have sides that the network takes."""
         needed, one_size = self.network.multiple, patches.fixed or patches.grid == "weatherdiffusion"
         for key, value in (("size", patches.size), *(() if one_size else (("multiple", patches.multiple),))):
             if value % needed:

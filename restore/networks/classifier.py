@@ -1,4 +1,4 @@
-"""A small classifier of noisy pictures, for classifier guidance."""
+"""A small classifier of noisy images, for classifier guidance."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ClassifierSpec(BaseNetworkSpec):
 
 
 class Classifier(nn.Module):
-    """The encoder half of the default network, told the noise level, with its features averaged over the picture."""
+    """The encoder half of the default network, told the noise level, with its features averaged over the image."""
 
     def __init__(self, spec: ClassifierSpec) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(2 * spec.channels[-1], spec.labels)
 
     def forward(self, x_t: Tensor, value: Tensor, condition: Condition | None = None) -> Tensor:
-        """Return the (B, labels) logits of (B, C, H, W) noisy pictures at (B,) levels; the condition is not seen."""
+        """Return the (B, labels) logits of (B, C, H, W) noisy images at (B,) levels; the condition is not seen."""
         features = unit_level_features(value, self.spec.embedding)
         embedding = F.silu(self.level(features.to(self.stem.weight.dtype)))
         x = F.pixel_unshuffle(x_t, self.spec.stem) if self.spec.stem > 1 else x_t

@@ -1,8 +1,8 @@
-"""The default network: a compact conditional U-Net that runs well on a CPU and takes pictures of any size.
+"""The default network: a compact conditional U-Net that runs well on a CPU and takes images of any size.
 
 Palette-style channel concatenation of the condition and x_t, a pixel-unshuffle stem and dense 3x3 convolutions only, so
-that a picture's size changes nothing. The noise level and a degradation label modulate every block. A thumbnail of the
-whole picture tells a small patch about its surroundings (the colour of the haze, say); its last layer starts at zero,
+that an image's size changes nothing. The noise level and a degradation label modulate every block. A thumbnail of the
+whole image tells a small patch about its surroundings (the colour of the haze, say); its last layer starts at zero,
 so that a network without it is the same network.
 
 Nothing is normalised, as in EDSR (Lim et al. 2017): the pixels of a flat area are, but for their brightness, all alike,
@@ -39,7 +39,7 @@ class EfficientUNetSpec(BaseNetworkSpec):
 
     Attributes:
         state_channels: channels of x_t and of the prediction; 3 for colour images.
-        condition_channels: channels of the degraded picture.
+        condition_channels: channels of the degraded image.
         channels: width of each level; each level halves the resolution.
         blocks: residual blocks of each level on the way down (and again on the way up, except for the last level).
         stem: the factor of the pixel-unshuffle in front.
@@ -48,7 +48,7 @@ class EfficientUNetSpec(BaseNetworkSpec):
         context: width of the thumbnail's features, 2 or more; 0 leaves the global context out.
         learned_variance: as many outputs again say where the reverse step's variance lies.
         gated: x_t is multiplied by the level's value, which must be sqrt(alpha_bar) or alpha_bar: the share of the
-            picture in x_t. Where nothing of the picture is left, nothing of the noise is seen, and the network need
+            image in x_t. Where nothing of the image is left, nothing of the noise is seen, and the network need
             not learn to ignore it.
         gain: the prediction is `gain * (condition + 1) + offset` with black at -1, not an offset alone; the state is
             then an image like the first three channels of the condition.

@@ -1,4 +1,4 @@
-"""A classifier of noised pictures: the first half of a U-Net and a pooling (guided-diffusion, section 4)."""
+"""A classifier of noised images: the first half of a U-Net and a pooling (guided-diffusion, section 4)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class EncoderSpec(UNetTrunkSpec):
         outputs: number of classes.
         pool: `attention` (a token that attends to all pixels), `adaptive` (the mean over pixels), or `spatial` and
             `spatial_v2` (the means after every block, then two layers).
-        size: side of the pictures; the positions of `attention` belong to it.
+        size: side of the images; the positions of `attention` belong to it.
         pool_head_channels: channels of a head of the attention pooling.
     """
 
@@ -64,7 +64,7 @@ class AttentionPool(nn.Module):
 
 
 class Encoder(UNetTrunk):
-    """The network of this module: noised pictures and their levels to logits."""
+    """The network of this module: noised images and their levels to logits."""
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__(spec, spec.state_channels)
@@ -84,7 +84,7 @@ class Encoder(UNetTrunk):
             self.head = nn.Sequential(nn.Linear(features, HIDDEN), *middle, nn.Linear(HIDDEN, spec.outputs))
 
     def forward(self, x_t: Tensor, value: Tensor, condition: Condition | None = None) -> Tensor:
-        """Return the logits, (B, outputs), of pictures (B, C, H, W) at noise levels (B,); it sees no condition."""
+        """Return the logits, (B, outputs), of images (B, C, H, W) at noise levels (B,); it sees no condition."""
         found = self.descend(x_t, self.level(value.expand(len(x_t))))
         if self.spec.pool.startswith("spatial"):
             return self.head(torch.cat([x.mean(dim=(2, 3)) for x in found], dim=1))

@@ -35,7 +35,7 @@ class TwoViewsSpec(BaseNetworkSpec):
         piece: side of the square pieces, in pixels.
         across: at most so many pieces side by side, and so many below each other.
         whole: the small whole has as many pixels as a square of this side.
-        most: a picture of more pixels than a square of this side is reduced to that before pieces are cut.
+        most: an image of more pixels than a square of this side is reduced to that before pieces are cut.
     """
 
     kind: Literal["two_views"] = "two_views"
@@ -60,10 +60,10 @@ class TwoViewsSpec(BaseNetworkSpec):
 
 
 class TwoViews(nn.Module):
-    """Logits of a picture, from its fine detail and from its coarse one.
+    """Logits of an image, from its fine detail and from its coarse one.
 
     Streaks and flakes are fine: they are seen where no pixel is averaged with its neighbours. Haze is the work of
-    distance, and shows in the tones of the whole picture. Each view has a trunk of its own, for the statistics that
+    distance, and shows in the tones of the whole image. Each view has a trunk of its own, for the statistics that
     batch normalisation keeps are not the same. Features are averaged over a view, which tells how much there is of
     something, and their highest is taken, which tells whether there is any: a few drops on a lens.
     """
@@ -79,16 +79,16 @@ class TwoViews(nn.Module):
         # the features are all positive, and so a step of the head would move all logits of a kind at once
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, spec.labels))
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Return the (B, labels) logits of (B, 3, H, W) pictures in [-1, 1], of any size from 1 x 1.
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the (B, labels) logits of (B, 3, H, W) images in [-1, 1], of any size from 1 x 1.
 
-        In training one piece of each picture is seen, the middle of what the training run cut at random; otherwise
+        In training one piece of each image is seen, the middle of what the training run cut at random; otherwise
         the logits of all pieces are averaged.
         """
         spec = self.spec
-        coarse = _features(self.coarse, reduced(picture, spec.whole))
-        cut = pieces(reduced(picture, spec.most), spec.piece, 1 if self.training else spec.across)
-        fine = _features(self.fine, torch.cat(cut)).unflatten(0, (len(cut), len(picture)))
+        coarse = _features(self.coarse, reduced(image, spec.whole))
+        cut = pieces(reduced(image, spec.most), spec.piece, 1 if self.training else spec.across)
+        fine = _features(self.fine, torch.cat(cut)).unflatten(0, (len(cut), len(image)))
         return self.head(torch.cat([fine, coarse.expand(len(cut), -1, -1)], dim=2)).mean(0)
 
 
@@ -104,7 +104,7 @@ def _features(trunk: nn.Module, view: Tensor) -> Tensor:
 def _with_details(view: Tensor) -> Tensor:
     """Return (B, 6, h, w): the (B, 3, h, w) view, its details at two scales, and its darkest channel.
 
-    A network finds all of this by itself, given time. Streaks are a few grey levels on pictures that span all of them,
+    A network finds all of this by itself, given time. Streaks are a few grey levels on images that span all of them,
     and the darkest channel is what haze lifts first (He et al. 2009).
     """
     luma = view.mean(1, keepdim=True)
@@ -112,17 +112,17 @@ def _with_details(view: Tensor) -> Tensor:
     return torch.cat([view, 4 * fine, 2 * wide, view.amin(1, keepdim=True)], dim=1)
 
 
-def reduced(picture: Tensor, side: int) -> Tensor:
-    """Return (B, C, H, W) pictures with about side x side pixels at most, each the mean of those that it stands for."""
-    height, width = picture.shape[-2:]
+def reduced(image: Tensor, side: int) -> Tensor:
+    """Return (B, C, H, W) images with about side x side pixels at most, each the mean of those that it stands for."""
+    height, width = image.shape[-2:]
     scale = side / math.sqrt(height * width)
     if scale >= 1:
-        return picture
-    return F.interpolate(picture, size=(max(1, round(height * scale)), max(1, round(width * scale))), mode="area")
+        return image
+    return F.interpolate(image, size=(max(1, round(height * scale)), max(1, round(width * scale))), mode="area")
 
 
-def pieces(picture: Tensor, side: int, across: int) -> list[Tensor]:
-    """Return squares of (B, C, H, W) pictures, evenly spread from border to border; one alone lies in the middle.
+def pieces(image: Tensor, side: int, across: int) -> list[Tensor]:
+    """Return squares of (B, C, H, W) images, evenly spread from border to border; one alone lies in the middle.
 
     >>> [piece.mean().item() for piece in pieces(torch.arange(8.0).reshape(1, 1, 1, 8), 2, 2)]
     [0.5, 6.5]
@@ -133,5 +133,5 @@ def pieces(picture: Tensor, side: int, across: int) -> list[Tensor]:
         room = max(length - side, 0)
         return [room * i // (number - 1) for i in range(number)] if number > 1 else [room // 2]
 
-    height, width = picture.shape[-2:]
-    return [picture[..., y : y + side, x : x + side] for y in starts(height) for x in starts(width)]
+    height, width = image.shape[-2:]
+    return [image[..., y : y + side, x : x + side] for y in starts(height) for x in starts(width)]

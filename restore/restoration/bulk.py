@@ -1,4 +1,4 @@
-"""Many pictures, one after the other, and what became of each."""
+"""Many images, one after the other, and what became of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from restore import images
 from restore.errors import ConfigError, ImageError, RestoreError
-from restore.images import Picture
+from restore.images import Photo
 from restore.images.probe import reason as told
 from restore.restoration.detector import Decision
 from restore.restoration.jobs import Job, Options, refuse_collisions
@@ -26,7 +26,7 @@ from restore.system.devices import is_out_of_memory
 __all__ = ["LARGE", "Outcome", "restore_files"]
 
 LARGE = 16_000_000
-"""Pixels above which a picture is alone in memory: none is read or written beside it."""
+"""Pixels above which an image is alone in memory: none is read or written beside it."""
 
 UNCERTAINTY_FULL_SCALE = 0.25  # a standard deviation of a quarter of the range is shown as white
 
@@ -42,7 +42,7 @@ class Outcome:
         seconds: that reading, restoring and writing took, waiting left aside.
         width: of the result, 0 where there is none.
         height: of the result.
-        decision: what the picture shows, for task `auto`.
+        decision: what the image shows, for task `auto`.
     """
 
     job: Job
@@ -183,7 +183,7 @@ def _is_large(pipeline: Pipeline, job: Job, options: Options) -> bool:
 class _Opened:
     """An image that was read, and the seconds that it took."""
 
-    image: Picture
+    image: Photo
     settings: Settings
     seconds: float
 
@@ -192,9 +192,9 @@ class _Opened:
 class _Restored:
     """An image that waits to be written, with what goes beside it, and the seconds that it took so far."""
 
-    before: Picture | None
+    before: Photo | None
     seconds: float
-    restored: Picture | None = None
+    restored: Photo | None = None
     deviation: Tensor | None = None
     decision: Decision | None = None
 
@@ -238,7 +238,7 @@ def _write(job: Job, done: _Restored, options: Options) -> tuple[Path, ...]:
     images.write(done.restored, job.output, overwrite=overwrite, quality=options.quality, lossless=options.lossless)
     written = [job.output]
 
-    def beside(name: str, make: Callable[[], Picture]) -> None:
+    def beside(name: str, make: Callable[[], Photo]) -> None:
         path = job.beside(name)
         if options.on_exists != "skip" or not path.exists():
             images.write(make(), path, overwrite=overwrite)
@@ -246,9 +246,9 @@ def _write(job: Job, done: _Restored, options: Options) -> tuple[Path, ...]:
 
     if done.before is not None:
         both = [done.before, done.restored]
-        beside("compare", lambda: images.to_picture(images.side_by_side(both, ["before", "after"])))
+        beside("compare", lambda: images.to_photo(images.side_by_side(both, ["before", "after"])))
     if done.deviation is not None:
         # pixels span [-1, 1], so a deviation is halved to be a share of the range
         shade = (done.deviation.mean(0, keepdim=True) / 2 / UNCERTAINTY_FULL_SCALE).clamp_(0, 1)
-        beside("uncertainty", lambda: Picture(torch.cat([shade] * 3) * 2 - 1, gray=True))
+        beside("uncertainty", lambda: Photo(torch.cat([shade] * 3) * 2 - 1, gray=True))
     return tuple(written)

@@ -1,4 +1,4 @@
-"""Which weather a picture shows: the decision behind `--task auto`."""
+"""Which weather an image shows: the decision behind `--task auto`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_DETECTOR = "{} is no detector; `restore train detector` makes one"
 
 
 class Decision(NamedTuple):
-    """What a picture shows.
+    """What an image shows.
 
     Attributes:
         kind: a kind of weather, `clean` or `mixed`.
@@ -68,9 +68,9 @@ class Decision(NamedTuple):
 
 
 def decide(probabilities: Mapping[str, float], clean: float, threshold: float) -> Decision:
-    """Return what a picture shows: `clean` where that is as likely as `clean`, else the likeliest kind of weather.
+    """Return what an image shows: `clean` where that is as likely as `clean`, else the likeliest kind of weather.
 
-    Whether there is weather and which are two questions. A picture that is perhaps clean is restored anyway, and then
+    Whether there is weather and which are two questions. An image that is perhaps clean is restored anyway, and then
     the label of what else it could show is still better than none. Where that kind is less likely than `threshold`
     among all kinds of weather, it is `mixed`.
 
@@ -91,7 +91,7 @@ def decide(probabilities: Mapping[str, float], clean: float, threshold: float) -
 
 
 class Detector:
-    """A network that names the weather of a picture; see `DetectorRecipe`.
+    """A network that names the weather of an image; see `DetectorRecipe`.
 
     Args:
         recipe: what its answers mean, and how sure they must be.
@@ -134,21 +134,21 @@ class Detector:
         return cls(recipe, network, pick_device(device), hashlib.sha256(path.read_bytes()).hexdigest())
 
     def __call__(self, image: Any) -> Decision:
-        """Return what a picture shows.
+        """Return what an image shows.
 
         Args:
-            image: (3, H, W) in [-1, 1], or what else a `Restorer` takes: a path, a `Picture`, a PIL image, an array.
+            image: (3, H, W) in [-1, 1], or what else a `Restorer` takes: a path, a `Photo`, a PIL image, an array.
 
         Raises:
-            ImageError: the file is not a picture, or is damaged.
-            ArrayError: the array cannot be a picture.
+            ImageError: the file is not an image, or is damaged.
+            ArrayError: the array cannot be an image.
         """
         pixels = image if isinstance(image, Tensor) else images.from_any(image)[0][0].pixels
         return decide(self.probabilities(pixels[None])[0], self.recipe.clean, self.recipe.threshold)
 
     @torch.no_grad()
-    def probabilities(self, pictures: Tensor) -> list[dict[str, float]]:
-        """Return the probability of each kind for each of some pictures, (B, 3, H, W) in [-1, 1]."""
-        found = self.network(pictures.to(self.device, torch.float32)).softmax(1).cpu().tolist()
+    def probabilities(self, photos: Tensor) -> list[dict[str, float]]:
+        """Return the probability of each kind for each of some images, (B, 3, H, W) in [-1, 1]."""
+        found = self.network(photos.to(self.device, torch.float32)).softmax(1).cpu().tolist()
         kinds = [MIXED if label == "unknown" else label for label in self.recipe.labels]
         return [dict(zip(kinds, row, strict=True)) for row in found]

@@ -30,7 +30,7 @@ def load_classifier(model: str | Path, device: str = "auto", dtype: torch.dtype 
     path = find_weights(model)
     opened = published.open_checkpoint(path)
     if opened.recipe.get("kind") != "classifier":
-        raise ConfigError(f"{path} is no classifier; guidance needs one that was trained on noised pictures")
+        raise ConfigError(f"{path} is no classifier; guidance needs one that was trained on noised images")
     recipe = parse(ClassifierRecipe, opened.recipe, str(path))
     network = native.assemble(recipe.network.build, opened.tensors, str(path))
     network = network.to(pick_device(device), dtype).eval().requires_grad_(False)

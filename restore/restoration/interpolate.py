@@ -1,4 +1,4 @@
-"""Pictures between two pictures: `restore interpolate`."""
+"""Images between two images: `restore interpolate`."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def interpolate(
     task: str | None = None,
     seed: int = 0,
 ) -> Iterator[Tensor]:
-    """Yield (3, H, W) pictures in [-1, 1] from a to b, both ends included; see `restore.samplers.interpolation`.
+    """Yield (3, H, W) images in [-1, 1] from a to b, both ends included; see `restore.samplers.interpolation`.
 
-    The condition of a frame is the same mixture of the two pictures.
+    The condition of a frame is the same mixture of the two images.
 
     Args:
         restorer: the model that makes the frames.
@@ -44,16 +44,16 @@ def interpolate(
         method: along a great circle between the noises that DDIM leads up to, or mixed after both were given the
             same noise.
         steps: of DDIM.
-        start: how far up the schedule the pictures are given noise, from 0 to 1, for `diffusion`.
+        start: how far up the schedule the images are given noise, from 0 to 1, for `diffusion`.
         task: one of the recipe's; its first by default.
         seed: of that noise.
 
     Raises:
         ArrayError: the sizes differ.
-        ConfigError: fewer than two frames, another value is out of range, or the model fills in parts of pictures.
+        ConfigError: fewer than two frames, another value is out of range, or the model fills in parts of images.
     """
     if a.shape != b.shape or a.ndim != 3:
-        raise ArrayError(f"two pictures of one size are needed, not {tuple(a.shape)} and {tuple(b.shape)}")
+        raise ArrayError(f"two images of one size are needed, not {tuple(a.shape)} and {tuple(b.shape)}")
     if frames < 2:
         raise ConfigError(f"frames must be at least 2 (both ends), not {frames}")
     if not 0 < start <= 1:
@@ -64,7 +64,7 @@ def interpolate(
         raise ConfigError(f"steps must be between 1 and {most}, the levels that are visited at most, not {steps}")
     asked = restorer.task(task)
     if not asked.whole:
-        raise ConfigError(f"{restorer.recipe.name} fills in parts of a picture; only whole pictures are interpolated")
+        raise ConfigError(f"{restorer.recipe.name} fills in parts of an image; only whole images are interpolated")
     sampler = DDIM(
         steps=steps,
         spacing="trailing",
@@ -72,8 +72,8 @@ def interpolate(
     )
     label = restorer.recipe.label(task or next(iter(restorer.recipe.tasks)))
     ends, channels = [], restorer.codec.state_channels
-    for picture in (a, b):
-        condition = restorer.condition(asked.prepare(picture[None], Request()).image, label)
+    for image in (a, b):
+        condition = restorer.condition(asked.prepare(image[None], Request()).image, label)
         ends.append((condition.image[:, :channels], condition))
     make = frames_by_diffusion if method == "diffusion" else frames_by_inversion
     weights = [i / (frames - 1) for i in range(frames)]

@@ -1,4 +1,4 @@
-"""What is to be restored: which picture goes where, with which mask, and what must not be written over."""
+"""What is to be restored: which image goes where, with which mask, and what must not be written over."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}")
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to restore.
+    """One image to restore.
 
     Attributes:
-        source: the picture.
+        source: the image.
         output: where the result goes.
-        below: the folder that holds the picture, seen from the one that was given.
+        below: the folder that holds the image, seen from the one that was given.
     """
 
     source: Path
@@ -53,11 +53,11 @@ class Options:
 
     Attributes:
         settings: of each restoration; a mask comes to its request from below.
-        on_exists: what happens where there is a file already. Where the result is there, `skip` leaves the picture
+        on_exists: what happens where there is a file already. Where the result is there, `skip` leaves the image
             out; where only a file beside it is, `skip` leaves that one as it is.
-        compare: also write the picture before and after, side by side.
+        compare: also write the image before and after, side by side.
         uncertainty: also write the map of the samples' standard deviation.
-        mask: a mask for every picture, or a folder of masks named as the pictures, and in folders named as theirs, if
+        mask: a mask for every image, or a folder of masks named as the images, and in folders named as theirs, if
             it has any; bright pixels are restored.
         invert_mask: dark pixels are restored instead.
         quality: 1 to 100, of lossy files; by default at least that of the source.
@@ -78,7 +78,7 @@ class Options:
 
         Raises:
             ConfigError: there is no mask of its name.
-            ImageError: the mask is no picture.
+            ImageError: the mask is no image.
         """
         if self.mask is None:
             return self.settings
@@ -105,7 +105,7 @@ def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = Fals
     if output.suffix.lower() in images.WRITABLE and not os.path.isdir(output):
         if len(sources) == 1:
             return [Job(sources[0], output)]
-        raise ConfigError(f"{len(sources)} pictures cannot all go to {output}: give a folder as the output")
+        raise ConfigError(f"{len(sources)} images cannot all go to {output}: give a folder as the output")
     if (
         len(sources) == len(inputs) == 1
         and sources[0] == Path(inputs[0])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from restore import images
 from restore.errors import ConfigError
-from restore.images import Picture
+from restore.images import Photo
 from restore.models.recipe import Recipe
 from restore.restoration.detector import AUTO, Decision, Detector
 from restore.restoration.restorer import Restorer
@@ -66,7 +66,7 @@ class Stage(Protocol):
         """Return how many tiles a network will see for an image of that size, for a progress bar."""
         ...
 
-    def finish(self, given: Picture, pixels: Tensor, settings: Settings) -> Picture:
+    def finish(self, given: Photo, pixels: Tensor, settings: Settings) -> Photo:
         """Return the resulting pixels, (3, H, W) in [-1, 1], as an image of the kind of the one that was given."""
         ...
 
@@ -122,7 +122,7 @@ class Detecting:
         """Return 0: no tile is seen."""
         return 0
 
-    def finish(self, given: Picture, pixels: Tensor, settings: Settings) -> Picture:
+    def finish(self, given: Photo, pixels: Tensor, settings: Settings) -> Photo:
         """Return the image: nothing is changed."""
         return given
 
@@ -152,7 +152,7 @@ class Restoring:
         """Return how many tiles the network will see for an image of that size."""
         return self.restorer.evaluations(*self.size(height, width, settings), settings)
 
-    def finish(self, given: Picture, pixels: Tensor, settings: Settings) -> Picture:
+    def finish(self, given: Photo, pixels: Tensor, settings: Settings) -> Photo:
         """Return the restored pixels as the task has it."""
         return self.restorer.task(settings.task).finish(given, pixels, settings.request)
 
@@ -217,7 +217,7 @@ class Pipeline:
         ]
         return form.to_same_kind([self.finish(one, state) for one, state in zip(given, states, strict=True)])
 
-    def finish(self, given: Picture, state: State) -> Picture:
+    def finish(self, given: Photo, state: State) -> Photo:
         """Return the result of a run as an image of the kind of the one that was given."""
         if state.done:
             return given

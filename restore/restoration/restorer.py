@@ -375,7 +375,7 @@ class Restorer:
         """Return the restored image in the kind of what was given, and of its size unless another was asked for.
 
         Args:
-            image: a path (gives a `Picture`, which has `save`), a `Picture`, a PIL image, a NumPy array (H, W),
+            image: a path (gives a `Photo`, which has `save`), a `Photo`, a PIL image, a NumPy array (H, W),
                 (H, W, 3) or (H, W, 4), uint8, uint16 or float in [0, 1], or a tensor (3, H, W) or (B, 3, H, W), whose
                 images are restored together.
             settings: see `Settings`.

@@ -1,4 +1,4 @@
-"""Multistep consistency sampling, for models distilled to jump to the clean picture."""
+"""Multistep consistency sampling, for models distilled to jump to the clean image."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from restore.samplers.step import Sampler, Step, answer
 
 __all__ = ["DPMSolver", "multistep_update", "singlestep_update"]
 
-LARGEST_LAMBDA = 300.0  # a lambda of the clean picture whose exponential a float still holds
+LARGEST_LAMBDA = 300.0  # a lambda of the clean image whose exponential a float still holds
 
 
 def multistep_update(
@@ -32,7 +32,7 @@ def multistep_update(
         x_t: (B, C, H, W), at the level of the first estimate.
         estimates: of x0, each (B, C, H, W), the newest first.
         lambdas: log(a / s) at the level of each; -inf where there is noise alone.
-        lambda_u: of the level that is reached; inf for the clean picture, which order 1 alone can reach.
+        lambda_u: of the level that is reached; inf for the clean image, which order 1 alone can reach.
         published: give the third-order term half its weight, as the published code does; it is then of order 2.
     """
     a_u = (1 + math.exp(-2 * lambda_u)) ** -0.5
@@ -84,7 +84,7 @@ def singlestep_update(x_t: Tensor, x0_t: Tensor, x0_s: Tensor, lambdas: tuple[fl
 class DPMSolver(Sampler):
     """DPM-Solver++ (Lu et al. 2022), deterministic.
 
-    The first steps are of the order that the estimates so far allow, the last one, to the clean picture, of order 1.
+    The first steps are of the order that the estimates so far allow, the last one, to the clean image, of order 1.
 
     Attributes:
         order: 1 (DDIM), 2 or 3.

@@ -1,4 +1,4 @@
-"""Interpolation between two pictures, in the space of their noise."""
+"""Interpolation between two images, in the space of their noise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["blended", "frames_by_diffusion", "frames_by_inversion", "invert", "s
 def slerp(a: Tensor, b: Tensor, w: float) -> Tensor:
     """Return the point a share w of the way from a to b on the sphere, (B, C, H, W) (DDIM, eq. 67).
 
-    A straight line between two noises would pass through points of too small a norm. Each picture of the batch has an
+    A straight line between two noises would pass through points of too small a norm. Each image of the batch has an
     angle of its own; where two noises are the same, or opposite, the way is straight.
     """
     cosine = torch.cosine_similarity(a.flatten(1).double(), b.flatten(1).double(), dim=1).clamp(-1, 1)
@@ -53,10 +53,10 @@ def blended(a: Condition, b: Condition, w: float) -> Condition:
 def invert(
     denoiser: Denoiser, x0: Tensor, condition: Condition, schedule: Schedule, sampler: Sampler, beyond: bool = False
 ) -> Iterator[Step]:
-    """Yield the steps of DDIM upwards from a picture, to the first level that the sampler visits (DDIM, section 4.3).
+    """Yield the steps of DDIM upwards from an image, to the first level that the sampler visits (DDIM, section 4.3).
 
-    The picture stands for itself at the lowest visited level, where it hardly differs. The last `Step` holds the noise
-    that leads back to the picture, the better the more steps there are.
+    The image stands for itself at the lowest visited level, where it hardly differs. The last `Step` holds the noise
+    that leads back to the image, the better the more steps there are.
 
     Args:
         denoiser: without clipping, which cannot be undone.
@@ -89,11 +89,11 @@ def frames_by_inversion(
     sampler: Sampler,
     noise: Noise,
 ) -> Iterator[Tensor]:
-    """Yield the pictures, (B, 3, H, W), at shares of the way between two, along a great circle of their noises.
+    """Yield the images, (B, 3, H, W), at shares of the way between two, along a great circle of their noises.
 
     Args:
         denoiser: without clipping, for the way up.
-        a: a picture, (B, 3, H, W) in [-1, 1], and its condition.
+        a: an image, (B, 3, H, W) in [-1, 1], and its condition.
         b: another.
         weights: 0 gives a (as well as its inversion allows), 1 gives b.
         schedule: the model's.
@@ -102,9 +102,9 @@ def frames_by_inversion(
     """
     levels = sampler.levels(schedule)
     ends = []
-    for picture, condition in (a, b):
-        above = deque(invert(denoiser, picture, condition, schedule, sampler), maxlen=1)
-        ends.append(above[0].x_t if above else picture)
+    for image, condition in (a, b):
+        above = deque(invert(denoiser, image, condition, schedule, sampler), maxlen=1)
+        ends.append(above[0].x_t if above else image)
     for w in weights:
         yield _last(
             sampler.solve(denoiser, blended(a[1], b[1], w), schedule, slerp(ends[0], ends[1], w), levels, noise)
@@ -120,25 +120,25 @@ def frames_by_diffusion(
     sampler: Sampler,
     noise: Noise,
 ) -> Iterator[Tensor]:
-    """Yield the pictures, (B, 3, H, W), at shares of the way between two, after both were given the same noise.
+    """Yield the images, (B, 3, H, W), at shares of the way between two, after both were given the same noise.
 
-    DDPM, section 4.4: the noised pictures are mixed in a straight line; the network makes the mixture a picture again.
+    DDPM, section 4.4: the noised images are mixed in a straight line; the network makes the mixture an image again.
     The more noise (`sampler.start`), the further a frame may be from both.
 
     Args:
         denoiser: the model's.
-        a: a picture, (B, 3, H, W) in [-1, 1], and its condition.
+        a: an image, (B, 3, H, W) in [-1, 1], and its condition.
         b: another.
         weights: 0 gives a, 1 gives b.
         schedule: the model's.
-        sampler: starts at the level where the pictures are mixed.
+        sampler: starts at the level where the images are mixed.
         noise: the first draw is the one that both are given.
 
     Raises:
-        ConfigError: the sampler starts from noise alone, where nothing of the pictures is left to mix.
+        ConfigError: the sampler starts from noise alone, where nothing of the images is left to mix.
     """
     if sampler.start is None:
-        raise ConfigError("interpolation by diffusion needs a level to mix the pictures at: set the sampler's start")
+        raise ConfigError("interpolation by diffusion needs a level to mix the images at: set the sampler's start")
     levels = sampler.levels(schedule)
     eps = noise.draw(a[0])
     alpha_bar = schedule.level(levels[0], len(eps), eps.device).alpha_bar

@@ -1,4 +1,4 @@
-"""Noise for samplers: one seeded generator per picture."""
+"""Noise for samplers: one seeded generator per image."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Noise(Protocol):
 
 
 class SeededNoise:
-    """Standard normal noise from one generator per picture.
+    """Standard normal noise from one generator per image.
 
-    The draws of a picture depend on its seed alone: not on its neighbours in the batch, its place, or the device
+    The draws of an image depend on its seed alone: not on its neighbours in the batch, its place, or the device
     (numbers are drawn on the CPU in float32).
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        """Take one seed per picture.
+        """Take one seed per image.
 
         Raises:
             ConfigError: a seed is below 0, or does not fit into 63 bits.

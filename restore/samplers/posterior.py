@@ -1,4 +1,4 @@
-"""Several samples of one picture: their mean and spread, and whether the spread can be believed."""
+"""Several samples of one image: their mean and spread, and whether the spread can be believed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Posterior:
 
 
 class Moments:
-    """Mean and standard deviation of pictures that come one by one; two pictures are held, however many come.
+    """Mean and standard deviation of images that come one by one; two images are held, however many come.
 
     >>> moments = Moments()
     >>> for value in (1.0, 2.0, 6.0):
@@ -89,10 +89,10 @@ def expected_share(k: float, samples: int) -> float:
 
 @dataclass
 class Calibration:
-    """How often the truth lies within k standard deviations of the samples' mean, over many pictures.
+    """How often the truth lies within k standard deviations of the samples' mean, over many images.
 
     Attributes:
-        samples: how many each picture was restored to.
+        samples: how many each image was restored to.
         ks: numbers of standard deviations.
         inside: how many values lay within each.
         values: how many there were.
@@ -113,7 +113,7 @@ class Calibration:
         self.inside = self.inside or [0] * len(self.ks)
 
     def add(self, truth: Tensor, mean: Tensor, deviation: Tensor) -> None:
-        """Take one more picture in; all of one shape and range, whatever it is.
+        """Take one more image in; all of one shape and range, whatever it is.
 
         Raises:
             ArrayError: the shapes differ.

@@ -39,7 +39,7 @@ class Sampler(Spec):
     Attributes:
         steps: how many levels are visited; None for all, or for as many as the spacing's sections say.
         spacing: which; see `restore.diffusion.schedule.spacing`.
-        start: the level to start from, at which the degraded picture is given noise; None starts from noise alone at
+        start: the level to start from, at which the degraded image is given noise; None starts from noise alone at
             the first level.
     """
 

@@ -1,4 +1,4 @@
-"""Where networks run, in which type, and where the pictures lie meanwhile."""
+"""Where networks run, in which type, and where the images lie meanwhile."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from restore.errors import ConfigError
 __all__ = ["HELD", "fast_dtype", "home_of", "is_out_of_memory", "pick_device", "placed"]
 
 HELD = 4
-"""Pictures in float32 that a step of a sampler holds at once: given, x_t, what tiles merge into, clipped."""
+"""Images in float32 that a step of a sampler holds at once: given, x_t, what tiles merge into, clipped."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -57,18 +57,18 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def home_of(pictures: Tensor, device: torch.device) -> torch.device:
-    """Return where pictures stay while a device restores them: there, or on the CPU where they would not fit.
+def home_of(images: Tensor, device: torch.device) -> torch.device:
+    """Return where images stay while a device restores them: there, or on the CPU where they would not fit.
 
     From the CPU, tiles travel to a GPU and back while the network works on others.
 
     Args:
-        pictures: (B, C, H, W), of any type.
+        images: (B, C, H, W), of any type.
         device: where the network is.
     """
     if device.type != "cuda":
         return device
-    needed = HELD * pictures.numel() * torch.float32.itemsize
+    needed = HELD * images.numel() * torch.float32.itemsize
     # a quarter: the network needs room, and some samplers keep earlier estimates
     # what PyTorch keeps for the next tensors counts as taken, and is free
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

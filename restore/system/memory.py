@@ -32,5 +32,5 @@ def peak_resident() -> int:
 
 
 def in_use(device: torch.device) -> int:
-    """Return the bytes that are taken now where pictures are restored: on the GPU, or by this process."""
+    """Return the bytes that are taken now where images are restored: on the GPU, or by this process."""
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else resident()

@@ -1,4 +1,4 @@
-"""A gray picture is to get colours."""
+"""A gray image is to get colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from restore.degradations import Degradation, Grayscale
 from restore.degradations.grayscale import luma
-from restore.images import Picture
+from restore.images import Photo
 from restore.tasks.plain import PlainTask
 from restore.tasks.task import Prepared, Request
 
@@ -18,10 +18,10 @@ __all__ = ["Colorization"]
 
 
 class Colorization(PlainTask):
-    """Colours for a gray picture; those that a picture has already are not looked at.
+    """Colours for a gray image; those that an image has already are not looked at.
 
     Attributes:
-        keep_luma: give the result the very luma of the picture, so that only its colours are made up.
+        keep_luma: give the result the very luma of the image, so that only its colours are made up.
     """
 
     card: ClassVar[str] = "imagenet-ctest10k"
@@ -33,20 +33,20 @@ class Colorization(PlainTask):
         """Return the degradation that is to be undone."""
         return Grayscale()
 
-    def prepare(self, pictures: Tensor, request: Request) -> Prepared:
-        """Return the luma of the pictures; see `Task`."""
+    def prepare(self, images: Tensor, request: Request) -> Prepared:
+        """Return the luma of the images; see `Task`."""
         self.check(request)
-        return Prepared(luma(pictures))
+        return Prepared(luma(images))
 
     def polish(self, image: Tensor, restored: Tensor) -> Tensor:
-        """Return the pictures with the luma that was given; colours that it has no room for are paler."""
+        """Return the images with the luma that was given; colours that it has no room for are paler."""
         if not self.keep_luma:
             return restored
         given, colour = image[:, :3], restored - luma(restored)
         room = torch.where(colour > 0, 1 - given, 1 + given) / colour.abs().clamp(min=1e-6)
         return (given + colour * room.amin(1, keepdim=True).clamp(0, 1)).clamp(-1, 1)
 
-    def finish(self, picture: Picture, pixels: Tensor, request: Request) -> Picture:
-        """Return the result as a colour picture, whatever was given; no colours follow the profile of a gray one."""
-        metadata = replace(picture.metadata, icc=None) if picture.gray else picture.metadata
-        return replace(picture.with_pixels(pixels), gray=False, mode="RGB", metadata=metadata)
+    def finish(self, image: Photo, pixels: Tensor, request: Request) -> Photo:
+        """Return the result as a colour image, whatever was given; no colours follow the profile of a gray one."""
+        metadata = replace(image.metadata, icc=None) if image.gray else image.metadata
+        return replace(image.with_pixels(pixels), gray=False, mode="RGB", metadata=metadata)

@@ -11,10 +11,10 @@ __all__ = ["Compression"]
 
 
 class Compression(PlainTask):
-    """A picture that was stored at an unknown quality is to be as it was before.
+    """An image that was stored at an unknown quality is to be as it was before.
 
     Attributes:
-        codec: how training pictures are compressed.
+        codec: how training images are compressed.
     """
 
     card: ClassVar[str] = "live1"

@@ -1,4 +1,4 @@
-"""Detection: which weather a picture shows, if any."""
+"""Detection: which weather an image shows, if any."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Detection"]
 
 
 class Detection(Task):
-    """The weather of a picture is to be named; what it shows is drawn by the training run's mixture.
+    """The weather of an image is to be named; what it shows is drawn by the training run's mixture.
 
     Attributes:
         faint: weather below this severity counts as none: it is hard to see, and its removal costs more than it gains.
@@ -39,7 +39,7 @@ class Detection(Task):
     )
 
     def examples(self, weather: Mixture) -> Examples:
-        """Return what makes training pictures: photographs in weather of any strength, with other colours after it."""
+        """Return what makes training images: photographs in weather of any strength, with other colours after it."""
 
         def make(clean: Tensor, random: Random, severity: float | None) -> Example:
             strength = random.host.severity(severity)

@@ -1,4 +1,4 @@
-"""Pictures out of noise: what networks do that are shown no picture."""
+"""Images out of noise: what networks do that are shown no image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Generation"]
 
 
 class Generation(Task):
-    """A picture is made up. A network that is shown none fills holes, too: it need not have been trained for them.
+    """An image is made up. A network that is shown none fills holes, too: it need not have been trained for them.
 
     The known pixels are pasted into every estimate of x0, and the sampler puts noise over both on the way to the next
     level (Wang et al., "Zero-Shot Image Restoration Using Denoising Diffusion Null-Space Model", ICLR 2023, with the

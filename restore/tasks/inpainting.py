@@ -1,4 +1,4 @@
-"""Lost parts of a picture are to be made up: holes, and what lies beyond its borders."""
+"""Lost parts of an image are to be made up: holes, and what lies beyond its borders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from restore.degradations import Crop, Degradation, Hole, Mixture, Random
 from restore.degradations.masks import Box, BoxAndStrokes, FreeForm, Irregular
 from restore.denoisers.parameterization import Parameterization
 from restore.errors import ConfigError
-from restore.images import Picture
+from restore.images import Photo
 from restore.images.fill import flow_in
 from restore.tasks.holed import Holed
 from restore.tasks.task import Example, Examples, Prepared, Request, Task, unlabelled
@@ -47,13 +47,13 @@ class Filling(Task):
         return 4 if self.mask_channel else 3
 
     def losses(self) -> Sequence[Hole]:
-        """Return the ways in which training pictures lose pixels; each has the same chance."""
+        """Return the ways in which training images lose pixels; each has the same chance."""
         raise NotImplementedError
 
     def told(
         self, degradation: Degradation, random: Random, height: int, width: int, severity: float | None
     ) -> Request:
-        """Return the request of a made picture: where its hole is.
+        """Return the request of a made image: where its hole is.
 
         Raises:
             ConfigError: the degradation makes no hole.
@@ -62,35 +62,35 @@ class Filling(Task):
             raise ConfigError(f"task {self.kind} fills holes, and degradation {degradation.kind} makes none")
         return Request(mask=degradation.masks(random, height, width, severity)[0])
 
-    def marked(self, pictures: Tensor, mask: Tensor) -> Prepared:
-        """Return the pictures with a (1, H, W) mask marked in each.
+    def marked(self, images: Tensor, mask: Tensor) -> Prepared:
+        """Return the images with a (1, H, W) mask marked in each.
 
         Raises:
             ConfigError: the mask is empty, or of another size or shape.
         """
         if mask.ndim != 3 or len(mask) != 1:
             raise ConfigError(f"the mask of a request has the shape (1, H, W), not {tuple(mask.shape)}")
-        hole = (mask > 0.5).float().expand(len(pictures), -1, -1, -1).to(pictures.device)
-        if hole.shape[-2:] != pictures.shape[-2:]:
-            (h, w), (height, width) = hole.shape[-2:], pictures.shape[-2:]
-            raise ConfigError(f"the mask has {w}x{h} pixels, the picture {width}x{height}: they must be of one size")
+        hole = (mask > 0.5).float().expand(len(images), -1, -1, -1).to(images.device)
+        if hole.shape[-2:] != images.shape[-2:]:
+            (h, w), (height, width) = hole.shape[-2:], images.shape[-2:]
+            raise ConfigError(f"the mask has {w}x{h} pixels, the image {width}x{height}: they must be of one size")
         if not hole.any():
             raise ConfigError(EMPTY)
-        return Prepared(self.condition(pictures, hole), hole)
+        return Prepared(self.condition(images, hole), hole)
 
-    def condition(self, pictures: Tensor, hole: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return (B, C, H, W): what the network is shown of pictures in [-1, 1] with a hole, (B, 1, H, W)."""
+    def condition(self, images: Tensor, hole: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return (B, C, H, W): what the network is shown of images in [-1, 1] with a hole, (B, 1, H, W)."""
         lost = hole > 0.5
         if self.fill == "noise":
             generator = torch.Generator().manual_seed(0)
-            other = torch.randn(pictures.shape, generator=generator).to(pictures) if noise is None else noise
+            other = torch.randn(images.shape, generator=generator).to(images) if noise is None else noise
         else:
-            other = flow_in(pictures, hole) if self.fill == "smooth" else torch.zeros_like(pictures)
-        shown = torch.where(lost, other, pictures)
+            other = flow_in(images, hole) if self.fill == "smooth" else torch.zeros_like(images)
+        shown = torch.where(lost, other, images)
         return torch.cat([shown, lost.to(shown) * 2 - 1], dim=1) if self.mask_channel else shown
 
     def examples(self, weather: Mixture) -> Examples:
-        """Return what makes training pictures, with holes of all kinds."""
+        """Return what makes training images, with holes of all kinds."""
 
         def make(clean: Tensor, random: Random, severity: float | None) -> Example:
             ways, shape = self.losses(), clean.shape[-2:]
@@ -105,7 +105,7 @@ class Filling(Task):
         return make
 
     def views(self, weather: Mixture) -> Mapping[str, Examples]:
-        """Return what makes validation pictures, one for each kind of hole."""
+        """Return what makes validation images, one for each kind of hole."""
 
         def view(way: Hole) -> Examples:
             def make(clean: Tensor, random: Random, severity: float | None) -> Example:
@@ -134,7 +134,7 @@ class Inpainting(Filling):
     """A hole is to be filled; the mask says where it is.
 
     Attributes:
-        masks: how holes of training pictures look.
+        masks: how holes of training images look.
     """
 
     uses: ClassVar[frozenset[str]] = frozenset({"mask"})
@@ -147,7 +147,7 @@ class Inpainting(Filling):
     )
 
     def losses(self) -> Sequence[Hole]:
-        """Return the ways in which training pictures lose pixels."""
+        """Return the ways in which training images lose pixels."""
         return self.masks
 
     def asked(self, name: str) -> Task:
@@ -156,18 +156,18 @@ class Inpainting(Filling):
             return self
         return Uncropping(mask_channel=self.mask_channel, fill=self.fill)
 
-    def prepare(self, pictures: Tensor, request: Request) -> Prepared:
-        """Return the pictures with the hole marked; see `Task`."""
+    def prepare(self, images: Tensor, request: Request) -> Prepared:
+        """Return the images with the hole marked; see `Task`."""
         self.check(request)
         assert request.mask is not None
-        return self.marked(pictures, request.mask)
+        return self.marked(images, request.mask)
 
 
 class Uncropping(Filling):
-    """The picture is to go on beyond its borders.
+    """The image is to go on beyond its borders.
 
     Attributes:
-        crops: how much of training pictures is lost, and where.
+        crops: how much of training images is lost, and where.
     """
 
     uses: ClassVar[frozenset[str]] = frozenset({"pad", "mask"})
@@ -177,7 +177,7 @@ class Uncropping(Filling):
     crops: Crop = Crop()
 
     def losses(self) -> Sequence[Hole]:
-        """Return the ways in which training pictures lose pixels."""
+        """Return the ways in which training images lose pixels."""
         return (self.crops,)
 
     def asked(self, name: str) -> Task:
@@ -197,22 +197,22 @@ class Uncropping(Filling):
             given = ",".join(map(str, request.pad))
             raise ConfigError(f"pad takes numbers of pixels to add left, top, right and bottom, not {given}")
 
-    def prepare(self, pictures: Tensor, request: Request) -> Prepared:
-        """Return the pictures with the new border marked as a hole; see `Task`."""
+    def prepare(self, images: Tensor, request: Request) -> Prepared:
+        """Return the images with the new border marked as a hole; see `Task`."""
         self.check(request)
         if request.mask is not None:
-            return self.marked(pictures, request.mask)
+            return self.marked(images, request.mask)
         assert request.pad is not None
         left, top, right, bottom = request.pad
         around = (left, right, top, bottom)
-        hole = F.pad(torch.zeros_like(pictures[:, :1]), around, value=1.0)
-        return Prepared(self.condition(F.pad(pictures, around), hole), hole)
+        hole = F.pad(torch.zeros_like(images[:, :1]), around, value=1.0)
+        return Prepared(self.condition(F.pad(images, around), hole), hole)
 
     def size(self, height: int, width: int, request: Request) -> tuple[int, int]:
         """Return the height and width of the result."""
         left, top, right, bottom = request.pad or (0, 0, 0, 0)
         return height + top + bottom, width + left + right
 
-    def finish(self, picture: Picture, pixels: Tensor, request: Request) -> Picture:
-        """Return the larger picture; what is added is opaque."""
-        return (picture if request.pad is None else picture.padded(*request.pad)).with_pixels(pixels)
+    def finish(self, image: Photo, pixels: Tensor, request: Request) -> Photo:
+        """Return the larger image; what is added is opaque."""
+        return (image if request.pad is None else image.padded(*request.pad)).with_pixels(pixels)

@@ -11,14 +11,14 @@ __all__ = ["PlainTask"]
 
 
 class PlainTask(Task):
-    """A task whose training pictures come from one degradation."""
+    """A task whose training images come from one degradation."""
 
     def made_by(self) -> Degradation:
         """Return the degradation that is to be undone."""
         raise NotImplementedError
 
     def examples(self, weather: Mixture) -> Examples:
-        """Return what makes training pictures; the weather counts for nothing."""
+        """Return what makes training images; the weather counts for nothing."""
         spec = self.made_by()
 
         def make(clean: Tensor, random: Random, severity: float | None) -> Example:

@@ -1,4 +1,4 @@
-"""A low-resolution picture is to be enlarged by a whole factor."""
+"""A low-resolution image is to be enlarged by a whole factor."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["SuperResolution"]
 
 
 class SuperResolution(PlainTask):
-    """A picture `scale` times larger; the network sees it enlarged by plain interpolation, as SR3 does.
+    """An image `scale` times larger; the network sees it enlarged by plain interpolation, as SR3 does.
 
     Attributes:
         scale: that the network was trained for.
         filter: what enlarges its condition.
-        blind: trained on pictures that were also blurred, noised and compressed, not only made small.
+        blind: trained on images that were also blurred, noised and compressed, not only made small.
     """
 
     uses: ClassVar[frozenset[str]] = frozenset({"scale", "enlarged"})
@@ -44,25 +44,25 @@ class SuperResolution(PlainTask):
         if request.scale not in (None, self.scale):
             raise ConfigError(f"this model was trained to enlarge by {self.scale}, not by {request.scale}")
 
-    def prepare(self, pictures: Tensor, request: Request) -> Prepared:
-        """Return the pictures enlarged to the size of the result; see `Task`."""
+    def prepare(self, images: Tensor, request: Request) -> Prepared:
+        """Return the images enlarged to the size of the result; see `Task`."""
         self.check(request)
         if request.enlarged:
-            return Prepared(pictures)
-        return Prepared(enlarge_by(pictures.add(1).div_(2), self.scale, kernel=self.filter).mul_(2).sub_(1))
+            return Prepared(images)
+        return Prepared(enlarge_by(images.add(1).div_(2), self.scale, kernel=self.filter).mul_(2).sub_(1))
 
     def told(
         self, degradation: Degradation, random: Random, height: int, width: int, severity: float | None
     ) -> Request:
-        """Return the request of a made picture: every degradation gives back the size that it was given.
+        """Return the request of a made image: every degradation gives back the size that it was given.
 
         Raises:
-            ConfigError: the degradation makes pictures smaller by another factor than that of training.
+            ConfigError: the degradation makes images smaller by another factor than that of training.
         """
         factor = getattr(degradation, "scale", 1)
         if factor != self.scale:
             made = f"makes them {factor} times smaller" if factor > 1 else "leaves them as large as they are"
-            raise ConfigError(f"task {self.kind} enlarges pictures by {self.scale}, and {degradation.kind} {made}")
+            raise ConfigError(f"task {self.kind} enlarges images by {self.scale}, and {degradation.kind} {made}")
         return Request(enlarged=True)
 
     def size(self, height: int, width: int, request: Request) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What every task answers: what the network is shown in training, and what of a user's picture."""
+"""What every task answers: what the network is shown in training, and what of a user's image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from restore.contracts import Condition
 from restore.degradations import Degradation, Mixture, Random
 from restore.denoisers.parameterization import Parameterization
 from restore.errors import ConfigError
-from restore.images import Picture
+from restore.images import Photo
 from restore.schema import Spec
 
 __all__ = ["Example", "Examples", "Prepared", "Request", "Task"]
@@ -21,13 +21,13 @@ __all__ = ["Example", "Examples", "Prepared", "Request", "Task"]
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for besides the picture; None where nothing was said.
+    """What a user asks for besides the image; None where nothing was said.
 
     Attributes:
         mask: (1, H, W), above 0.5 where pixels are to be restored.
         scale: how many times larger the result shall be.
         pad: pixels to add left, above, right and below.
-        enlarged: the picture was enlarged already to the size of the result.
+        enlarged: the image was enlarged already to the size of the result.
     """
 
     mask: Tensor | None = None
@@ -41,10 +41,10 @@ class Request:
 
 
 class Prepared(NamedTuple):
-    """A user's picture as the network is shown it.
+    """A user's image as the network is shown it.
 
     Attributes:
-        image: (B, C, H, W) in [-1, 1], in the size of the result; its first three channels are a picture.
+        image: (B, C, H, W) in [-1, 1], in the size of the result; its first three channels are an image.
         hole: (B, 1, H, W), 1 where pixels are asked for and 0 where those of `image` are kept; None to ask for all.
     """
 
@@ -53,7 +53,7 @@ class Prepared(NamedTuple):
 
 
 class Example(NamedTuple):
-    """Training pictures as the network is shown them.
+    """Training images as the network is shown them.
 
     Attributes:
         image: (B, C, H, W) in [-1, 1].
@@ -73,7 +73,7 @@ Examples = Callable[[Tensor, Random, float | None], Example]
 class Task(Spec):
     """A task: what is given and what is asked.
 
-    The base is the task of restoring a picture of the same size that is shown to the network as it is; kinds of tasks
+    The base is the task of restoring an image of the same size that is shown to the network as it is; kinds of tasks
     say where they differ.
     """
 
@@ -110,7 +110,7 @@ class Task(Spec):
         return self
 
     def check(self, request: Request) -> None:
-        """Return nothing if the request makes sense, whatever the picture.
+        """Return nothing if the request makes sense, whatever the image.
 
         Raises:
             ConfigError: it says what this task has no use for, leaves out what it needs, or asks for the impossible.
@@ -122,37 +122,37 @@ class Task(Spec):
         for name in sorted(self.needs - request.given()):
             raise ConfigError(f"task {self.kind} needs a {name}: pass --{name}")
 
-    def prepare(self, pictures: Tensor, request: Request) -> Prepared:
-        """Return what the network is shown of some pictures, (B, 3, H, W) in [-1, 1].
+    def prepare(self, images: Tensor, request: Request) -> Prepared:
+        """Return what the network is shown of some images, (B, 3, H, W) in [-1, 1].
 
         Raises:
-            ConfigError: the request does not fit the task or the pictures.
+            ConfigError: the request does not fit the task or the images.
         """
         self.check(request)
-        return Prepared(pictures)
+        return Prepared(images)
 
     def size(self, height: int, width: int, request: Request) -> tuple[int, int]:
-        """Return the height and width of the result for a picture of that size."""
+        """Return the height and width of the result for an image of that size."""
         return height, width
 
     def polish(self, image: Tensor, restored: Tensor) -> Tensor:
-        """Return restored pictures, (B, 3, H, W), with what `image`, the condition, says for certain."""
+        """Return restored images, (B, 3, H, W), with what `image`, the condition, says for certain."""
         return restored
 
-    def finish(self, picture: Picture, pixels: Tensor, request: Request) -> Picture:
-        """Return the restored pixels, (3, H, W) in [-1, 1], as a picture of the kind that was given."""
-        return picture.with_pixels(pixels)
+    def finish(self, image: Photo, pixels: Tensor, request: Request) -> Photo:
+        """Return the restored pixels, (3, H, W) in [-1, 1], as an image of the kind that was given."""
+        return image.with_pixels(pixels)
 
     def examples(self, weather: Mixture) -> Examples:
-        """Return what makes training pictures; `weather` is what the training run says of it."""
+        """Return what makes training images; `weather` is what the training run says of it."""
         raise NotImplementedError
 
     def views(self, weather: Mixture) -> Mapping[str, Examples]:
-        """Return what makes validation pictures, by name."""
+        """Return what makes validation images, by name."""
         return {self.kind: self.examples(weather)}
 
     def from_pairs(self, degraded: Tensor) -> Tensor:
-        """Return the condition of degraded pictures on disk, (B, 3, H, W) in [0, 1].
+        """Return the condition of degraded images on disk, (B, 3, H, W) in [0, 1].
 
         Raises:
             ConfigError: this task cannot be trained from pairs.
@@ -162,7 +162,7 @@ class Task(Spec):
     def told(
         self, degradation: Degradation, random: Random, height: int, width: int, severity: float | None
     ) -> Request:
-        """Return what is asked of a picture that `degradation` made of a clean one of that size, so drawn."""
+        """Return what is asked of an image that `degradation` made of a clean one of that size, so drawn."""
         return Request()
 
     def parameterization(self, own: Parameterization, x0: Tensor, condition: Condition) -> Parameterization:

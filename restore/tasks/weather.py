@@ -24,7 +24,7 @@ class Weather(Task):
     kind: Literal["weather"] = "weather"
 
     def examples(self, weather: Mixture) -> Examples:
-        """Return what makes training pictures: one kind of weather each."""
+        """Return what makes training images: one kind of weather each."""
 
         def make(clean: Tensor, random: Random, severity: float | None) -> Example:
             degraded, label = weather.sample(clean, random, severity)
@@ -33,7 +33,7 @@ class Weather(Task):
         return make
 
     def views(self, weather: Mixture) -> Mapping[str, Examples]:
-        """Return what makes validation pictures, one for each kind of weather."""
+        """Return what makes validation images, one for each kind of weather."""
         return {name: partial(_of_one_kind, name, spec) for name, spec in weather.parts().items()}
 
 

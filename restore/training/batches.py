@@ -26,12 +26,12 @@ from restore.system.transfer import send
 from restore.tasks import Example
 from restore.training.config import TrainConfig, TrainingStage
 from restore.training.datasets import DatasetStore, hold_out
-from restore.training.loading import Ahead, PairStore, PictureStore
+from restore.training.loading import Ahead, ImageStore, PairStore
 from restore.training.sources import Source, TrainingFiles
 
 __all__ = ["Batches", "Store"]
 
-Store = PictureStore | PairStore | DatasetStore
+Store = ImageStore | PairStore | DatasetStore
 
 
 class Batches:
@@ -80,7 +80,7 @@ class Batches:
         """Open the files of a source; return how many threads read ahead."""
         files = source.find()
         self.mixture, self.color_augmentation, self.notes = files.mixture, files.color_augmentation, files.notes
-        kept, held_out = files.hold_out(self.config.validation.pictures)
+        kept, held_out = files.hold_out(self.config.validation.images)
         self.held_out = {} if held_out is None else self._held_out(held_out, source)
         options = {"memory_mb": source.memory_mb, "corrupt_limit": source.corrupt_limit, "device": self.device}
         self._store: Store = _store(kept, self.config.model.labels, **options)
@@ -89,7 +89,7 @@ class Batches:
 
     def _take_dataset(self, dataset: Dataset[Any]) -> int:
         """Take the pairs of a data set; return how many threads read ahead: one, since it may not bear several."""
-        labels, (kept, held_out) = self.config.model.labels, hold_out(dataset, self.config.validation.pictures)
+        labels, (kept, held_out) = self.config.model.labels, hold_out(dataset, self.config.validation.images)
         self._store = DatasetStore(dataset, kept, labels)
         by_label: dict[str, list[int]] = {}
         for index in held_out:
@@ -187,7 +187,7 @@ def unit(regions: Tensor) -> Tensor:
     return regions.float().div_(255) if regions.dtype == torch.uint8 else regions.clone()
 
 
-def _store(files: TrainingFiles, labels: Sequence[str], **options: Any) -> PictureStore | PairStore:
+def _store(files: TrainingFiles, labels: Sequence[str], **options: Any) -> ImageStore | PairStore:
     """Return what cuts regions from the files of a source; `options` as of the stores.
 
     Raises:
@@ -196,4 +196,4 @@ def _store(files: TrainingFiles, labels: Sequence[str], **options: Any) -> Pictu
     if files.paired:
         pairs = [(group[0], group[1]) for group in files.groups]
         return PairStore(pairs, labels=files.numbers(labels), **options)
-    return PictureStore([group[0] for group in files.groups], zoom=files.zoom, **options)
+    return ImageStore([group[0] for group in files.groups], zoom=files.zoom, **options)

@@ -42,17 +42,17 @@ class TrainingStage(Spec):
 
 
 class Validation(Spec):
-    """How often, and on how many held-out pictures, the averaged weights are looked at.
+    """How often, and on how many held-out images, the averaged weights are looked at.
 
     Attributes:
         every: so many steps, and at the end.
-        pictures: number of held-out images; 0 for no validation.
+        images: number of held-out images; 0 for no validation.
         size: side of the square that is cut from each held-out image.
-        severity: of the degradations; fixed, since the PSNR of nearly clean pictures would drown all others.
+        severity: of the degradations; fixed, since the PSNR of nearly clean images would drown all others.
     """
 
     every: int = Field(1000, ge=1, le=10**9)
-    pictures: int = Field(6, ge=0, le=100_000)
+    images: int = Field(6, ge=0, le=100_000)
     size: int = Field(256, ge=16, le=4096)
     severity: float = Field(0.6, ge=0, le=1)
 
@@ -73,7 +73,7 @@ class TrainConfig(Spec):
         align: patches begin at multiples of it within their region; 16 keeps the blocks of JPEG that is made in
             training where a file has them. (Those of pairs lie anywhere, as their regions do.)
         label_drop: share of the patches whose label is not told, for blind use and guidance.
-        image_drop: share of the patches whose degraded picture is left out, for guidance.
+        image_drop: share of the patches whose degraded image is left out, for guidance.
         precision: arithmetic of the network; `auto` is bf16 where the processor or GPU is fast at it.
         validation: on held-out images.
         save_every: steps between two checkpoints for `--resume`.
@@ -132,8 +132,8 @@ class TrainConfig(Spec):
         if not isinstance(self.model, objective.trains):
             wanted, given = (_kind(recipe) for recipe in (objective.trains, type(self.model)))
             raise ValueError(f"{kind} trains a model of kind {wanted}, not {given}: they belong together")
-        if objective.labelled and (self.label_drop or self.validation.pictures):
-            raise ValueError(f"{kind} needs every label and restores nothing: set label_drop and pictures to 0")
+        if objective.labelled and (self.label_drop or self.validation.images):
+            raise ValueError(f"{kind} needs every label and restores nothing: set label_drop and images to 0")
         if objective.labelled and self.image_drop:
             raise ValueError("an image that is left out has nothing to recognise: set image_drop to 0")
         known_pixels = self.model.task.clean_known

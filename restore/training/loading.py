@@ -1,4 +1,4 @@
-"""Training pictures by index: the same regions for a seed, whatever the number of processes or threads.
+"""Training images by index: the same regions for a seed, whatever the number of processes or threads.
 
 A sample is a pure function of (seed, step, index in the global batch). Nothing is shuffled, no state advances, so a run
 that resumes at step 1000 asks for step 1000, and eight processes of batch 4 see what one process of batch 32 sees.
@@ -21,7 +21,7 @@ from torch.nn import functional
 from restore.data.joined import File, Half, decode, path_of, size_of
 from restore.errors import ConfigError, DataError, ImageError, RestoreError
 
-__all__ = ["Ahead", "Draws", "PairStore", "PictureStore", "cut_region"]
+__all__ = ["Ahead", "Draws", "ImageStore", "PairStore", "cut_region"]
 
 T = TypeVar("T")
 
@@ -50,13 +50,13 @@ class Draws:
         return word ^ (word >> 31)
 
     def below(self, bound: int) -> int:
-        """Return the next integer, uniform in 0 .. bound - 1 (bias under 2**-32 for the bounds of pictures)."""
+        """Return the next integer, uniform in 0 .. bound - 1 (bias under 2**-32 for the bounds of images)."""
         self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK
         return (self._mix(self._state) * bound) >> 64
 
 
 class _Store:
-    """Groups of aligned pictures, decoded to one uint8 tensor (3k, H, W) each, kept within a memory budget."""
+    """Groups of aligned images, decoded to one uint8 tensor (3k, H, W) each, kept within a memory budget."""
 
     zoom: tuple[float, float] = (1.0, 1.0)
 
@@ -69,7 +69,7 @@ class _Store:
         device: torch.device | str = "cpu",
     ):
         if not groups:
-            raise DataError("no training pictures were given")
+            raise DataError("no training images were given")
         if not 0 <= corrupt_limit <= 1:
             raise ConfigError(f"corrupt_limit must lie in [0, 1], got {corrupt_limit}")
         self.groups = list(groups)
@@ -94,16 +94,16 @@ class _Store:
         return len(self.groups)
 
     def report(self) -> str:
-        """Return one line: how many pictures, how they are kept, and which files were skipped and why."""
+        """Return one line: how many images, how they are kept, and which files were skipped and why."""
         place = "memory" if self.device.type == "cpu" else "the memory of the device"
-        kept = f"{len(self)} pictures, " + (f"decoded once into {place}" if self.in_memory else "streamed from disk")
+        kept = f"{len(self)} images, " + (f"decoded once into {place}" if self.in_memory else "streamed from disk")
         if not self.corrupt:
             return kept
         named = "; ".join(f"{path}: {reason}" for path, reason in self.corrupt.items())
         return f"{kept}; {len(self.corrupt)} skipped: {named}"
 
     def _bytes(self, limit: int) -> int:
-        """Return how many bytes all pictures take, or any number above `limit` where they take more than that."""
+        """Return how many bytes all images take, or any number above `limit` where they take more than that."""
         total = 0
         for group in self.groups:
             height, width = size_of(group[0]) or (0, 0)
@@ -135,21 +135,21 @@ class _Store:
         return value
 
     def _decode_group(self, group: tuple[File, ...]) -> Tensor:
-        pictures: list[Tensor] = []
+        images: list[Tensor] = []
         files: dict[Path, Tensor] = {}  # both halves of a file come from one decoding
         for file in group:
             path = path_of(file)
             try:
                 if path not in files:
                     files[path] = decode(path)
-                pictures.append(file.of(files[path]) if isinstance(file, Half) else files[path])
+                images.append(file.of(files[path]) if isinstance(file, Half) else files[path])
             except RestoreError as error:
                 raise _Damaged(path, str(error)) from None
-        sizes = [tuple(picture.shape[-2:]) for picture in pictures]
+        sizes = [tuple(image.shape[-2:]) for image in images]
         if len(set(sizes)) > 1:
             shown = " and ".join(f"{width}x{height}" for height, width in sizes)
             raise _Damaged(path_of(group[0]), f"the sizes of input and target differ: {shown}")
-        return torch.cat(pictures)
+        return torch.cat(images)
 
     def _reject(self, index: int, error: RestoreError) -> None:
         path, reason = (
@@ -165,19 +165,19 @@ class _Store:
         if count > self._allowed or count == len(self.groups):
             named = ", ".join(str(name) for name in list(self.corrupt)[:5])
             raise DataError(
-                f"{count} of {len(self.groups)} training pictures are damaged, more than the {self._allowed} that are "
+                f"{count} of {len(self.groups)} training images are damaged, more than the {self._allowed} that are "
                 f"allowed: {named}{', ...' if count > 5 else ''}; repair or remove them, or raise data.corrupt_limit"
             )
 
     def _pick(self, draws: Draws) -> tuple[int, Tensor]:
-        """Return the index of a group that is sound, and its pictures."""
+        """Return the index of a group that is sound, and its images."""
         first = draws.below(len(self.groups))
         for offset in range(len(self.groups)):
             index = (first + offset) % len(self.groups)
             value = self._load(index)
             if value is not None:
                 return index, value
-        raise DataError("every training picture is damaged")
+        raise DataError("every training image is damaged")
 
     def _regions(self, step: int, batch: int, size: int, seed: int, rank: int, world: int) -> tuple[list[int], Tensor]:
         """Return which groups the regions are of, and the regions, (batch / world, 3k, size, size)."""
@@ -187,18 +187,18 @@ class _Store:
         picked, samples = [], []
         for place in range(rank * local, (rank + 1) * local):
             draws = Draws(seed, step, place)
-            index, picture = self._pick(draws)
+            index, image = self._pick(draws)
             picked.append(index)
-            samples.append(_zoomed(picture, size, draws, self.zoom))
+            samples.append(_zoomed(image, size, draws, self.zoom))
         return picked, torch.stack(samples)
 
     def _each(self, size: int) -> tuple[list[int], Tensor]:
         """Return which groups are sound, and one region of each, (N, 3k, size, size), the same at every call."""
         picked, samples = [], []
         for index in range(len(self.groups)):
-            if (picture := self._load(index)) is not None:
+            if (image := self._load(index)) is not None:
                 picked.append(index)
-                samples.append(cut_region(picture, size, Draws(0, index), flips=False))
+                samples.append(cut_region(image, size, Draws(0, index), flips=False))
         return picked, torch.stack(samples)
 
 
@@ -210,8 +210,8 @@ class _Damaged(ImageError):
         self.path, self.reason = path, reason
 
 
-class PictureStore(_Store):
-    """Clean pictures to cut training regions from: in memory when they fit the budget, else streamed with a cache.
+class ImageStore(_Store):
+    """Clean images to cut training regions from: in memory when they fit the budget, else streamed with a cache.
 
     Args:
         paths: the files; a file that cannot be decoded is skipped and named in `corrupt` (path to reason).
@@ -220,7 +220,7 @@ class PictureStore(_Store):
             unless the limit is 0).
         zoom: lowest and highest factor by which regions are enlarged, drawn log-uniform for each; below 1 they are
             larger parts made smaller.
-        device: where the decoded pictures are kept if they fit both the budget and a quarter of its free memory.
+        device: where the decoded images are kept if they fit both the budget and a quarter of its free memory.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class PictureStore(_Store):
     ) -> Tensor:
         """Return uint8 (batch / world, 3, size, size): this process's share of the global batch of `step`.
 
-        A picture smaller than the part that is cut is continued by reflection. A damaged file is replaced by the next
+        An image smaller than the part that is cut is continued by reflection. A damaged file is replaced by the next
         good one.
 
         Raises:
@@ -257,7 +257,7 @@ class PictureStore(_Store):
         return self._regions(step, batch, size, seed, rank, world)[1]
 
     def each(self, size: int) -> Tensor:
-        """Return uint8 (N, 3, size, size): one region of each picture that is sound, as they are, for validation."""
+        """Return uint8 (N, 3, size, size): one region of each image that is sound, as they are, for validation."""
         return self._each(size)[1]
 
 
@@ -267,9 +267,9 @@ class PairStore(_Store):
     Args:
         pairs: (input, target) files.
         labels: a number for each pair, which `regions` hands out; 0 by default.
-        memory_mb: see `PictureStore`.
-        corrupt_limit: see `PictureStore`.
-        device: see `PictureStore`.
+        memory_mb: see `ImageStore`.
+        corrupt_limit: see `ImageStore`.
+        device: see `ImageStore`.
     """
 
     def __init__(
@@ -313,27 +313,27 @@ class PairStore(_Store):
 
 
 def _room(device: torch.device) -> int:
-    """Return how many bytes of pictures a device may hold: a quarter of a GPU's free memory, any number on a CPU."""
+    """Return how many bytes of images a device may hold: a quarter of a GPU's free memory, any number on a CPU."""
     return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 2**62
 
 
-def cut_region(picture: Tensor, size: int, draws: Draws, flips: bool = True) -> Tensor:
-    """Return a (C, size, size) part of a picture at a place that is drawn, mirrored in half of all cases."""
-    rows = _span(picture.shape[-2], size, draws)
-    columns = _span(picture.shape[-1], size, draws)
-    region = _cut(_cut(picture, -2, rows), -1, columns)
+def cut_region(image: Tensor, size: int, draws: Draws, flips: bool = True) -> Tensor:
+    """Return a (C, size, size) part of an image at a place that is drawn, mirrored in half of all cases."""
+    rows = _span(image.shape[-2], size, draws)
+    columns = _span(image.shape[-1], size, draws)
+    region = _cut(_cut(image, -2, rows), -1, columns)
     if flips and draws.below(8) & 1:
         region = region.flip(-1)
     return region
 
 
-def _zoomed(picture: Tensor, size: int, draws: Draws, zoom: tuple[float, float]) -> Tensor:
-    """Return a (C, size, size) region of a uint8 picture: a part of it, enlarged (bicubic) by a drawn factor."""
+def _zoomed(image: Tensor, size: int, draws: Draws, zoom: tuple[float, float]) -> Tensor:
+    """Return a (C, size, size) region of a uint8 image: a part of it, enlarged (bicubic) by a drawn factor."""
     low, high = zoom
     if low == high == 1:
-        return cut_region(picture, size, draws)
+        return cut_region(image, size, draws)
     factor = low * (high / low) ** (draws.below(1 << 20) / (1 << 20))
-    part = cut_region(picture, max(1, round(size / factor)), draws)
+    part = cut_region(image, max(1, round(size / factor)), draws)
     if part.shape[-1] == size:
         return part
     grown = functional.interpolate(part[None].float(), (size, size), mode="bicubic", antialias=True)[0]
@@ -351,10 +351,10 @@ def _span(length: int, size: int, draws: Draws) -> slice | Tensor:
     return torch.minimum(wave, period - wave).clamp(max=length - 1)
 
 
-def _cut(picture: Tensor, dim: int, span: slice | Tensor) -> Tensor:
+def _cut(image: Tensor, dim: int, span: slice | Tensor) -> Tensor:
     if isinstance(span, slice):
-        return picture.narrow(dim, span.start, span.stop - span.start)
-    return picture.index_select(dim, span.to(picture.device))
+        return image.narrow(dim, span.start, span.stop - span.start)
+    return image.index_select(dim, span.to(image.device))
 
 
 class Ahead(Generic[T]):

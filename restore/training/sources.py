@@ -1,7 +1,7 @@
-"""Where the pictures of a training run come from: folders, or data sets by their cards.
+"""Where the images of a training run come from: folders, or data sets by their cards.
 
 A source is a document; `find` looks at the disk and returns which files there are, so that a run depends on nothing but
-its config and its files. Pairs are taken as they are; clean pictures are degraded while the run goes on.
+its config and its files. Pairs are taken as they are; clean images are degraded while the run goes on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from restore.data.card import DatasetCard, load_card
-from restore.data.files import list_pictures
+from restore.data.files import image_files
 from restore.data.joined import File
 from restore.data.pairs import Pairs, drop_leaks, find_pairs, folder_pairs
 from restore.degradations import Mixture
@@ -55,10 +55,10 @@ class TrainingFiles:
         groups: (clean,) each, or (input, target) each.
         labels: the degradation that each group shows, by name; None where it is made, or not known.
         asked: labels that the config named, and did not leave to a card.
-        mixture: what degrades clean pictures.
+        mixture: what degrades clean images.
         notes: a line about each set.
         color_augmentation: of clean images before they are degraded, or None for as they are.
-        zoom: by what regions of clean pictures are enlarged before that.
+        zoom: by what regions of clean images are enlarged before that.
     """
 
     groups: Sequence[tuple[File, ...]]
@@ -71,7 +71,7 @@ class TrainingFiles:
 
     @property
     def paired(self) -> bool:
-        """Whether the degraded pictures are there, too."""
+        """Whether the degraded images are there, too."""
         return len(self.groups[0]) == 2
 
     def numbers(self, names: Sequence[str]) -> list[int]:
@@ -92,7 +92,7 @@ class TrainingFiles:
     def hold_out(self, count: int) -> tuple[TrainingFiles, TrainingFiles | None]:
         """Return what to train on, and `count` groups with ground truths of their own, spread over the whole.
 
-        Of several degraded pictures of one scene the first is held out and the others are left aside, so that nothing
+        Of several degraded images of one scene the first is held out and the others are left aside, so that nothing
         is validated that was trained on. Nothing is held out where there are no more scenes than that.
         """
         truths = list(dict.fromkeys(group[-1] for group in self.groups))
@@ -104,10 +104,10 @@ class TrainingFiles:
 
 
 class Kept(Spec):
-    """What all sources of training pictures have.
+    """What all sources of training images have.
 
     Attributes:
-        workers: threads that read ahead where the pictures do not fit into memory.
+        workers: threads that read ahead where the images do not fit into memory.
         memory_mb: how much decoded data may be held; a set that fits is decoded once.
         corrupt_limit: share of damaged files past which the run stops.
     """
@@ -132,7 +132,7 @@ class CleanFolders(Kept):
             learns by heart how bright each one is, and so what hides behind haze in these alone.
         zoom: lowest and highest factor by which their regions are enlarged before that, drawn for each; below 1 a
             region is a larger part made smaller, and continued by reflection where the photograph ends. It makes more
-            of few photographs, but what is enlarged has no fine detail: nothing for super-resolution. Held-out pictures
+            of few photographs, but what is enlarged has no fine detail: nothing for super-resolution. Held-out images
             are validated as they are.
     """
 
@@ -146,9 +146,9 @@ class CleanFolders(Kept):
         """Return the files.
 
         Raises:
-            DataError: a folder is missing or holds no pictures.
+            DataError: a folder is missing or holds no images.
         """
-        paths = [path for folder in self.folders for path in list_pictures(folder)]
+        paths = [path for folder in self.folders for path in image_files(folder)]
         made = {"mixture": self.degradation, "color_augmentation": self.color_augmentation, "zoom": self.zoom}
         return TrainingFiles([(path,) for path in paths], [None] * len(paths), **made)
 
@@ -185,7 +185,7 @@ class CardFolder(Spec):
         root: the folder that holds it.
         split: which part; `train` where nothing is said.
         label: the degradation that the network is told of; that of the card where nothing is said.
-        leaks: pictures that the card knows to be in a test set, too, are left out, or kept.
+        leaks: images that the card knows to be in a test set, too, are left out, or kept.
     """
 
     card: str
@@ -208,7 +208,7 @@ class CardFolder(Spec):
             raise DataError(
                 f"{card.name} ({pairs.split}): all {len(leaked)} pairs are in a test set, too; none is left"
             )
-        what = "pictures" if pairs[0].input is None else "pairs"
+        what = "images" if pairs[0].input is None else "pairs"
         note = f"{len(pairs)} {what} of {card.name} (split {pairs.split}, layout {pairs.layout})"
         if leaked:
             note += f"; {len(leaked)} that are in a test set, too, were left out"
@@ -234,7 +234,7 @@ def _join(
     """Return the files of several data sets, one after the other.
 
     Raises:
-        ConfigError: pairs and clean pictures are mixed, or or what is for clean pictures is given for pairs.
+        ConfigError: pairs and clean images are mixed, or or what is for clean images is given for pairs.
         DataError: a folder does not hold what its card says.
     """
     groups: list[tuple[File, ...]] = []
@@ -244,13 +244,13 @@ def _join(
         pairs, label, note = one.pairs()
         own = _groups(pairs)
         if groups and len(groups[0]) != len(own[0]):
-            raise ConfigError(f"data sets of pairs and of clean pictures cannot be joined: {notes[0]}; {note}")
+            raise ConfigError(f"data sets of pairs and of clean images cannot be joined: {notes[0]}; {note}")
         groups += own
         labels += [label if len(own[0]) == 2 else None] * len(own)
         notes.append(note)
     for name, given in (("degradation", degradation), ("color_augmentation", color_augmentation), ("zoom", zoom)):
         if given is not None and len(groups[0]) == 2:
-            raise ConfigError(f"data.{name} is for clean pictures, but these are degraded already: {notes[0]}")
+            raise ConfigError(f"data.{name} is for clean images, but these are degraded already: {notes[0]}")
     asked = tuple(one.label for one in sets if one.label is not None)
     return TrainingFiles(
         groups, labels, asked, degradation or Mixture(), tuple(notes), color_augmentation, zoom or (1.0, 1.0)
@@ -266,7 +266,7 @@ def _groups(pairs: Pairs) -> list[tuple[File, ...]]:
 
 
 class CardSource(CardFolder, Kept):
-    """One data set by its card: its pairs, or its clean pictures, degraded on the fly as those of `CleanFolders`.
+    """One data set by its card: its pairs, or its clean images, degraded on the fly as those of `CleanFolders`.
 
     Attributes:
         degradation: how clean images are degraded; the default mixture where it is left out.
@@ -286,7 +286,7 @@ class CardSource(CardFolder, Kept):
 
 
 class CardsSource(Kept):
-    """Several data sets by their cards; every picture is as likely as any other.
+    """Several data sets by their cards; every image is as likely as any other.
 
     Attributes:
         cards: the data sets.
@@ -303,7 +303,7 @@ class CardsSource(Kept):
     zoom: Zoom | None = None
 
     def find(self) -> TrainingFiles:
-        """Return the files; all sets hold pairs, or all hold clean pictures. See `CardFolder`."""
+        """Return the files; all sets hold pairs, or all hold clean images. See `CardFolder`."""
         return _join(self.cards, self.degradation, self.color_augmentation, self.zoom)
 
 

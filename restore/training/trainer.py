@@ -81,7 +81,7 @@ class Trainer:
         device: `auto`, `cpu` or `cuda`.
         dataset: pairs to train on in place of `config.data`: any map-style data set whose items are `(degraded, clean)`
             or `(degraded, clean, label)`, float tensors (3, H, W) in [0, 1] and the number of a label of the model (see
-            `restore.training.datasets.DatasetStore`). `config.validation.pictures` of them are held out.
+            `restore.training.datasets.DatasetStore`). `config.validation.images` of them are held out.
 
     Raises:
         ConfigError: the folder holds a run already and `resume` is off, the sampler has more steps than the

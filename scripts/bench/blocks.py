@@ -2,7 +2,7 @@
 
     python scripts/bench/blocks.py SET14_FOLDER --quality 10
 
-The table gives the mean gain in PSNR of pictures as they are stored, of the same cropped by one to seven pixels above
+The table gives the mean gain in PSNR of images as they are stored, of the same cropped by one to seven pixels above
 and to the left, and of the cropped ones when their blocks are not looked for (`restore/denoisers/aligned.py`).
 """
 
@@ -54,7 +54,7 @@ def main() -> None:
         gains.append([gain(restorer, stored, clean), gain(restorer, *pair), gain(other, *pair)])
     mean = torch.tensor(gains).mean(0).tolist()
     print(describe(options.device))
-    print(f"{len(gains)} pictures, quality {options.quality}\n")
+    print(f"{len(gains)} images, quality {options.quality}\n")
     print(table(["as stored", "cropped", "cropped, not aligned"], [[f"{value:+.2f}" for value in mean]]))
 
 

@@ -1,4 +1,4 @@
-"""Time making degraded pictures against a training step of the default network, in one run.
+"""Time making degraded images against a training step of the default network, in one run.
 
     python scripts/bench/degradations.py --steps 6
 

@@ -1,9 +1,9 @@
 """The quality dial: what more steps, samples and orientations give, in PSNR, SSIM and LPIPS, and what they cost.
 
     python scripts/bench/dial.py KODAK_FOLDER                      # two and a half minutes on two cores
-    python scripts/bench/dial.py KODAK_FOLDER --model ./mine.safetensors --crop 0 --pictures 24
+    python scripts/bench/dial.py KODAK_FOLDER --model ./mine.safetensors --crop 0 --images 24
 
-Pictures are degraded by the project's own weather at a fixed strength, and the model is told which it is. LPIPS is nan
+Images are degraded by the project's own weather at a fixed strength, and the model is told which it is. LPIPS is nan
 where its backbone is not there.
 """
 
@@ -26,7 +26,7 @@ WAYS = [(1, 1, 1), (1, 1, 2), (1, 1, 4), (1, 1, 8), *((steps, samples, 1) for st
 
 
 def perceptual(a: Tensor, b: Tensor) -> float:
-    """Return LPIPS of two pictures in [0, 255]; NaN where its backbone is not there."""
+    """Return LPIPS of two images in [0, 255]; NaN where its backbone is not there."""
     try:
         return float(lpips(a / 127.5 - 1, b / 127.5 - 1))
     except MissingResource:
@@ -34,7 +34,7 @@ def perceptual(a: Tensor, b: Tensor) -> float:
 
 
 def main() -> None:
-    options = weather_options(__doc__, pictures=6, crop=256, severity=0.7, weather=WEATHER[:3]).parse_args()
+    options = weather_options(__doc__, images=6, crop=256, severity=0.7, weather=WEATHER[:3]).parse_args()
     restorer = opened(options)
     scores: dict[tuple[int, int, int], list[tuple[float, float, float, float]]] = {way: [] for way in WAYS}
     before: list[tuple[float, float, float, float]] = []
@@ -48,13 +48,13 @@ def main() -> None:
             for seed in range(samples):
                 total += restorer.posterior(degraded[0] * 2 - 1, settings.changed(seed=seed)).mean
             seconds = time.perf_counter() - start
-            picture = total.div(samples).add_(1).mul_(127.5).clamp_(0, 255).round_()
-            row = float(psnr(picture, true)), float(ssim(picture, true)), perceptual(picture, true), seconds
+            image = total.div(samples).add_(1).mul_(127.5).clamp_(0, 255).round_()
+            row = float(psnr(image, true)), float(ssim(image, true)), perceptual(image, true), seconds
             scores[steps, samples, orientations].append(row)
     rows = [["degraded", "", "", *_shown(before)]]
     rows += [[*map(str, way), *_shown(scores[way])] for way in WAYS]
     print(describe(options.device))
-    print(f"{len(photographs(options))} pictures, crop {options.crop or 'none'}, {', '.join(options.weather)}, told\n")
+    print(f"{len(photographs(options))} images, crop {options.crop or 'none'}, {', '.join(options.weather)}, told\n")
     print(table(["steps", "samples", "orientations", "PSNR", "SSIM", "LPIPS", "seconds"], rows))
 
 

@@ -1,9 +1,9 @@
-"""How time and memory grow with the picture, and whether the planner predicted them.
+"""How time and memory grow with the image, and whether the planner predicted them.
 
     python scripts/bench/growth.py                        # three minutes on two quiet cores: 0.25 to 24 megapixels
     python scripts/bench/growth.py --megapixels 0.1 0.25  # to see that it runs
 
-Each size runs in a process of its own: the planner is asked first, then the picture is restored as `restore run` does,
+Each size runs in a process of its own: the planner is asked first, then the image is restored as `restore run` does,
 without reading and writing it. Memory is the most resident bytes of the whole process, model and libraries included.
 The exponent is the slope of log time over log pixels. The planner is to be within 30 % of what then happens.
 """
@@ -39,13 +39,13 @@ def measure(options: argparse.Namespace, megapixels: float) -> dict[str, float]:
     settings = Settings(steps=options.steps, tiles=tiles)
     speed = calibrated(restorer, height, width, tiles=tiles)
     plan = predict(restorer, tiles, restorer.sampler(settings), height, width, speed)
-    picture = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0)).mul_(2).sub_(1)
+    image = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0)).mul_(2).sub_(1)
     forget_peak()
     cuda = restorer.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
-    restorer.posterior(picture, settings)
+    restorer.posterior(image, settings)
     seconds = time.perf_counter() - start
     return {
         "width": width,

@@ -3,8 +3,8 @@
     python scripts/bench/inpainting.py KODAK_FOLDER MASK_FOLDER      # white means keep, as in RePaint
     python scripts/bench/inpainting.py KODAK_FOLDER MASK_FOLDER --white lost
 
-A mask of the folder (or of its subfolders, which are told apart in the table) goes onto the middle of each picture, one
-after the other. The table gives the PSNR of the holes alone, in dB, RGB, averaged over pictures; known pixels must come
+A mask of the folder (or of its subfolders, which are told apart in the table) goes onto the middle of each image, one
+after the other. The table gives the PSNR of the holes alone, in dB, RGB, averaged over images; known pixels must come
 back exactly, or the command fails.
 """
 
@@ -31,8 +31,8 @@ from restore.tasks import Request
 def classic(method: int) -> Callable[[Tensor, Tensor], Tensor]:
     """Return an OpenCV method on (3, H, W) in [-1, 1] and a (1, H, W) hole."""
 
-    def fill(picture: Tensor, hole: Tensor) -> Tensor:
-        rgb = picture.add(1).mul(127.5).round().byte().permute(1, 2, 0).contiguous().numpy()
+    def fill(image: Tensor, hole: Tensor) -> Tensor:
+        rgb = image.add(1).mul(127.5).round().byte().permute(1, 2, 0).contiguous().numpy()
         filled = cv2.inpaint(rgb, hole[0].byte().numpy(), 3, method)
         return torch.from_numpy(filled).permute(2, 0, 1).float().div(127.5).sub(1)
 
@@ -41,7 +41,7 @@ def classic(method: int) -> Callable[[Tensor, Tensor], Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures")
+    parser.add_argument("images")
     parser.add_argument("masks")
     parser.add_argument("--model", default="inpaint")
     parser.add_argument("--device", default="cpu")
@@ -53,26 +53,26 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     restorer = Restorer.from_pretrained(options.model, options.device)
 
-    def model(picture: Tensor, hole: Tensor) -> Tensor:
-        found = restorer.posterior(picture, Settings(request=Request(mask=hole), steps=options.steps)).mean
-        if not torch.equal(found[:, hole[0] < 0.5], picture[:, hole[0] < 0.5]):
+    def model(image: Tensor, hole: Tensor) -> Tensor:
+        found = restorer.posterior(image, Settings(request=Request(mask=hole), steps=options.steps)).mean
+        if not torch.equal(found[:, hole[0] < 0.5], image[:, hole[0] < 0.5]):
             raise SystemExit("known pixels did not come back as they were")
         return found
 
     methods = {
         "Telea": classic(cv2.INPAINT_TELEA),
         "Navier-Stokes": classic(cv2.INPAINT_NS),
-        "smooth guess": lambda picture, hole: flow_in(picture[None], hole[None])[0],
+        "smooth guess": lambda image, hole: flow_in(image[None], hole[None])[0],
         options.model: model,
     }
     kinds: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(Path(options.masks).rglob("*.png")):
         kinds[path.parent.name].append(path)
-    pictures = images.list_images([options.pictures])
+    photos = images.list_images([options.images])
     rows, sheet = [], []
     for kind, masks in kinds.items():
         scores: dict[str, list[float]] = {name: [] for name in methods}
-        for i, path in enumerate(pictures):
+        for i, path in enumerate(photos):
             mask = cv2.imread(str(masks[i % len(masks)]), cv2.IMREAD_GRAYSCALE)
             lost = (mask < 128) if options.white == "keep" else (mask >= 128)
             hole = torch.from_numpy(lost[None].astype(np.float32))
@@ -90,9 +90,9 @@ def main() -> None:
         share = share if options.white == "keep" else 1 - share
         rows.append([kind, f"{share:.0%}", *(f"{np.mean(values):.2f}" for values in scores.values())])
     if options.sheet:
-        images.write(images.Picture(torch.cat(sheet, dim=1)), options.sheet, overwrite=True)
+        images.write(images.Photo(torch.cat(sheet, dim=1)), options.sheet, overwrite=True)
     print(describe(options.device))
-    print(f"{len(pictures)} pictures, {options.steps or restorer.recipe.sampler.steps} steps\n")
+    print(f"{len(photos)} images, {options.steps or restorer.recipe.sampler.steps} steps\n")
     print(table(["masks", "lost", *methods], rows))
 
 

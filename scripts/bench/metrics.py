@@ -1,8 +1,8 @@
 """Time PSNR and SSIM, on luma and on colours, against scikit-image in one run.
 
-    python scripts/bench/metrics.py --pictures 100 --threads 2
+    python scripts/bench/metrics.py --images 100 --threads 2
 
-Three ways score the same 480x320 pictures on the same cores and take turns, batch by batch, so that a busy machine
+Three ways score the same 480x320 images on the same cores and take turns, batch by batch, so that a busy machine
 slows all alike: scikit-image in a plain loop, scikit-image in a pool of as many threads, and the package. scikit-image
 gets the settings that give the same numbers and starts from 8-bit arrays; the package starts from float batches in
 [-1, 1], as it has them after restoring, and rounds them itself.
@@ -25,7 +25,7 @@ from restore.evaluation.metrics import score
 WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255
 
 
-def pictures(count: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+def images(count: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return pairs (noisy, clean) of 320x480 8-bit crops of one photograph."""
     generator = np.random.default_rng(seed)
     photograph = skimage.data.astronaut()
@@ -52,26 +52,26 @@ def by_skimage(pair: tuple[np.ndarray, np.ndarray]) -> tuple[float, float, float
 
 
 def by_package(restored: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the same four scores of each picture, (B, 4)."""
+    """Return the same four scores of each image, (B, 4)."""
     native, rgb = score(restored, target, "native"), score(restored, target, "rgb")
     return torch.stack([native["psnr"], native["ssim"], rgb["psnr"], rgb["ssim"]], dim=1)
 
 
 def batch(part: list[tuple[np.ndarray, np.ndarray]], index: int) -> torch.Tensor:
-    """Return one side of the pairs as the package holds pictures, (B, 3, H, W) in [-1, 1]."""
+    """Return one side of the pairs as the package holds images, (B, 3, H, W) in [-1, 1]."""
     return torch.stack([torch.from_numpy(pair[index]).permute(2, 0, 1) for pair in part]) / 127.5 - 1
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
-    pairs = pictures(options.pictures)
+    pairs = images(options.images)
     seconds = {"skimage": 0.0, "skimage_pool": 0.0, "restore": 0.0}
     worst = np.zeros(4)
     with ThreadPoolExecutor(options.threads) as pool:
@@ -95,10 +95,10 @@ def main() -> None:
     ratio = {name: seconds[name] / seconds["restore"] for name in ("skimage", "skimage_pool")}
     difference = {"psnr": float(worst[[0, 2]].max()), "ssim": float(worst[[1, 3]].max())}
     if options.json:
-        sizes = {"pictures": len(pairs), "threads": options.threads}
+        sizes = {"images": len(pairs), "threads": options.threads}
         print(json.dumps(sizes | {"seconds": seconds, "ratio": ratio, "largest_difference": difference}))
         return
-    print(f"{len(pairs)} pictures of 480x320, PSNR + SSIM on luma and colours, {options.threads} thread(s)")
+    print(f"{len(pairs)} images of 480x320, PSNR + SSIM on luma and colours, {options.threads} thread(s)")
     print(f"scikit-image, loop  {seconds['skimage']:6.2f} s  ratio {ratio['skimage']:.2f}")
     print(f"scikit-image, pool  {seconds['skimage_pool']:6.2f} s  ratio {ratio['skimage_pool']:.2f}")
     print(f"restore             {seconds['restore']:6.2f} s")

@@ -100,8 +100,8 @@ def contestant(name: str, restorer: Restorer, options: argparse.Namespace, degra
     return engine(restorer, degraded, patches, options.steps)
 
 
-def picture(size: str) -> Tensor:
-    """Return a smooth (1, 3, H, W) picture with some noise; what it shows changes no time and no memory."""
+def image(size: str) -> Tensor:
+    """Return a smooth (1, 3, H, W) image with some noise; what it shows changes no time and no memory."""
     width, height = (int(side) for side in size.split("x"))
     coarse = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")
@@ -111,8 +111,8 @@ def picture(size: str) -> Tensor:
 def memory(name: str, options: argparse.Namespace) -> int:
     """Return the most bytes that a contestant needs beyond its loaded model; runs in a process of its own."""
     restorer = Restorer.from_pretrained(options.model, device=options.device, dtype=torch.float32)
-    next(contestant(name, restorer, options, picture(f"{PATCH}x{PATCH}")))
-    steps = contestant(name, restorer, options, picture(options.sizes[0]))
+    next(contestant(name, restorer, options, image(f"{PATCH}x{PATCH}")))
+    steps = contestant(name, restorer, options, image(options.sizes[0]))
     if options.device.startswith("cuda"):
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
@@ -125,12 +125,12 @@ def memory(name: str, options: argparse.Namespace) -> int:
 
 def race(names: list[str], options: argparse.Namespace, size: str) -> list[list[object]]:
     """Return a row for each contestant: time, peak memory, and how far it is from the plain loop."""
-    degraded = picture(size)
+    degraded = image(size)
     results: dict[str, Tensor] = {}
     seconds = dict.fromkeys(names, 0.0)
     restorer = Restorer.from_pretrained(options.model, device=options.device, dtype=torch.float32)
     for name in names:
-        next(contestant(name, restorer, options, picture(f"{PATCH}x{PATCH}")))  # libraries warmed up
+        next(contestant(name, restorer, options, image(f"{PATCH}x{PATCH}")))  # libraries warmed up
     runs = {name: contestant(name, restorer, options, degraded) for name in names}
 
     def advance(name: str) -> None:

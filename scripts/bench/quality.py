@@ -1,13 +1,13 @@
 """Quality against cost: what grids, steps and samplers give, in dB, and take, in operations of the network.
 
-    python scripts/bench/quality.py KODAK_FOLDER                  # two hours on two quiet cores: whole pictures
-    python scripts/bench/quality.py KODAK_FOLDER --crop 256 --pictures 6   # ten minutes
-    python scripts/bench/quality.py KODAK_FOLDER --crop 192 --pictures 1 --ways "model's own" "whole, 1" --weather rain
+    python scripts/bench/quality.py KODAK_FOLDER                  # two hours on two quiet cores: whole images
+    python scripts/bench/quality.py KODAK_FOLDER --crop 256 --images 6   # ten minutes
+    python scripts/bench/quality.py KODAK_FOLDER --crop 192 --images 1 --ways "model's own" "whole, 1" --weather rain
 
-Pictures are degraded by the project's own weather, one seed each, and restored in each way with the same noise. The
-columns: network operations for a picture; PSNR of RGB in dB, the mean over weather and pictures; how far the mean
-colour has moved and how far colours are off (CIEDE2000); and how much steeper the restored picture is at the borders of
-tiles than elsewhere, relative to the same places of the picture restored untiled by the same sampler (1 is no seam; up
+Images are degraded by the project's own weather, one seed each, and restored in each way with the same noise. The
+columns: network operations for an image; PSNR of RGB in dB, the mean over weather and images; how far the mean
+colour has moved and how far colours are off (CIEDE2000); and how much steeper the restored image is at the borders of
+tiles than elsewhere, relative to the same places of the image restored untiled by the same sampler (1 is no seam; up
 to four steps; `-` for grids that lie elsewhere at every step, whose borders are nowhere in particular).
 """
 
@@ -65,7 +65,7 @@ def ways(own: Patches, sampler: SamplerSpec) -> dict[str, tuple[Patches, Sampler
 
 def weather_options(
     description: str | None,
-    pictures: int = 24,
+    photos: int = 24,
     crop: int = 0,
     severity: float | None = None,
     weather: Sequence[str] = WEATHER,
@@ -75,7 +75,7 @@ def weather_options(
     parser.add_argument("folder")
     parser.add_argument("--model", default="weather")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--pictures", type=int, default=pictures)
+    parser.add_argument("--images", type=int, default=photos)
     parser.add_argument("--crop", type=int, default=crop, help="side of the middle that is taken; 0 for all")
     parser.add_argument("--weather", nargs="+", choices=WEATHER, default=weather)
     drawn = "drawn by default" if severity is None else f"{severity} by default"
@@ -98,7 +98,7 @@ def opened(options: argparse.Namespace) -> Restorer:
 
 def photographs(options: argparse.Namespace) -> list[Path]:
     """Return the files of `weather_options`, no more of them than were asked for."""
-    return images.list_images([options.folder])[: options.pictures]
+    return images.list_images([options.folder])[: options.images]
 
 
 def pairs(options: argparse.Namespace) -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -115,7 +115,7 @@ def pairs(options: argparse.Namespace) -> Iterator[tuple[str, Tensor, Tensor]]:
 
 
 def borders(patches: Patches, height: int, width: int, halo: int | None) -> tuple[list[int], list[int]]:
-    """Return the rows and columns where a tile of a grid that does not move begins or ends inside the picture."""
+    """Return the rows and columns where a tile of a grid that does not move begins or ends inside the image."""
     tiles = grid(patches, height, width, halo)
     rows = {edge for tile in tiles for edge in (tile.rows.kept.start, tile.rows.kept.stop)} - {0, height}
     columns = {edge for tile in tiles for edge in (tile.columns.kept.start, tile.columns.kept.stop)} - {0, width}
@@ -159,14 +159,14 @@ def main() -> None:
         for name, (patches, sampler) in found.items():
             tflop[name] = predict(restorer, patches, sampler, height, width, NO_SPEED).tflop
             moves = len(patches.places(height)) * len(patches.places(width)) > 1
-            picture, seam = restored(patches, sampler), math.nan if moves else 1.0
+            image, seam = restored(patches, sampler), math.nan if moves else 1.0
             edges = borders(patches, height, width, restorer.halo)
             if any(edges) and sampler.steps <= 4 and not moves:
                 key = sampler.model_dump_json()
                 untiled[key] = untiled[key] if key in untiled else restored(whole, sampler)
-                (a, b), (c, d) = steepness(picture, edges), steepness(untiled[key], edges)
+                (a, b), (c, d) = steepness(image, edges), steepness(untiled[key], edges)
                 seam = (a / b) / (c / d)
-            scores[name].append((float(psnr(picture, true)), *_colours(picture, true), seam))
+            scores[name].append((float(psnr(image, true)), *_colours(image, true), seam))
     most = max(tflop.values())
     rows = []
     for name, values in scores.items():
@@ -177,7 +177,7 @@ def main() -> None:
     print(describe(options.device))
     told = "not told the weather" if options.blind else "told the weather"
     number, crop = len(photographs(options)), options.crop or "none"
-    print(f"{number} pictures, crop {crop}, {', '.join(options.weather)}, {told}\n")
+    print(f"{number} images, crop {crop}, {', '.join(options.weather)}, {told}\n")
     print(table(["way", "TFLOP", "times fewer", "PSNR", "colour shift", "CIEDE2000", "seam"], rows))
 
 

@@ -1,11 +1,11 @@
-"""What is missing from the truth: how much of it is the light of the whole picture, which weather hides from everybody.
+"""What is missing from the truth: how much of it is the light of the whole image, which weather hides from everybody.
 
-    python scripts/bench/remainder.py KODAK_FOLDER --pictures 24 --crop 0
+    python scripts/bench/remainder.py KODAK_FOLDER --images 24 --crop 0
 
-Pictures are degraded by the project's own weather, and the model is told which it is. The table gives the mean gain in
+Images are degraded by the project's own weather, and the model is told which it is. The table gives the mean gain in
 PSNR as it is, then with the mean of each colour channel set to that of the truth, then with the straight line through
 each channel that comes closest to it. What the corrections gain is an error of brightness, contrast or tint that is
-one for the whole picture; what they leave is a matter of streaks, flakes and blur.
+one for the whole image; what they leave is a matter of streaks, flakes and blur.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def fitted(x: Tensor, truth: Tensor) -> Tensor:
 
 
 def main() -> None:
-    options = weather_options(__doc__, pictures=12, crop=0, severity=0.7, weather=WEATHER[:3]).parse_args()
+    options = weather_options(__doc__, images=12, crop=0, severity=0.7, weather=WEATHER[:3]).parse_args()
     restorer = opened(options)
     gains: dict[str, list[list[float]]] = defaultdict(list)
     for label, degraded, clean in pairs(options):
@@ -47,7 +47,7 @@ def main() -> None:
         [label, *(f"{value:+.2f}" for value in torch.tensor(found).mean(0).tolist())] for label, found in gains.items()
     ]
     print(describe(options.device))
-    print(f"{len(photographs(options))} pictures, crop {options.crop or 'none'}, severity {options.severity}, told\n")
+    print(f"{len(photographs(options))} images, crop {options.crop or 'none'}, severity {options.severity}, told\n")
     print(table(["weather", "gain", "with the true mean", "with the best line"], rows))
 
 

@@ -1,4 +1,4 @@
-"""What tiles leave in smooth pictures: bands of brightness where they meet, which no step between pixels gives away.
+"""What tiles leave in smooth images: bands of brightness where they meet, which no step between pixels gives away.
 
     python scripts/bench/seams.py HAZY_PHOTO --task dehaze            # a minute on two cores
     python scripts/bench/seams.py HAZY_PHOTO --task dehaze --megapixels 3 --tiles 512/32 1024/256
@@ -53,9 +53,9 @@ def main() -> None:
     options = parser.parse_args()
     restorer = Restorer.from_pretrained(options.model, options.device)
     own = restorer.recipe.patches
-    picture = images.read(options.photo).pixels[None]
-    scale = (options.megapixels * 1e6 / picture[0, 0].numel()) ** 0.5
-    picture = F.interpolate(picture, scale_factor=scale, mode="bicubic", align_corners=False).clamp_(-1, 1)[0]
+    image = images.read(options.photo).pixels[None]
+    scale = (options.megapixels * 1e6 / image[0, 0].numel()) ** 0.5
+    image = F.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False).clamp_(-1, 1)[0]
     ways = {"whole": whole(own)}
     for tiles in options.tiles:
         size, overlap = map(int, tiles.split("/"))
@@ -63,7 +63,7 @@ def main() -> None:
     found, seconds = {}, {}
     for name, patches in ways.items():
         start = time.perf_counter()
-        found[name] = restorer.posterior(picture, Settings(task=options.task, tiles=patches)).mean.mean(0) * 127.5
+        found[name] = restorer.posterior(image, Settings(task=options.task, tiles=patches)).mean.mean(0) * 127.5
         seconds[name] = time.perf_counter() - start
     first = options.tiles[0]
     rows = []
@@ -73,7 +73,7 @@ def main() -> None:
         rows.append([name, f"{across:.1f}", f"{rms(difference):.1f}", f"{seconds[name] / seconds[first]:.2f}"])
     rows.append(["whole", "0", "0", f"{seconds['whole'] / seconds[first]:.2f}"])
     print(describe(options.device))
-    print(f"{picture.shape[-1]}x{picture.shape[-2]}, {options.task}, {torch.get_num_threads()} threads\n")
+    print(f"{image.shape[-1]}x{image.shape[-2]}, {options.task}, {torch.get_num_threads()} threads\n")
     print(table(["tiles/overlap", "largest change, grey levels", "difference, rms", "time"], rows))
 
 

@@ -5,7 +5,7 @@
 
 Each stage of the run is timed in three parts: reading and decoding regions, degrading and cutting them, and the update
 of the network (forward, backward, optimizer, average). Then loading alone: how many regions a second come from decoded
-pictures in memory, and from files that are decoded each time. Nothing is written.
+images in memory, and from files that are decoded each time. Nothing is written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from restore.training.trainer import Trainer
 
 
 def loading(config: TrainConfig, count: int) -> list[list[str]]:
-    """Return a row for each way to keep pictures: regions a second, the files' caching by the system included."""
+    """Return a row for each way to keep images: regions a second, the files' caching by the system included."""
     rows = []
     for name, memory in (("in memory", 2**16), ("streamed", 1e-3)):
         data = config.data.model_copy(update={"memory_mb": memory, "workers": 0})
@@ -75,7 +75,7 @@ def main() -> None:
         rates = loading(config, options.steps)
     print(describe(trainer.device), "\n")
     print(table(["batch", "a step", "patches a second", "reading", "degrading and cutting", "update"], rows), "\n")
-    print(table([f"loading, regions of {config.region}x{config.region}", "pictures a second"], rates))
+    print(table([f"loading, regions of {config.region}x{config.region}", "images a second"], rates))
 
 
 if __name__ == "__main__":

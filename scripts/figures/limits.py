@@ -1,4 +1,4 @@
-"""Pictures of what each model that ships is bad at, for its card: what it was given, what it made of it, the truth.
+"""Images of what each model that ships is bad at, for its card: what it was given, what it made of it, the truth.
 
     python scripts/figures/limits.py            # writes docs/limits/MODEL.jpg; a minute on two cores
 
@@ -62,7 +62,7 @@ def main() -> None:
         width = max(one.shape[-1] for one in strips)
         sheet = torch.cat([F.pad(one, (0, width - one.shape[-1]), value=1.0) for one in strips], dim=1)
         path = ROOT / "docs" / "limits" / f"{model}.jpg"
-        images.write(images.Picture(sheet * 2 - 1), path, overwrite=True, quality=85)
+        images.write(images.Photo(sheet * 2 - 1), path, overwrite=True, quality=85)
         print(path.relative_to(ROOT))
 
 

@@ -1,11 +1,11 @@
 """Quality and time against the number of steps, for each sampler: which default is right, and at what price.
 
     python scripts/figures/samplers.py weather --clean KODAK_FOLDER --output docs/figures/samplers
-    python scripts/figures/samplers.py run/model.safetensors --pairs INPUT TARGET --crop 192 --pictures 4
+    python scripts/figures/samplers.py run/model.safetensors --pairs INPUT TARGET --crop 192 --images 4
     python scripts/figures/samplers.py --draw docs/figures/samplers.json --output docs/figures/samplers
 
-Writes OUTPUT.json (every number) and OUTPUT.svg (PSNR, LPIPS where its backbone is there, and seconds a picture). Clean
-pictures are degraded by the project's own weather; every way starts from the same noise. `--draw` draws numbers that
+Writes OUTPUT.json (every number) and OUTPUT.svg (PSNR, LPIPS where its backbone is there, and seconds an image). Clean
+images are degraded by the project's own weather; every way starts from the same noise. `--draw` draws numbers that
 were measured before.
 """
 
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from restore import images
-from restore.data.files import list_pictures
+from restore.data.files import image_files
 from restore.degradations import Mixture, Random
 from restore.errors import MissingResource
 from restore.evaluation.metrics import lpips, psnr
@@ -35,7 +35,7 @@ from restore.samplers import DDIM, Ancestral, Consistency, DPMSolver, Langevin, 
 from restore.tasks import Prepared
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
-PANELS = (("psnr", "PSNR in dB"), ("lpips", "LPIPS"), ("seconds", "seconds a picture"))
+PANELS = (("psnr", "PSNR in dB"), ("lpips", "LPIPS"), ("seconds", "seconds an image"))
 COLOURS = ("#2f6fb7", "#b3401f", "#3d8b4f", "#8a5aa8", "#c08a1e", "#4b5563", "#1a9c9c")
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 400, 300, 52, 28, 44
 
@@ -53,8 +53,8 @@ def ways() -> dict[str, tuple[type[Sampler], dict[str, Any]]]:
     }
 
 
-def pictures(arguments: argparse.Namespace) -> Iterator[tuple[str, int, Tensor, Tensor]]:
-    """Yield name, label, degraded and clean picture, (3, H, W) in [-1, 1]."""
+def degraded_images(arguments: argparse.Namespace) -> Iterator[tuple[str, int, Tensor, Tensor]]:
+    """Yield name, label, degraded and clean image, (3, H, W) in [-1, 1]."""
 
     def read(path: Path) -> Tensor:
         x = images.read(path).pixels
@@ -63,12 +63,12 @@ def pictures(arguments: argparse.Namespace) -> Iterator[tuple[str, int, Tensor, 
         return x[:3, top : top + h, left : left + w]
 
     if arguments.pairs:
-        inputs, targets = (list_pictures(Path(folder)) for folder in arguments.pairs)
-        for given, true in list(zip(inputs, targets, strict=True))[: arguments.pictures]:
+        inputs, targets = (image_files(Path(folder)) for folder in arguments.pairs)
+        for given, true in list(zip(inputs, targets, strict=True))[: arguments.images]:
             yield given.name, 0, read(given), read(true)
         return
     degradations = Mixture().parts()
-    for i, path in enumerate(list_pictures(Path(arguments.clean))[: arguments.pictures]):
+    for i, path in enumerate(image_files(Path(arguments.clean))[: arguments.images]):
         clean = read(path)
         for name in arguments.weather:
             degraded = degradations[name](clean[None].add(1).div(2), Random([i], torch.device("cpu")), 0.6)
@@ -159,11 +159,11 @@ def draw(document: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default="weather")
-    parser.add_argument("--clean", help="folder of clean pictures")
+    parser.add_argument("--clean", help="folder of clean images")
     parser.add_argument("--pairs", nargs=2, metavar=("INPUT", "TARGET"), help="folders with equal names")
     parser.add_argument("--weather", nargs="+", default=["rain", "snow", "haze"])
     parser.add_argument("--crop", type=int, default=256)
-    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--steps", type=int, nargs="+", default=list(STEPS))
     parser.add_argument("--draw", type=Path, help="numbers that were measured before")
     parser.add_argument("--output", type=Path, default=Path("docs/figures/samplers"))
@@ -175,7 +175,7 @@ def main() -> None:
         if bool(arguments.clean) == bool(arguments.pairs):
             parser.error("give either --clean or --pairs")
         restorer = Restorer.from_pretrained(arguments.model, device="cpu")
-        found = list(pictures(arguments))
+        found = list(degraded_images(arguments))
         restorer.posterior(found[0][2])  # the first call pays for what later ones find ready
         rows = []
         for name, (kind, options) in ways().items():
@@ -183,7 +183,7 @@ def main() -> None:
                 row = measure(restorer, kind(steps=steps, **options), found)
                 rows.append({"sampler": name, "steps": steps, **row})
                 print(json.dumps(rows[-1]), flush=True)
-        document = {"model": arguments.model, "crop": arguments.crop, "pictures": len(found), "rows": rows}
+        document = {"model": arguments.model, "crop": arguments.crop, "images": len(found), "rows": rows}
         text = json.dumps(document, indent=1) + "\n"
         arguments.output.with_suffix(".json").write_text(text, encoding="utf-8")
     arguments.output.with_suffix(".svg").write_text(draw(document), encoding="utf-8")

@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 
 from restore.degradations import Haze, Random, Snow
-from restore.images import to_picture
+from restore.images import to_photo
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def weathered(tmp_path: Path) -> Path:
     folder = tmp_path / "weathered"
     folder.mkdir()
     for name, kind, image in (("haze", Haze(), data.coffee()), ("snow", Snow(), data.chelsea())):
-        clean = to_picture(image).pixels[None] / 2 + 0.5
+        clean = to_photo(image).pixels[None] / 2 + 0.5
         pixels = (kind(clean, Random([5]), 0.7)[0] * 255).round().byte().permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(folder / f"{name}.png")
     return folder

@@ -30,7 +30,7 @@ def test_a_plan_tells_what_the_run_will_see(cli, photo: Path, tiny_model: Path) 
     assert ran.code == 0
     document = json.loads(ran.out)
     assert (document["width"], document["height"]) == (128, 96)
-    assert {"the model's own", "whole picture"} <= {choice["name"] for choice in document["choices"]}
+    assert {"the model's own", "whole image"} <= {choice["name"] for choice in document["choices"]}
 
 
 def test_a_plan_is_told_what_a_run_is_told(cli, photo: Path, tiny_model: Path) -> None:
@@ -116,8 +116,8 @@ def test_frames_are_of_the_kind_of_both_ends(cli, photographs: Path, tiny_model:
     sound = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     profile = sound[:16] + b"GRAY" + sound[20:]
     for name in ("coffee", "rocket"):
-        picture = images.read(photographs / f"{name}.png")
-        gray = replace(picture, gray=True, depth=16, source=None, metadata=images.Metadata(icc=profile))
+        image = images.read(photographs / f"{name}.png")
+        gray = replace(image, gray=True, depth=16, source=None, metadata=images.Metadata(icc=profile))
         gray.save(tmp_path / f"{name}.png")
     first, last = tmp_path / "coffee.png", tmp_path / "rocket.png"
     common = ["-m", tiny_model, "--frames", 2, "--steps", 2, "-o"]

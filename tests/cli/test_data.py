@@ -26,7 +26,7 @@ def test_every_degradation_can_be_looked_at(cli, photographs: Path, tmp_path: Pa
     assert np.array_equal(array[:, 256:], clean) == (name == "clean")
 
 
-def test_a_sheet_replaces_no_picture_of_the_set(cli, photographs: Path, tmp_path: Path) -> None:
+def test_a_sheet_replaces_no_image_of_the_set(cli, photographs: Path, tmp_path: Path) -> None:
     first = min(photographs.iterdir())
     where = ("data", "preview", "kodak24", "--root", photographs)
     before = first.read_bytes()
@@ -96,7 +96,7 @@ def test_masks_from_files(cli, photographs: Path, tmp_path: Path) -> None:
     ran = cli("data", "synthesize", photographs, tmp_path / "a", "--degradation", "mask-file", "--mask", masks)
     assert (ran.code, ran.err) == (0, "")
     made = {path.stem: np.asarray(Image.open(path)) for path in (tmp_path / "a" / "mask").iterdir()}
-    assert np.array_equal(made["coffee"], lost), "the mask of the picture's own name, as it is"
+    assert np.array_equal(made["coffee"], lost), "the mask of the image's own name, as it is"
     kinds = {np.ascontiguousarray(mask).tobytes() for drawn in (lost, other) for mask in (drawn, drawn[:, ::-1])}
     assert all(mask.shape == (96, 128) and mask.tobytes() in kinds for mask in made.values())
     given, clean = (np.asarray(Image.open(tmp_path / "a" / x / "coffee.png")) for x in ("input", "target"))
@@ -120,15 +120,15 @@ def test_masks_that_are_missing_or_of_no_use_are_refused(cli, photographs: Path,
         (["mask-file"], "pass --mask"),
         (["mask-box", "--mask", tmp_path], "only mask-file"),
         (["mask-box", "--invert-mask"], "pass --mask, too"),
-        (["mask-file", "--mask", tmp_path / "empty"], "no picture found"),
-        (["mask-file", "--mask", tmp_path / "none.png"], "no picture found"),
+        (["mask-file", "--mask", tmp_path / "empty"], "no image found"),
+        (["mask-file", "--mask", tmp_path / "none.png"], "no image found"),
     ):
         ran = cli("data", "synthesize", photographs, tmp_path / "out", "--degradation", *options)
         assert ran.code in (1, 2) and message in ran.err and ran.err.count("\n") == 1, ran.err
         assert not (tmp_path / "out").exists()
 
 
-def test_joined_pictures_are_evaluated_as_they_are_and_taken_apart(cli, photographs: Path, tmp_path: Path) -> None:
+def test_joined_images_are_evaluated_as_they_are_and_taken_apart(cli, photographs: Path, tmp_path: Path) -> None:
     root = tmp_path / "Rain800"
     (root / "test_syn").mkdir(parents=True)
     for path in photographs.iterdir():

@@ -46,7 +46,7 @@ def test_two_folders_give_a_table(cli, options) -> None:
 
 
 def test_another_sampler_or_preset_is_another_score(cli, options, tmp_path: Path) -> None:
-    """How pictures are made is part of what is evaluated, and of what is told of it."""
+    """How images are made is part of what is evaluated, and of what is told of it."""
     first, second = (
         json.loads(cli("evaluate", *options, "--json", "--protocol", "rgb", "--sampler", f"ddim,steps={n}").out)
         for n in (1, 3)
@@ -74,7 +74,7 @@ def test_json_and_csv_agree_with_each_other(cli, options, tmp_path: Path) -> Non
     assert ran.code == 0
     document = json.loads(ran.out)
     lines = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
-    assert len(lines) == len(document["pictures"]) == 10
+    assert len(lines) == len(document["images"]) == 10
     for row in document["rows"]:
         values = [float(line["psnr_after"]) for line in lines if line["task"] == row["task"]]
         assert row["after"]["psnr"]["mean"] == pytest.approx(sum(values) / 5)
@@ -88,7 +88,7 @@ def test_made_weather_has_a_row_told_and_a_row_blind(cli, photographs: Path, tin
     ran = cli("evaluate", *options, "--degradation", "rain,haze", "--degradation", "clean", "--severity", 0.7)
     document = json.loads(ran.out)
     assert ran.code == 0
-    rows = [(row["data"], row["task"], row["pictures"], row["seeds"]) for row in document["rows"]]
+    rows = [(row["data"], row["task"], row["images"], row["seeds"]) for row in document["rows"]]
     told_and_blind = [
         ("rain", "derain"),
         ("rain", "weather"),
@@ -144,7 +144,7 @@ def test_names_that_are_alike_are_told_apart(cli, pairs: Path, tiny_model: Path,
     document = json.loads(cli("evaluate", *where, *kept).out)
     names = [row["model"] for row in document["rows"]]
     assert names == ["tiny (a/model)", "tiny (b/model)", "tiny (c/model)", "a/out", "b/out"]
-    assert all(row["pictures"] == 1 for row in document["rows"])
+    assert all(row["images"] == 1 for row in document["rows"])
     assert len(list((tmp_path / "kept").rglob("*.png"))) == 5
 
 
@@ -158,16 +158,16 @@ def test_names_that_are_no_text(cli, photographs: Path, tmp_path: Path) -> None:
         pytest.skip("this disk takes names of UTF-8 only")
     options = ("--clean", folder, "--degradation", "rain", "--model", "none", "--protocol", "rgb")
     ran = cli("evaluate", *options, "--report", tmp_path / "report", "--json")
-    assert ran.code == 0 and len(json.loads(ran.out)["pictures"]) == 1
+    assert ran.code == 0 and len(json.loads(ran.out)["images"]) == 1
     assert cli("data", "synthesize", folder, tmp_path / "pairs", "--degradation", "rain").code == 0
     assert cli("data", "manifest", folder, "-o", tmp_path / "sums").code == 0
     assert b"caf\xe9.png" in (tmp_path / "sums").read_bytes()
 
 
-def test_a_metric_that_no_picture_is_large_enough_for_is_told(cli, photographs: Path) -> None:
+def test_a_metric_that_no_image_is_large_enough_for_is_told(cli, photographs: Path) -> None:
     options = ("--clean", photographs, "--degradation", "rain", "--model", "none", "--protocol", "rgb", "--limit", 1)
     ran = cli("evaluate", *options, "--metric", "ms_ssim")
-    assert ran.code == 0 and "ms_ssim could be taken of no picture" in ran.out + ran.err
+    assert ran.code == 0 and "ms_ssim could be taken of no image" in ran.out + ran.err
 
 
 def test_ground_truths_are_not_replaced_by_their_scores(cli, photographs: Path, tmp_path: Path) -> None:
@@ -178,27 +178,27 @@ def test_ground_truths_are_not_replaced_by_their_scores(cli, photographs: Path, 
     for extra, complaint in (
         (("--csv", min(before)), "it is the file that was read"),
         (("--csv", tmp_path), "is a folder: name the file to write"),
-        (("--report", folder / "report"), "whose pictures are evaluated"),
-        (("--keep", folder / "kept"), "whose pictures are evaluated"),
+        (("--report", folder / "report"), "whose images are evaluated"),
+        (("--keep", folder / "kept"), "whose images are evaluated"),
     ):
         ran = cli("evaluate", *options, *extra)
         assert ran.code != 0 and complaint in ran.err
     rooted = ("kodak24", "--root", folder, "--degradation", "rain", "--model", "none", "--limit", 1)
     for option in ("--report", "--keep"):
         ran = cli("evaluate", *rooted, option, folder / "made")
-        assert ran.code == 2 and "whose pictures are evaluated" in ran.err
+        assert ran.code == 2 and "whose images are evaluated" in ran.err
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "name the pictures in one way"),
+        ([], "name the images in one way"),
         (["--target", "{photographs}", "--input", "{photographs}", "--severity", "7"], "none is made"),
         (["--target", "{photographs}", "--input", "{photographs}", "--scale", "3"], "--protocol sr"),
         (["--clean", "{photographs}", "--degradation", "bicubic-x4", "--scale", "2"], "--scale 2 is not that of"),
-        (["--input", "x"], "name the pictures in one way"),
-        (["--clean", "x", "--target", "y"], "name the pictures in one way"),
+        (["--input", "x"], "name the images in one way"),
+        (["--clean", "x", "--target", "y"], "name the images in one way"),
         (["kodak24"], "--root"),
         (["--clean", "{photographs}"], "--degradation"),
         (["--clean", "{photographs}", "--degradation", "fog"], "unknown degradation 'fog'"),
@@ -223,7 +223,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert complaint in ran.err and ran.err.count("\n") == 1
 
 
-def test_some_bad_pictures_are_named_and_give_exit_code_3(cli, pairs: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_some_bad_images_are_named_and_give_exit_code_3(cli, pairs: Path, tiny_model: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(pairs, tmp_path / "snowy")
     (folder / "input" / "coffee.png").write_bytes(b"")
     options = ["--input", folder / "input", "--target", folder / "target", "-m", tiny_model, "--protocol", "rgb"]
@@ -248,7 +248,7 @@ def test_a_report_is_continued_and_never_overwritten_by_chance(cli, options, tmp
     assert more.code == 0
     assert (report / "journal.jsonl").read_bytes().startswith(stamp)
     assert len((report / "journal.jsonl").read_text().splitlines()) == 5
-    assert len(json.loads((report / "report.json").read_text())["pictures"]) == 5
+    assert len(json.loads((report / "report.json").read_text())["images"]) == 5
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -258,7 +258,7 @@ def test_a_signal_leaves_a_partial_report_that_says_so(
     report = tmp_path / "report"
 
     def send() -> None:
-        until = time.monotonic() + 600  # a busy machine takes its time for the first picture
+        until = time.monotonic() + 600  # a busy machine takes its time for the first image
         while not (report / "journal.jsonl").exists() and time.monotonic() < until:
             time.sleep(0.005)
         os.kill(os.getpid(), sign)
@@ -270,10 +270,10 @@ def test_a_signal_leaves_a_partial_report_that_says_so(
     assert ran.code == code, ran.err
     assert "partial: " in ran.err
     document = json.loads((report / "report.json").read_text())
-    assert document["complete"] is False and 1 <= len(document["pictures"]) < 5
+    assert document["complete"] is False and 1 <= len(document["images"]) < 5
     page = (report / "index.html").read_text(encoding="utf-8")
     assert "Partial." in page and page.rstrip().endswith("</html>")
-    assert len(list(csv.DictReader((report / "scores.csv").read_text().splitlines()))) == len(document["pictures"])
+    assert len(list(csv.DictReader((report / "scores.csv").read_text().splitlines()))) == len(document["images"])
 
 
 def test_several_protocols_score_one_output_side_by_side(cli, pairs: Path, tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ def test_bicubic_of_the_benchmarks_is_as_published(cli, shared: Path, name: str,
     assert ran.code == 0, ran.err
     document = json.loads(ran.out)
     (row,) = document["rows"]
-    assert row["protocol"] == "sr" and row["pictures"] == (14 if grey else 5)
+    assert row["protocol"] == "sr" and row["images"] == (14 if grey else 5)
     assert row["after"]["psnr"]["mean"] == pytest.approx(dB, abs=0.02)
     assert row["after"]["ssim"]["mean"] == pytest.approx(ssim, abs=0.002)
     (published,) = document["as_reported"]
@@ -453,14 +453,14 @@ def test_a_root_alone_takes_the_card_of_the_models_task(cli, shared: Path, tiny_
     assert ran.code == 2 and "name a card" in ran.err
 
 
-def test_a_metric_of_some_pictures_only_says_of_how_many(cli, photographs: Path, tmp_path: Path) -> None:
+def test_a_metric_of_some_images_only_says_of_how_many(cli, photographs: Path, tmp_path: Path) -> None:
     for path in sorted(photographs.iterdir())[:2]:
         shutil.copy(path, tmp_path / path.name)
     with Image.open(photographs / "coffee.png") as image:
         image.resize((240, 180)).save(tmp_path / "large.png")
     ran = cli("evaluate", "--restored", tmp_path, "--target", tmp_path, "--protocol", "rgb", "--metric", "ms_ssim")
     assert ran.code == 0, ran.err
-    assert "ms_ssim could be taken of 1 of 3 pictures only" in ran.err
+    assert "ms_ssim could be taken of 1 of 3 images only" in ran.err
 
 
 def test_drawn_masks_cut_the_holes(cli, photographs: Path, tmp_path: Path) -> None:
@@ -474,7 +474,7 @@ def test_drawn_masks_cut_the_holes(cli, photographs: Path, tmp_path: Path) -> No
     ran = cli(*command, "--model", "none", "--json")
     assert ran.code == 0, ran.err
     document = json.loads(ran.out)
-    scores = {row["name"]: row["after"]["rgb"]["psnr"] for row in document["pictures"]}
+    scores = {row["name"]: row["after"]["rgb"]["psnr"] for row in document["images"]}
     assert len(scores) == 5 and all(5 < score < 40 for score in scores.values())
     with Image.open(photographs / "coffee.png") as image:
         pixels = np.asarray(image.convert("RGB")).astype(float)
@@ -482,9 +482,9 @@ def test_drawn_masks_cut_the_holes(cli, photographs: Path, tmp_path: Path) -> No
     assert scores["coffee"] == pytest.approx(10 * np.log10(255**2 / error), abs=0.01)
     assert document["provenance"]["data"]["mask"] == str(masks)
     # another mask of the same name is another evaluation, not one that can be continued
-    before = {row["name"]: row["key"] for row in document["pictures"]}
+    before = {row["name"]: row["key"] for row in document["images"]}
     Image.new("L", (128, 96), 0).save(masks / "coffee.png")
-    after = {row["name"]: row["key"] for row in json.loads(cli(*command, "--model", "none", "--json").out)["pictures"]}
+    after = {row["name"]: row["key"] for row in json.loads(cli(*command, "--model", "none", "--json").out)["images"]}
     assert before["coffee"] != after["coffee"]
 
 
@@ -495,7 +495,7 @@ def test_drawn_masks_cut_the_holes(cli, photographs: Path, tmp_path: Path) -> No
         (["--degradation", "mask-box", "--mask", "photographs"], "--mask is for degradation mask-file"),
         (["--degradation", "rain", "--invert-mask"], "pass --mask, too"),
         (["--degradation", "mask-file", "--mask", "nowhere"], "nowhere"),
-        (["--degradation", "mask-file", "--mask", "empty"], "no picture found"),
+        (["--degradation", "mask-file", "--mask", "empty"], "no image found"),
     ],
 )
 def test_masks_that_are_not_there(cli, photographs: Path, tmp_path: Path, options: list[str], message: str) -> None:

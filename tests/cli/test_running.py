@@ -42,7 +42,7 @@ def test_a_photograph_comes_back_restored_in_its_own_size(cli, photo: Path, tiny
     assert np.any(np.asarray(Image.open(out)) != np.asarray(Image.open(photo)))
 
 
-def test_the_same_seed_gives_the_same_picture_whatever_is_beside_it(
+def test_the_same_seed_gives_the_same_image_whatever_is_beside_it(
     cli, photographs: Path, photo: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     cli("run", photo, "-o", tmp_path / "alone.png", "-m", tiny_model, "--seed", 7, "--steps", 2)
@@ -93,7 +93,7 @@ def test_of_twenty_files_three_are_bad(cli, photographs: Path, tiny_model: Path,
 
 
 def test_only_bad_files_is_failure(cli, tiny_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_text("no picture")
+    (tmp_path / "bad.png").write_text("no image")
     ran = cli("run", tmp_path / "bad.png", "-o", tmp_path / "out.png", "-m", tiny_model)
     assert ran.code == 1
     assert not (tmp_path / "out.png").exists()
@@ -176,7 +176,7 @@ def test_bad_options_are_one_line(cli, photo: Path, tiny_model: Path, arguments,
         (("--sampler", "ddim,spacing=50", "--steps", "10"), "visits 50 levels, not 10"),
     ],
 )
-def test_what_can_never_work_is_told_before_any_picture(
+def test_what_can_never_work_is_told_before_any_image(
     cli, photographs: Path, tiny_model: Path, tmp_path: Path, arguments, message: str
 ) -> None:
     ran = cli("run", photographs, "-o", tmp_path / "out", "-m", tiny_model, *arguments)

@@ -26,7 +26,7 @@ from restore.tasks import Colorization, Compression, Inpainting, SuperResolution
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], Path]:
-    """A function that writes a small model of a task, with random weights that do change pictures."""
+    """A function that writes a small model of a task, with random weights that do change images."""
     folder = tmp_path_factory.mktemp("models")
 
     def write(task: Task) -> Path:
@@ -92,9 +92,7 @@ def test_known_pixels_are_exact_in_16_bit(cli, model, mask: Path, tmp_path: Path
     assert not np.array_equal(values[hole], after[hole])
 
 
-def test_a_folder_of_pictures_takes_a_folder_of_masks(
-    cli, model, photographs: Path, mask: Path, tmp_path: Path
-) -> None:
+def test_a_folder_of_images_takes_a_folder_of_masks(cli, model, photographs: Path, mask: Path, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     masks.mkdir()
     for path in photographs.iterdir():
@@ -106,9 +104,7 @@ def test_a_folder_of_pictures_takes_a_folder_of_masks(
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
-def test_pictures_of_one_name_in_several_folders_have_masks_of_their_own(
-    cli, model, photo: Path, tmp_path: Path
-) -> None:
+def test_images_of_one_name_in_several_folders_have_masks_of_their_own(cli, model, photo: Path, tmp_path: Path) -> None:
     height, width = pixels(photo).shape[:2]
     for folder, left in (("a", 0), ("b", width // 2)):
         for kind in ("in", "masks"):
@@ -166,7 +162,7 @@ def test_gray_comes_back_in_colour(cli, model, photo: Path, tmp_path: Path) -> N
     assert np.abs(luma - pixels(tmp_path / "gray.png")).max() <= 1
 
 
-def test_a_picture_grows_beyond_its_borders(cli, model, photo: Path, tmp_path: Path) -> None:
+def test_a_image_grows_beyond_its_borders(cli, model, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "wide.png"
     ran = cli("run", photo, "-o", out, "-m", model(Uncropping()), "--task", "uncrop", "--pad", "16,0,9,5")
     assert (ran.code, ran.err) == (0, "")
@@ -185,7 +181,7 @@ def test_compression_is_undone_in_the_same_size(cli, model, photo: Path, tmp_pat
     ("task", "options", "message"),
     [
         (Inpainting(), ["--mask", "{empty}"], "the mask is empty"),
-        (Inpainting(), ["--mask", "{small}"], "the mask has 10x10 pixels, the picture 128x96"),
+        (Inpainting(), ["--mask", "{small}"], "the mask has 10x10 pixels, the image 128x96"),
         (Inpainting(), ["--mask", "{missing}"], "no such mask"),
         (Inpainting(), [], "needs a mask: pass --mask"),
         (Compression(), ["--mask", "{empty}"], "no use for a mask"),
@@ -263,14 +259,14 @@ def test_low_resolution_files_are_evaluated(cli, model, photographs: Path, tmp_p
     low.mkdir()
     for path in photographs.iterdir():
         clean = images.read(path).pixels[None].add(1).div(2)
-        images.write(images.Picture(shrink_by(clean, 4)[0] * 2 - 1), low / path.name)
+        images.write(images.Photo(shrink_by(clean, 4)[0] * 2 - 1), low / path.name)
     weights, rows = model(SuperResolution(scale=4)), []
     for how in (["--input", low, "--target", photographs], ["--clean", photographs, "--degradation", "bicubic-x4"]):
         ran = cli("evaluate", *how, "--model", weights, "--protocol", "sr", "--scale", 4)
         assert ran.code == 0, ran.err
         rows.append(ran.out.splitlines()[2].split())
     made = rows[1][rows[1].index("sr") :]
-    # a picture on disk is enlarged without being rounded to 8 bits; the last column is the time
+    # an image on disk is enlarged without being rounded to 8 bits; the last column is the time
     for one, other in zip(rows[0][rows[0].index("sr") + 1 : -1], made[1:-1], strict=True):
         if one.replace(".", "").isdecimal():
             assert abs(float(one) - float(other)) < 0.02
@@ -280,7 +276,7 @@ def test_low_resolution_files_are_evaluated(cli, model, photographs: Path, tmp_p
     ("task", "degradation"),
     [(SuperResolution(scale=4), "bicubic-x4"), (Inpainting(), "mask-box"), (Compression(), "jpeg-q10")],
 )
-def test_models_are_evaluated_on_made_pictures(cli, model, photographs: Path, task: Task, degradation: str) -> None:
+def test_models_are_evaluated_on_made_images(cli, model, photographs: Path, task: Task, degradation: str) -> None:
     for batch in (1, 3):
         ran = cli(
             *("evaluate", "--clean", photographs, "--degradation", degradation, "--model", model(task)),

@@ -38,12 +38,12 @@ def test_a_card_is_named_on_the_command_line(cli, tiny_recipe, photographs: Path
         "output": str(tmp_path / "run"),
         "stages": [{"until": 2, "patch": 16, "regions": 2, "patches": 1}],
         "region": 64,
-        "validation": {"every": 2, "pictures": 1, "size": 64},
+        "validation": {"every": 2, "images": 1, "size": 64},
     }
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(document))
     ran = cli("train", tmp_path / "my.yaml", "--device", "cpu")
     assert ran.code == 1 and ran.err.count("\n") == 1 and "elsewhere is not a folder" in ran.err
     ran = cli("train", tmp_path / "my.yaml", f"data.root={tmp_path / 'set'}", "--device", "cpu")
     assert ran.code == 0, ran.err
-    assert "5 pairs of rain100l (split train, layout prenet)\ntraining on 4 pictures" in ran.err
+    assert "5 pairs of rain100l (split train, layout prenet)\ntraining on 4 images" in ran.err
     assert "rain" in ran.out and (tmp_path / "run" / "model.safetensors").is_file()

@@ -75,7 +75,7 @@ class Plant:
         (self.input / "3.png").write_text(text)
         return "input/3.png"
 
-    def not_a_picture(self) -> str:
+    def not_a_image(self) -> str:
         (self.target / "3.png").write_text("<!DOCTYPE html><html><body>404</body></html>")
         return "target/3.png"
 
@@ -209,11 +209,11 @@ def leaks_between(train: Path, test: Path) -> dict[str, set[str]]:
     return kinds
 
 
-def test_leaks_from_training_to_test_are_found(good: Path, tmp_path: Path, picture: Callable, save: Callable) -> None:
+def test_leaks_from_training_to_test_are_found(good: Path, tmp_path: Path, image: Callable, save: Callable) -> None:
     train = tmp_path / "train"
     for seed in range(20, 26):
-        save(train / "target" / f"{seed}.png", picture(seed))
-        save(train / "input" / f"{seed}.png", picture(seed) // 2 + 60)
+        save(train / "target" / f"{seed}.png", image(seed))
+        save(train / "input" / f"{seed}.png", image(seed) // 2 + 60)
     assert leaks_between(train, good) == {}
     changes: dict[int, Callable[[Image.Image], Image.Image]] = {
         1: lambda image: image,
@@ -240,9 +240,9 @@ def test_jpeg_copies_are_near_duplicates(good: Path, card: DatasetCard) -> None:
     assert named == {frozenset("34"), frozenset("56")}
 
 
-def test_different_scenes_do_not_resemble_each_other(tmp_path: Path, picture: Callable, save: Callable) -> None:
+def test_different_scenes_do_not_resemble_each_other(tmp_path: Path, image: Callable, save: Callable) -> None:
     for seed in range(60):
-        save(tmp_path / f"{seed}.png", picture(seed + 100, 32, 24))
+        save(tmp_path / f"{seed}.png", image(seed + 100, 32, 24))
     report = verify(load_card("kodak24"), tmp_path, workers=1)
     assert report.pairs == 60 and dict(report.kinds) == {"count-mismatch": 1} and report.ok
 
@@ -267,12 +267,12 @@ def test_nothing_to_check_is_an_error(tmp_path: Path, card: DatasetCard) -> None
         verify(card, tmp_path / "nowhere")
 
 
-def test_joined_pictures_are_looked_at_one_by_one(tmp_path: Path, picture: Callable, save: Callable) -> None:
+def test_joined_images_are_looked_at_one_by_one(tmp_path: Path, image: Callable, save: Callable) -> None:
     for number in range(3):
-        clean, rainy = picture(number), picture(number) // 2 + 60
+        clean, rainy = image(number), image(number) // 2 + 60
         save(tmp_path / "training" / f"{number}.png", np.concatenate([clean, rainy], axis=1))
-    save(tmp_path / "training" / "same.png", np.concatenate([picture(5), picture(5)], axis=1))
-    save(tmp_path / "training" / "odd.png", picture(6, width=33))
+    save(tmp_path / "training" / "same.png", np.concatenate([image(5), image(5)], axis=1))
+    save(tmp_path / "training" / "odd.png", image(6, width=33))
     report = verify(load_card("rain800"), tmp_path, "train", workers=1)
     assert report.pairs == report.targets == 5 and report.sizes == {"64x48": 8}
     assert report.kinds == {"count-mismatch": 1, "undecodable": 2, "identical-pair": 1}

@@ -1,4 +1,4 @@
-"""Two pictures in one file: each half is what it would be by itself, wherever pictures are read."""
+"""Two images in one file: each half is what it would be by itself, wherever images are read."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from restore.training.loading import PairStore
 
 
 @pytest.fixture
-def joined(tmp_path: Path, picture: Callable, save: Callable) -> Path:
-    """Three files in a folder, the clean picture on the left and its negative on the right."""
+def joined(tmp_path: Path, image: Callable, save: Callable) -> Path:
+    """Three files in a folder, the clean image on the left and its negative on the right."""
     for number in (1, 2, 10):
-        save(tmp_path / "joined" / f"{number}.png", np.concatenate([picture(number), 255 - picture(number)], axis=1))
+        save(tmp_path / "joined" / f"{number}.png", np.concatenate([image(number), 255 - image(number)], axis=1))
     return tmp_path / "joined"
 
 
-def test_a_half_is_the_picture_that_it_holds(joined: Path, picture: Callable) -> None:
+def test_a_half_is_the_image_that_it_holds(joined: Path, image: Callable) -> None:
     left, right = Half(joined / "2.png", "left"), Half(joined / "2.png", "right")
-    assert np.array_equal(decode(left).permute(1, 2, 0), picture(2))
+    assert np.array_equal(decode(left).permute(1, 2, 0), image(2))
     assert torch.equal(decode(right), 255 - decode(left))
     assert size_of(left) == (48, 64) and size_of(joined / "2.png") == (48, 128)
     assert path_of(right) == path_of(joined / "2.png") == joined / "2.png"
     assert str(right).endswith("2.png (right half)")
 
 
-def test_alpha_depth_and_gray_go_along(tmp_path: Path, picture: Callable, save: Callable) -> None:
+def test_alpha_depth_and_gray_go_along(tmp_path: Path, image: Callable, save: Callable) -> None:
     ramp = np.tile(np.arange(128, dtype=np.uint8), (48, 1))
-    path = save(tmp_path / "alpha.png", np.dstack([picture(1, width=128), ramp]))
+    path = save(tmp_path / "alpha.png", np.dstack([image(1, width=128), ramp]))
     assert np.array_equal(read_file(Half(path, "left")).alpha, ramp[:, :64])
     assert np.array_equal(read_file(Half(path, "right")).alpha, ramp[:, 64:])
     gray = np.random.default_rng(0).integers(0, 2**16, (8, 20), dtype=np.uint16)
@@ -48,8 +48,8 @@ def test_alpha_depth_and_gray_go_along(tmp_path: Path, picture: Callable, save: 
     assert np.array_equal(np.asarray(Image.open(tmp_path / "half.png")), gray[:, 10:])
 
 
-def test_an_odd_width_is_an_error(tmp_path: Path, picture: Callable, save: Callable) -> None:
-    odd = Half(save(tmp_path / "odd.png", picture(1, width=33)), "left")
+def test_an_odd_width_is_an_error(tmp_path: Path, image: Callable, save: Callable) -> None:
+    odd = Half(save(tmp_path / "odd.png", image(1, width=33)), "left")
     assert size_of(odd) is None
     with pytest.raises(ImageError, match="33 pixels wide"):
         read_file(odd)
@@ -70,14 +70,14 @@ def test_regions_of_halves_are_those_of_files(joined: Path, tmp_path: Path, memo
     assert preview(pairs, count=2).size == preview(apart, count=2).size
 
 
-def test_damage_is_named_by_file(joined: Path, picture: Callable, save: Callable) -> None:
-    save(joined / "odd.png", picture(1, width=33))
+def test_damage_is_named_by_file(joined: Path, image: Callable, save: Callable) -> None:
+    save(joined / "odd.png", image(1, width=33))
     store = PairStore([(p.input, p.target) for p in joined_pairs(joined, first="input")], corrupt_limit=0.3)
     assert list(store.corrupt) == [joined / "odd.png"] and "33 pixels wide" in store.corrupt[joined / "odd.png"]
 
 
-def test_what_cannot_be_taken_apart_is_told(joined: Path, good: Path, tmp_path: Path, save: Callable, picture) -> None:
-    save(joined / "3.png", picture(1, width=33))
+def test_what_cannot_be_taken_apart_is_told(joined: Path, good: Path, tmp_path: Path, save: Callable, image) -> None:
+    save(joined / "3.png", image(1, width=33))
     pairs = joined_pairs(joined, first="input")
     (bad,) = [one for one in unjoin(pairs, tmp_path / "apart") if one.error]
     assert bad.name == "3" and "33 pixels wide" in bad.error
@@ -88,6 +88,6 @@ def test_what_cannot_be_taken_apart_is_told(joined: Path, good: Path, tmp_path: 
         list(unjoin(pairs, tmp_path / "apart"))
     with pytest.raises(DataError, match="files of their own"):
         list(unjoin(folder_pairs(good / "input", good / "target"), tmp_path / "other"))
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         (tmp_path / "empty").mkdir()
         joined_pairs(tmp_path / "empty", first="input")

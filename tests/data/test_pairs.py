@@ -18,11 +18,11 @@ from restore.data.card import (
     SuffixNames,
     load_cards,
 )
-from restore.data.files import list_pictures, read_list
+from restore.data.files import image_files, read_list
 from restore.data.pairs import drop_leaks, find_pairs, folder_pairs
 from restore.errors import DataError
 from restore.images.listing import natural_key
-from restore.training.loading import PairStore, PictureStore
+from restore.training.loading import ImageStore, PairStore
 
 CARDS = load_cards()
 
@@ -69,15 +69,15 @@ def examples(where: FolderSplit) -> list[str]:
 class Builder:
     """Makes a miniature of a layout and remembers what pairs it should give."""
 
-    def __init__(self, root: Path, picture: bytes):
-        self.root, self.picture = root, picture
+    def __init__(self, root: Path, image: bytes):
+        self.root, self.image = root, image
         self.expected: dict[Path | None, Path] = {}
 
     def put(self, relative: str) -> Path:
         path = self.root / relative.lstrip("/")
         assert path.is_relative_to(self.root)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.picture)
+        path.write_bytes(self.image)
         return path
 
     def folders(self, where: FolderSplit) -> None:
@@ -187,7 +187,7 @@ def test_real_sets_load_through_their_cards(name: str, count: int, shared: Path)
     pairs = find_pairs(CARDS[name], shared / "data" / "super_resolution" / folder)
     assert len(pairs) == count == CARDS[name].splits["test"].count
     assert all(pair.input is None for pair in pairs) and pairs.layout == "plain-folder"
-    assert not PictureStore([pairs[0].target]).corrupt
+    assert not ImageStore([pairs[0].target]).corrupt
 
 
 def test_pairs_go_by_name_whatever_the_order_of_creation(tmp_path: Path, png: bytes) -> None:
@@ -222,10 +222,10 @@ def test_names_that_do_not_fit_the_rule_are_named(tmp_path: Path, png: bytes) ->
         find_pairs(CARDS["raindrop"], tmp_path)
 
 
-def test_clean_pictures_below_the_root_are_not_taken_for_a_plain_folder(tmp_path: Path, png: bytes) -> None:
+def test_clean_images_below_the_root_are_not_taken_for_a_plain_folder(tmp_path: Path, png: bytes) -> None:
     for root, path in (("div2k", "DIV2K_valid_HR/0801"), ("set5", "Set5/image_SRF_2/img_001_SRF_2_LR")):
         Builder(tmp_path / root, png).put(f"{path}.png")
-        with pytest.raises(DataError, match=r"pictures right in it"):
+        with pytest.raises(DataError, match=r"images right in it"):
             find_pairs(CARDS[root], tmp_path / root, "train" if root == "div2k" else None)
     # nor are those beside another split, of which they may be some
     Builder(tmp_path / "div2k", png).put("0802.png")
@@ -236,7 +236,7 @@ def test_clean_pictures_below_the_root_are_not_taken_for_a_plain_folder(tmp_path
     assert [pair.name for pair in find_pairs(CARDS["set5"], tmp_path / "set5")] == ["baby"]
 
 
-def test_a_listed_picture_is_not_its_own_ground_truth(tmp_path: Path, png: bytes) -> None:
+def test_a_listed_image_is_not_its_own_ground_truth(tmp_path: Path, png: bytes) -> None:
     builder = Builder(tmp_path, png)
     builder.put("1.png"), builder.put("2.png")
     (tmp_path / "allweather.txt").write_text("1.png\n2.png 2.png\n")
@@ -289,7 +289,7 @@ def test_what_was_looked_for_is_said(tmp_path: Path, good: Path) -> None:
         find_pairs(CARDS["csd"], tmp_path / "nowhere")
 
 
-def test_leaked_pictures_are_left_out(tmp_path: Path, png: bytes) -> None:
+def test_leaked_images_are_left_out(tmp_path: Path, png: bytes) -> None:
     builder = Builder(tmp_path, png)
     for number in (300, 301, 350, 351):
         builder.put(f"train/input/im_{number:04d}_s80_a04.png"), builder.put(f"train/gt/im_{number:04d}.png")
@@ -299,22 +299,22 @@ def test_leaked_pictures_are_left_out(tmp_path: Path, png: bytes) -> None:
     assert [name[:7] for name in dropped] == ["im_0301", "im_0350"]
 
 
-def test_list_pictures_finds_all_below(good: Path) -> None:
-    assert len(list_pictures(good)) == 16
-    with pytest.raises(DataError, match="holds no pictures"):
+def test_list_images_finds_all_below(good: Path) -> None:
+    assert len(image_files(good)) == 16
+    with pytest.raises(DataError, match="holds no images"):
         (good / "empty").mkdir()
-        list_pictures(good / "empty")
+        image_files(good / "empty")
 
 
 def test_links_that_lead_in_circles_are_not_followed(good: Path) -> None:
-    before = list_pictures(good)
+    before = image_files(good)
     (good / "loop").symlink_to(good, target_is_directory=True)
     (good / min(path.parent.name for path in before) / "up").symlink_to(good, target_is_directory=True)
-    assert list_pictures(good) == before
+    assert image_files(good) == before
     other = good.parent / "other"
     shutil.copytree(good, other, symlinks=True)
     (good / "beside").symlink_to(other, target_is_directory=True)
-    assert len(list_pictures(good)) == 2 * len(before)
+    assert len(image_files(good)) == 2 * len(before)
 
 
 def test_every_regular_expression_has_an_example() -> None:

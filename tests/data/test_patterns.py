@@ -14,7 +14,7 @@ from restore.data.card import RegexNames, load_cards
 from restore.data.files import _columns, read_list
 from restore.data.patterns import MOST_LETTERS, Pattern
 from restore.errors import ConfigError
-from restore.images.listing import PICTURE_SUFFIXES
+from restore.images.listing import IMAGE_SUFFIXES
 from restore.schema import parse
 
 letters = st.text("ab0_.-/", min_size=0, max_size=12)
@@ -111,7 +111,7 @@ def test_the_patterns_of_all_cards_are_known() -> None:
 
 def columns(line: str) -> list[str]:
     """The columns of a line of a list file, by the plain expression, which takes the square of a line's length."""
-    kinds = "|".join(suffix[1:] for suffix in sorted(PICTURE_SUFFIXES))
+    kinds = "|".join(suffix[1:] for suffix in sorted(IMAGE_SUFFIXES))
     return re.findall(rf"(?i)\S.*?\.(?:{kinds})(?=\s|$)", line) or [line]
 
 

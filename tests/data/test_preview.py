@@ -23,13 +23,13 @@ def test_sheet_shows_input_beside_target(good: Path) -> None:
             assert np.array_equal(tile, decode(path).permute(1, 2, 0).numpy())
 
 
-def test_sheet_of_clean_pictures_and_of_few(good: Path) -> None:
+def test_sheet_of_clean_images_and_of_few(good: Path) -> None:
     pairs = find_pairs(load_card("kodak24"), good / "target")
     wide, narrow = preview(pairs, count=6, size=32), preview(pairs[:1], size=32)
     assert wide.size == (3 * 40 + 8, 2 * 56 + 8) and narrow.size == (40 + 8, 56 + 8)
 
 
-def test_damaged_picture_is_a_red_tile(good: Path) -> None:
+def test_damaged_image_is_a_red_tile(good: Path) -> None:
     (good / "input" / "1.png").write_bytes(b"")
     sheet = np.asarray(preview(find_pairs(load_card("folder"), good), count=1, size=20))
     assert (sheet[8:28, 8:28] == DAMAGED).all()

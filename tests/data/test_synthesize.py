@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from restore import images
-from restore.data.synthesize import degradation_named, degrade_picture, picture_seed, severities, synthesize
+from restore.data.synthesize import degradation_named, degrade_image, image_seed, severities, synthesize
 from restore.degradations import Random
 from restore.degradations.names import named
 from restore.degradations.resolution import enlarge_by, shrink_by
@@ -41,16 +41,16 @@ def test_the_same_seed_makes_the_same_files(photographs: Path, tmp_path: Path, n
 def test_the_manifest_makes_every_pair_again(photographs: Path, tmp_path: Path) -> None:
     list(synthesize(photographs, tmp_path / "out", "rain+snow", seed=1))
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert len(manifest["pictures"]) == 5
-    for entry in manifest["pictures"]:
+    assert len(manifest["images"]) == 5
+    for entry in manifest["images"]:
         pixels = images.read(photographs / entry["source"]).pixels
-        made = degrade_picture(pixels, named(manifest["name"]), entry["seed"], manifest["severity"])
+        made = degrade_image(pixels, named(manifest["name"]), entry["seed"], manifest["severity"])
         expected = images.read(tmp_path / "out" / "input" / entry["name"]).pixels
         torch.testing.assert_close(made, expected, atol=1e-6, rtol=0)
-        assert entry["seed"] == picture_seed(1, entry["name"])
+        assert entry["seed"] == image_seed(1, entry["name"])
 
 
-def test_low_resolution_is_that_of_a_picture_cut_to_a_multiple(photographs: Path, tmp_path: Path) -> None:
+def test_low_resolution_is_that_of_a_image_cut_to_a_multiple(photographs: Path, tmp_path: Path) -> None:
     source = tmp_path / "clean"
     source.mkdir()
     with Image.open(photographs / "coffee.png") as image:
@@ -72,10 +72,10 @@ def test_blind_low_resolution_is_written_as_it_was_made(photographs: Path, tmp_p
     list(synthesize(photographs, tmp_path, "blind-x4", seed=2))
     for path in photographs.iterdir():
         clean = images.read(photographs / path.name).pixels[None].add(1).div(2)
-        random = Random([picture_seed(2, path.name)])
+        random = Random([image_seed(2, path.name)])
         expected = named("blind-x4").small(clean, random)[0].mul(255).round().permute(1, 2, 0).byte().numpy()
         assert np.array_equal(array(tmp_path / "input" / path.name), expected)
-        again = named("blind-x4")(clean, Random([picture_seed(2, path.name)]))
+        again = named("blind-x4")(clean, Random([image_seed(2, path.name)]))
         low = torch.from_numpy(expected.copy()).permute(2, 0, 1)[None] / 255
         torch.testing.assert_close(again, enlarge_by(low, 4), atol=1e-4, rtol=0)
 
@@ -91,10 +91,10 @@ def test_masks_are_white_where_the_input_is_lost(photographs: Path, tmp_path: Pa
         assert len(np.unique(given[mask == 255])) == 1
 
 
-def test_a_damaged_picture_is_told_and_does_not_stop_the_others(photographs: Path, tmp_path: Path) -> None:
+def test_a_damaged_image_is_told_and_does_not_stop_the_others(photographs: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
     shutil.copytree(photographs, source)
-    (source / "chelsea.png").write_bytes(b"no picture")
+    (source / "chelsea.png").write_bytes(b"no image")
     pairs = list(synthesize(source, tmp_path / "out", "haze"))
     assert [pair.name for pair in pairs if pair.error] == ["chelsea.png"]
     assert len(list((tmp_path / "out" / "input").iterdir())) == 4
@@ -131,16 +131,16 @@ def test_what_is_refused(photographs: Path, tmp_path: Path) -> None:
 
 
 def test_a_strip_goes_from_nothing_to_everything(photographs: Path) -> None:
-    picture = images.read(photographs / "coffee.png")
-    strip = severities(picture, "noise", count=4, seed=2).pixels
+    image = images.read(photographs / "coffee.png")
+    strip = severities(image, "noise", count=4, seed=2).pixels
     parts = strip.chunk(4, dim=-1)
-    torch.testing.assert_close(parts[0], picture.pixels, atol=1e-6, rtol=0)
-    errors = [float((part - picture.pixels).abs().mean()) for part in parts]
+    torch.testing.assert_close(parts[0], image.pixels, atol=1e-6, rtol=0)
+    errors = [float((part - image.pixels).abs().mean()) for part in parts]
     assert errors == sorted(errors)
 
 
 def test_what_is_made_is_what_a_file_would_hold() -> None:
-    made = degrade_picture(torch.rand(3, 20, 20) * 2 - 1, degradation_named("noise-25"), 5)
+    made = degrade_image(torch.rand(3, 20, 20) * 2 - 1, degradation_named("noise-25"), 5)
     levels = (made + 1) * 127.5
     torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
     again = named("noise-25")(torch.full((1, 3, 9, 9), 0.5), Random([0]), 1.0)

@@ -55,7 +55,7 @@ def test_union_picks_the_class_by_its_kind(kind: str) -> None:
 
 
 @every_kind
-def test_a_seed_means_one_picture_alone_or_among_others(kind: str) -> None:
+def test_a_seed_means_one_image_alone_or_among_others(kind: str) -> None:
     spec, clean = KINDS[kind], photographs()
     together = spec(clean, Random([11, 12, 13, 14]))
     again = spec(clean, Random([11, 12, 13, 14]))
@@ -76,7 +76,7 @@ def test_seeds_differ(kind: str) -> None:
 
 
 @every_weather
-def test_severity_zero_is_the_clean_picture_and_more_is_worse(kind: str) -> None:
+def test_severity_zero_is_the_clean_image_and_more_is_worse(kind: str) -> None:
     spec, clean, seeds = WEATHER[kind], photographs(8), range(20, 28)
     assert torch.equal(spec(clean, Random(seeds), 0.0), clean)
     errors = torch.stack([(spec(clean, Random(seeds), s) - clean).abs().mean((1, 2, 3)) for s in (0.0, 0.2, 0.5, 1.0)])
@@ -112,7 +112,7 @@ def test_any_size_stays_finite_and_in_range(kind: str, shape: tuple[int, int]) -
         assert torch.isfinite(degraded).all()
         assert degraded.min() >= 0.0
         assert degraded.max() <= 1.0
-        assert torch.equal(clean, before), "the clean picture was written to"
+        assert torch.equal(clean, before), "the clean image was written to"
 
 
 @every_kind
@@ -130,7 +130,7 @@ def test_an_empty_batch_stays_empty() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @every_kind
-def test_cuda_makes_the_same_picture(kind: str) -> None:
+def test_cuda_makes_the_same_image(kind: str) -> None:
     clean = photographs(3)
     expected = KINDS[kind](clean, Random([1, 2, 3]))
     got = KINDS[kind](clean.cuda(), Random([1, 2, 3], "cuda"))
@@ -185,13 +185,13 @@ def test_rain_in_sheets_differs_more_from_part_to_part_than_it_streaks() -> None
     assert parts_to_streaks(1.0) > 2 * parts_to_streaks(0.0)
 
 
-def test_streaks_and_flakes_only_brighten_a_dark_picture() -> None:
+def test_streaks_and_flakes_only_brighten_a_dark_image() -> None:
     clean = torch.zeros(8, 3, 32, 32)
     for spec in (Rain(), Snow()):
         assert spec(clean, Random(range(8)), 1.0).mean((1, 2, 3)).min() > 0.0
 
 
-def test_raindrops_leave_a_uniform_picture_uniform_when_they_neither_shine_nor_darken() -> None:
+def test_raindrops_leave_a_uniform_image_uniform_when_they_neither_shine_nor_darken() -> None:
     spec = Raindrop(gain=(1.0, 1.0), ring=0.0, shading=0.0, veil=0.0, glare=0.0)
     clean = torch.full((4, 3, 40, 40), 0.6)
     torch.testing.assert_close(spec(clean, Random(range(4)), 1.0), clean)

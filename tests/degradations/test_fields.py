@@ -13,7 +13,7 @@ from restore.degradations.snow import Snow
 
 
 def kernel(angle: float, length: float, sigma: float, size: int = 64) -> torch.Tensor:
-    """The picture of one particle at the centre of the canvas."""
+    """The image of one particle at the centre of the canvas."""
     canvas = Canvas(size, size, torch.device("cpu"))
     impulse = torch.zeros(1, size, size)
     impulse[0, size // 2, size // 2] = 1.0

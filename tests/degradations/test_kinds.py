@@ -57,7 +57,7 @@ def test_documents_come_back_from_json(name: str) -> None:
 
 
 @every_name
-def test_a_seed_means_one_picture_alone_or_among_others(name: str) -> None:
+def test_a_seed_means_one_image_alone_or_among_others(name: str) -> None:
     spec, clean = named(name), photographs()
     together = spec(clean, Random([11, 12, 13]))
     assert torch.equal(together, spec(clean, Random([11, 12, 13])))
@@ -86,7 +86,7 @@ def test_any_size_stays_in_range(name: str, shape: tuple[int, int]) -> None:
     degraded = named(name)(clean, Random([5, 6]))
     assert degraded.shape == clean.shape and degraded.dtype == torch.float32
     assert degraded.min() >= 0 and degraded.max() <= 1
-    assert torch.equal(clean, before), "the clean picture was written to"
+    assert torch.equal(clean, before), "the clean image was written to"
 
 
 def test_every_name_is_found_and_others_are_refused() -> None:
@@ -106,12 +106,12 @@ def test_every_name_is_found_and_others_are_refused() -> None:
 
 
 def test_jpeg_is_the_codecs_own() -> None:
-    picture = photographs(1, 33, 50)[0]
-    array = (picture * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    image = photographs(1, 33, 50)[0]
+    array = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     file = BytesIO()
     Image.fromarray(array).save(file, "JPEG", quality=12, subsampling=0)
     expected = np.asarray(Image.open(file))
-    got = compress(picture, 12, subsampling=False).mul(255).permute(1, 2, 0).numpy()
+    got = compress(image, 12, subsampling=False).mul(255).permute(1, 2, 0).numpy()
     np.testing.assert_allclose(got, expected, atol=1e-3)
 
 

@@ -55,7 +55,7 @@ def test_a_line_is_resized_as_the_definition_says(scale: float) -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(24, 50), st.integers(24, 50), st.integers(8, 90), st.integers(8, 90))
 def test_the_inside_is_pillows(height: int, width: int, rows: int, columns: int) -> None:
-    """Pillow has the same kernel, and cuts it off at the border where MATLAB reflects the picture."""
+    """Pillow has the same kernel, and cuts it off at the border where MATLAB reflects the image."""
     image = np.random.default_rng(height * width).random((height, width)).astype(np.float32)
     expected = np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BICUBIC))
     got = resize(torch.from_numpy(image), (rows, columns)).numpy()
@@ -66,7 +66,7 @@ def test_the_inside_is_pillows(height: int, width: int, rows: int, columns: int)
 
 @settings(max_examples=12, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 60), st.integers(1, 60))
-def test_a_flat_picture_stays_flat_at_any_size(height: int, width: int, rows: int, columns: int) -> None:
+def test_a_flat_image_stays_flat_at_any_size(height: int, width: int, rows: int, columns: int) -> None:
     resized = resize(torch.full((2, 3, height, width), 0.3), (rows, columns))
     torch.testing.assert_close(resized, torch.full((2, 3, rows, columns), 0.3))
 

@@ -1,4 +1,4 @@
-"""Blocks of JPEG pictures that were cropped since are found, and shown to the network where files have them."""
+"""Blocks of JPEG images that were cropped since are found, and shown to the network where files have them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_blocks_are_found(clean: Tensor, quality: int, top: int, left: int) -> N
     assert block_phase(cropped[None]).tolist() == [[-top % 8, -left % 8]]
 
 
-def test_blocks_of_a_large_picture_are_found_in_some_of_its_lines(clean: Tensor) -> None:
+def test_blocks_of_a_large_image_are_found_in_some_of_its_lines(clean: Tensor) -> None:
     large = F.interpolate(clean[None], (1540, 1100), mode="bicubic")[0].clamp(0, 1)
     assert block_phase(compress(large, 20)[None, :, 6:, 1:] * 2 - 1).tolist() == [[2, 7]]
 
@@ -41,13 +41,13 @@ def test_where_there_are_no_blocks_nothing_is_moved(clean: Tensor, side: int) ->
     assert not block_phase(torch.cat([torch.stack(parts), noise, torch.zeros_like(noise)]) * 2 - 1).any()
 
 
-def test_each_picture_of_a_batch_is_shown_aligned_and_comes_back_as_alone(clean: Tensor) -> None:
+def test_each_image_of_a_batch_is_shown_aligned_and_comes_back_as_alone(clean: Tensor) -> None:
     packed, size = compress(clean, 20) * 2 - 1, 200
     image = torch.stack([packed[:, y : y + size, x : x + size] for y, x in ((0, 0), (3, 6), (5, 0))])
     x_t, shapes = torch.randn(image.shape), []
 
     def blur(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
-        """Something that sees its neighbourhood, and the picture's size."""
+        """Something that sees its neighbourhood, and the image's size."""
         shapes.append(tuple(x_t.shape))
         return Estimate(F.avg_pool2d(x_t + condition.image, 9, 1, 4) * x_t.shape[-1], fraction=x_t)
 
@@ -60,8 +60,8 @@ def test_each_picture_of_a_batch_is_shown_aligned_and_comes_back_as_alone(clean:
         torch.testing.assert_close(estimate.x0[i : i + 1], alone.x0)
 
 
-def test_mirrored_too_a_picture_is_shown_in_whole_blocks(clean: Tensor) -> None:
-    """Of a picture that is too small to tell by itself where its blocks lie, a mirrored one has them elsewhere."""
+def test_mirrored_too_a_image_is_shown_in_whole_blocks(clean: Tensor) -> None:
+    """Of an image that is too small to tell by itself where its blocks lie, a mirrored one has them elsewhere."""
     image = compress(clean, 20)[None, :, :90, :92] * 2 - 1
     phases = []
 

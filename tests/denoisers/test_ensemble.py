@@ -24,7 +24,7 @@ def restorer(tiny_model: Path) -> Restorer:
     return Restorer.from_pretrained(tiny_model, device="cpu", dtype=torch.float32)
 
 
-def picture(height: int = 70, width: int = 93, seed: int = 0) -> Tensor:
+def image(height: int = 70, width: int = 93, seed: int = 0) -> Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
@@ -41,7 +41,7 @@ def test_the_eight_orientations_are_those_of_a_square() -> None:
 
 @pytest.mark.parametrize("orientations", ORIENTATIONS)
 def test_in_one_step_it_is_the_mean_of_whole_restorations(restorer: Restorer, orientations: int) -> None:
-    degraded = picture()
+    degraded = image()
     start = restorer.denoiser(clipped=False)
 
     def estimate(denoiser, x_t: Tensor, shown: Tensor) -> Tensor:
@@ -57,8 +57,8 @@ def test_in_one_step_it_is_the_mean_of_whole_restorations(restorer: Restorer, or
     assert restorer.batch(Prepared(degraded), many, labels=1).mean.shape == degraded.shape
 
 
-def test_with_all_eight_a_turned_picture_gives_the_turned_answer(restorer: Restorer) -> None:
-    degraded, x_t = picture(64, 64, 2), picture(64, 64, 3)
+def test_with_all_eight_a_turned_image_gives_the_turned_answer(restorer: Restorer) -> None:
+    degraded, x_t = image(64, 64, 2), image(64, 64, 3)
     level = restorer.schedule.level(restorer.schedule.T // 2, 1)
 
     def answer(settings: Settings, k: int) -> Tensor:
@@ -85,7 +85,7 @@ def test_overviews_are_made_once_an_image() -> None:
         return Estimate(condition.image, fraction=x_t)
 
     ensemble = SelfEnsemble(denoiser, 4, overview)
-    degraded, x_t = picture(8, 9), picture(8, 9, 1)
+    degraded, x_t = image(8, 9), image(8, 9, 1)
     overview_of = lambda image: Condition(image, thumbnail=image[..., :1, :1], features=image.mean((2, 3)))  # noqa: E731
     level = Level(torch.tensor([1]), torch.tensor([0.5]))
     for _ in range(3):
@@ -104,7 +104,7 @@ def test_what_it_costs_is_said(restorer: Restorer, monkeypatch: pytest.MonkeyPat
     four = Settings(self_ensemble=4)
     assert restorer.evaluations(100, 200, four) == 4 * restorer.evaluations(100, 200)
     seen: list[int] = []
-    restorer.batch(Prepared(picture(100, 200)), four, on_tiles=seen.append)
+    restorer.batch(Prepared(image(100, 200)), four, on_tiles=seen.append)
     assert sum(seen) == restorer.evaluations(100, 200, four)
     speed = calibrated(restorer, 100, 200)
     plan = survey(restorer, 100, 200, settings=four, speed=speed)["the model's own"]

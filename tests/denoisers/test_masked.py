@@ -42,10 +42,10 @@ def drawn(n: int, seed: int) -> list[Tensor]:
 def test_masking_equals_palettes_loop(seed: int, share: float) -> None:
     """Palette's loop, written out: after every step known pixels are overwritten by clean ones (not noised ones)."""
     network = small_network()
-    picture, start, *noises = drawn(32, seed)
-    picture = picture.clamp(-1, 1)
+    image, start, *noises = drawn(32, seed)
+    image = image.clamp(-1, 1)
     hole = torch.rand(2, 1, 8, 6, generator=torch.Generator().manual_seed(seed)) < share
-    given_image = torch.where(hole, start, picture)  # condition and start: noise in the hole
+    given_image = torch.where(hole, start, image)  # condition and start: noise in the hole
 
     y_t = given_image
     for t in range(SCHEDULE.T, 0, -1):
@@ -57,27 +57,27 @@ def test_masking_equals_palettes_loop(seed: int, share: float) -> None:
         mean = before.sqrt() * beta / (1 - alpha_bar) * y_0 + (1 - beta).sqrt() * (1 - before) / (1 - alpha_bar) * y_t
         noise = noises[SCHEDULE.T - t] if t > 1 else torch.zeros_like(y_t)
         y_t = (mean + (beta * (1 - before) / (1 - alpha_bar)).sqrt() * noise).float()
-        y_t = torch.where(hole, y_t, picture)
+        y_t = torch.where(hole, y_t, image)
 
-    denoiser = Clipped(Masked(NetworkDenoiser(as_eps(network), "eps", "alpha_bar"), picture, hole))
+    denoiser = Clipped(Masked(NetworkDenoiser(as_eps(network), "eps", "alpha_bar"), image, hole))
     steps = Ancestral()(denoiser, Condition(given_image), SCHEDULE, RecordedNoise([given_image, *noises]))
     (last,) = deque(steps, maxlen=1)
     torch.testing.assert_close(last.x_t, y_t, rtol=0, atol=2e-5)
-    assert torch.equal(torch.where(hole, picture, last.x_t), picture)
+    assert torch.equal(torch.where(hole, image, last.x_t), image)
 
 
 @pytest.mark.parametrize("sampler", [DDIM(steps=5), DDIM(steps=5, eta=0.5), DPMSolver(steps=5)])
 @pytest.mark.parametrize("clean_input", [True, False])
 def test_every_sampler_keeps_the_known_pixels(sampler, clean_input: bool) -> None:
-    picture = drawn(1, 3)[0].clamp(-1, 1)
+    image = drawn(1, 3)[0].clamp(-1, 1)
     hole = torch.zeros(1, 1, 8, 6)
     hole[..., 2:5, 1:4] = 1
     core = NetworkDenoiser(as_eps(small_network()), "eps", "alpha_bar")
-    denoiser = Clipped(Masked(core, picture, hole, clean_input))
-    (last,) = deque(sampler(denoiser, Condition(picture), SCHEDULE, SeededNoise([0, 1])), maxlen=1)
-    known = (hole == 0).expand_as(picture)
-    assert torch.equal(last.x_t[known], picture[known])
-    assert bool((last.x_t[~known] != picture[~known]).any())
+    denoiser = Clipped(Masked(core, image, hole, clean_input))
+    (last,) = deque(sampler(denoiser, Condition(image), SCHEDULE, SeededNoise([0, 1])), maxlen=1)
+    known = (hole == 0).expand_as(image)
+    assert torch.equal(last.x_t[known], image[known])
+    assert bool((last.x_t[~known] != image[~known]).any())
 
 
 def test_without_clean_input_the_network_sees_x_t() -> None:
@@ -87,19 +87,19 @@ def test_without_clean_input_the_network_sees_x_t() -> None:
         seen.append(x_t)
         return Estimate(x_t, x_t, torch.ones_like(x_t))
 
-    picture, x_t = drawn(2, 4)
+    image, x_t = drawn(2, 4)
     hole = torch.zeros(2, 1, 8, 6)
     hole[..., :3] = 1
     for clean in (True, False):
-        estimate = Masked(watched, picture, hole, clean)(x_t, SCHEDULE.level(3, 2), Condition(picture))
-        assert torch.equal(estimate.x0, torch.where(hole > 0, x_t, picture))
+        estimate = Masked(watched, image, hole, clean)(x_t, SCHEDULE.level(3, 2), Condition(image))
+        assert torch.equal(estimate.x0, torch.where(hole > 0, x_t, image))
         assert torch.equal(estimate.gradient, hole.expand_as(x_t))
-    assert torch.equal(seen[0], torch.where(hole > 0, x_t, picture)) and torch.equal(seen[1], x_t)
+    assert torch.equal(seen[0], torch.where(hole > 0, x_t, image)) and torch.equal(seen[1], x_t)
 
 
 def test_masks_and_patches_commute() -> None:
     """Known pixels may be pasted before the tiles are cut, or into each tile."""
-    picture, x_t = drawn(2, 5)
+    image, x_t = drawn(2, 5)
     hole = torch.zeros(2, 1, 8, 6)
     hole[..., 3:, 1:4] = 1
     patches = Patches(size=4, overlap=2, multiple=2, fixed=True, context=0)
@@ -113,15 +113,15 @@ def test_masks_and_patches_commute() -> None:
         return Estimate(torch.where(hidden, x0, known))
 
     level = SCHEDULE.level(7, 2)
-    outside = Masked(in_patches(core, patches), picture, hole)(x_t, level, Condition(picture))
-    packed = Condition(torch.cat([picture, picture, hole], dim=1))
+    outside = Masked(in_patches(core, patches), image, hole)(x_t, level, Condition(image))
+    packed = Condition(torch.cat([image, image, hole], dim=1))
     inside = in_patches(pasting, patches)(x_t, level, packed)
     torch.testing.assert_close(outside.x0, inside.x0)
 
 
 def test_a_mask_of_another_size_is_refused() -> None:
-    picture, x_t = drawn(2, 6)
+    image, x_t = drawn(2, 6)
     with pytest.raises(ArrayError, match=r"\(2, 1, 8, 5\) must fit \(2, 3, 8, 6\)"):
-        Masked(lambda x, level, condition: Estimate(x), picture, torch.zeros(2, 1, 8, 5))(
-            x_t, SCHEDULE.level(3, 2), Condition(picture)
+        Masked(lambda x, level, condition: Estimate(x), image, torch.zeros(2, 1, 8, 5))(
+            x_t, SCHEDULE.level(3, 2), Condition(image)
         )

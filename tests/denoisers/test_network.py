@@ -13,7 +13,7 @@ from restore.errors import ConfigError
 SCHEDULE = Linear(steps=100).build()
 
 
-def pictures(generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+def images(generator: torch.Generator) -> tuple[torch.Tensor, ...]:
     return tuple(torch.randn(2, 3, 4, 4, generator=generator, dtype=torch.float64) for _ in range(3))
 
 
@@ -31,8 +31,8 @@ def test_the_level_in_every_scale() -> None:
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v", "residual", "posterior_mean"])
 @pytest.mark.parametrize("learned", [False, True])
-def test_a_perfect_network_gives_the_picture(prediction: str, learned: bool, generator: torch.Generator) -> None:
-    x0, eps, image = pictures(generator)
+def test_a_perfect_network_gives_the_image(prediction: str, learned: bool, generator: torch.Generator) -> None:
+    x0, eps, image = images(generator)
     level = SCHEDULE.level(torch.tensor([7, 80]))
     below = SCHEDULE.level(torch.tensor([6, 79])).alpha_bar
     target = prediction_target(x0, eps, level.alpha_bar, prediction, image, below)  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def test_an_output_of_another_width_is_refused() -> None:
 
 def test_clipping_keeps_the_rest_of_the_estimate(independent, generator: torch.Generator) -> None:
     data = independent(0.0, 4.0).with_variance(SCHEDULE, [50, 0])
-    x_t = pictures(generator)[0] * 9
+    x_t = images(generator)[0] * 9
     plain = data(x_t, SCHEDULE.level(50, 2), Condition(x_t))
     clipped = Clipped(data)(x_t, SCHEDULE.level(50, 2), Condition(x_t))
     assert plain.x0.abs().max() > 1 and torch.equal(clipped.x0, plain.x0.clamp(-1, 1))

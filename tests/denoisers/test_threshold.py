@@ -36,7 +36,7 @@ def test_dynamic_equals_diffusers(percentile: float) -> None:
     scheduler = DDPMScheduler(thresholding=True, dynamic_thresholding_ratio=percentile, sample_max_value=100.0)
     ours = DynamicallyClipped(lambda *_: Estimate(x), percentile)(x, NOWHERE, Condition(x)).x0
     torch.testing.assert_close(ours, scheduler._threshold_sample(x), rtol=0, atol=1e-6)
-    assert ours.abs().max() <= 1 and torch.equal(ours[1], x[1])  # a picture within the range stays
+    assert ours.abs().max() <= 1 and torch.equal(ours[1], x[1])  # an image within the range stays
 
 
 def test_each_kind_around_a_denoiser() -> None:

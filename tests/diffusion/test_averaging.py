@@ -22,7 +22,7 @@ def eps_of(x_t: Tensor, level: Level) -> Tensor:
 
 
 @pytest.mark.parametrize("t", [1, 30, 100])
-def test_averages_of_noise_and_of_pictures_are_the_same(t: int) -> None:
+def test_averages_of_noise_and_of_images_are_the_same(t: int) -> None:
     x_t = torch.randn(1, 3, 15, 12, generator=torch.Generator().manual_seed(t), dtype=torch.float64)
     level, condition = SCHEDULE.level(t), Condition(x_t)
 

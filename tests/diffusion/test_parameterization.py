@@ -52,7 +52,7 @@ def test_both_ends_are_exact(prediction: PredictionKind) -> None:
         torch.testing.assert_close(found, x0, rtol=0, atol=1e-9)
 
 
-def test_the_posterior_mean_of_the_first_level_is_the_picture() -> None:
+def test_the_posterior_mean_of_the_first_level_is_the_image() -> None:
     x0, eps, condition = drawn(2)
     schedule = SCHEDULES["linear"]
     level, clean = schedule.level(1, 2), schedule.level(0, 2).alpha_bar

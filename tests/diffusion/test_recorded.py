@@ -77,7 +77,7 @@ def asked(x: Tensor, y: Tensor | None) -> Condition:
 
 
 def close(found: Tensor, expected: Tensor, tolerance: Any) -> None:
-    """Compare; `tolerance` is one number, or one for each picture."""
+    """Compare; `tolerance` is one number, or one for each image."""
     allowed = (
         torch.as_tensor(tolerance).reshape(-1, *(1,) * (expected.ndim - 1))
         if isinstance(tolerance, list)

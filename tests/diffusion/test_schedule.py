@@ -144,7 +144,7 @@ def test_respacing_keeps_alpha_bar_at_the_visited_levels(steps: int, n: int, spa
     moves = schedule.transitions(levels)
     kept = torch.cumprod(1 - moves.beta.flip(0), 0)
     torch.testing.assert_close(kept, schedule.alpha_bar[levels[:-1]].flip(0), rtol=1e-10, atol=0)
-    # the mean's coefficients lead a clean picture without noise from level to level
+    # the mean's coefficients lead a clean image without noise from level to level
     a_t, a_u = schedule.alpha_bar[moves.t].sqrt(), schedule.alpha_bar[moves.u].sqrt()
     torch.testing.assert_close(moves.mean_x0 + moves.mean_xt * a_t, a_u, rtol=1e-9, atol=0)
     assert bool((moves.beta_tilde <= moves.beta).all())

@@ -37,9 +37,9 @@ class Negative(Task):
     """The network is shown negatives."""
     kind: Literal["negative"] = "negative"
 
-    def prepare(self, pictures, request):
+    def prepare(self, images, request):
         self.check(request)
-        return Prepared(-pictures)
+        return Prepared(-images)
 
 
 class Dim(Spec):

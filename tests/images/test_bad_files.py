@@ -1,4 +1,4 @@
-"""Files that are no good picture: one line that names the file and the reason, quickly, and nothing else."""
+"""Files that are no good image: one line that names the file and the reason, quickly, and nothing else."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ FOREIGN: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize(("name", "content", "word"), FOREIGN.values(), ids=FOREIGN)
-def test_a_file_that_is_no_picture_is_refused_with_what_it_is(
+def test_a_file_that_is_no_image_is_refused_with_what_it_is(
     tmp_path: Path, name: str, content: bytes, word: str
 ) -> None:
     path = tmp_path / name
@@ -121,9 +121,9 @@ def test_no_permission_is_refused(tmp_path: Path) -> None:
 def test_odd_names_and_wrong_suffixes_are_accepted(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(encoded("PNG"))
-    picture = read(path)
-    assert picture.format == "PNG"
-    assert picture.source == path
+    image = read(path)
+    assert image.format == "PNG"
+    assert image.source == path
     path.write_bytes(b"")
     refusal(path)
 
@@ -303,20 +303,20 @@ def test_of_an_animation_the_first_frame_is_read_with_a_warning(tmp_path: Path, 
         path, kind, save_all=True, append_images=frames[1:], **({"lossless": True} if kind == "WEBP" else {})
     )
     with pytest.warns(ImageWarning, match=r"a\.bin: only the first of its 3 (frames|pages)"):
-        picture = read(path)
-    assert picture.pixels[:, 4, 4].tolist() == [1, -1, -1]
+        image = read(path)
+    assert image.pixels[:, 4, 4].tolist() == [1, -1, -1]
 
 
-def test_a_jpeg_with_several_pictures_gives_the_first_without_a_word(tmp_path: Path) -> None:
+def test_a_jpeg_with_several_images_gives_the_first_without_a_word(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     frames = [Image.new("L", (16, 16), value) for value in (10, 200)]
     frames[0].save(path, "MPO", save_all=True, append_images=frames[1:])
-    picture = read(path)
-    assert picture.format == "MPO"
-    assert float(picture.pixels.max()) < -0.9
+    image = read(path)
+    assert image.format == "MPO"
+    assert float(image.pixels.max()) < -0.9
 
 
-def test_flipped_bytes_give_a_picture_or_a_refusal(tmp_path: Path) -> None:
+def test_flipped_bytes_give_a_image_or_a_refusal(tmp_path: Path) -> None:
     rng = np.random.default_rng(11)
     path = tmp_path / "a.bin"
     for kind in HALVES:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from restore import Pipeline, Restorer
-from restore.images import Picture, from_any, read, to_picture, write
+from restore.images import Photo, from_any, read, to_photo, write
 from restore.images.png import write_png16
 from restore.tasks import Request
 
@@ -67,23 +67,23 @@ def twins(draw: st.DrawFn) -> tuple[NDArray, NDArray]:
     return one, two
 
 
-def smeared(picture: Picture) -> Picture:
+def smeared(image: Photo) -> Photo:
     """What a network may do: every pixel depends on its neighbours."""
-    return picture.with_pixels(torch.nn.functional.avg_pool2d(picture.pixels, 3, 1, 1, count_include_pad=False))
+    return image.with_pixels(torch.nn.functional.avg_pool2d(image.pixels, 3, 1, 1, count_include_pad=False))
 
 
 @quick
 @given(twins(), st.sampled_from(list(FILES)))
 def test_what_is_not_seen_reaches_nobody(tmp_path: Path, pair: tuple[NDArray, NDArray], suffix: str) -> None:
-    pictures = []
+    images = []
     for number, array in enumerate(pair):
         FILES[suffix](tmp_path / f"{number}{suffix}", array)
-        pictures.append(read(tmp_path / f"{number}{suffix}"))
-    assert torch.equal(pictures[0].pixels, pictures[1].pixels)
+        images.append(read(tmp_path / f"{number}{suffix}"))
+    assert torch.equal(images[0].pixels, images[1].pixels)
     for target in (".png", ".tif", ".webp", ".gif", ".jpg"):
         found = []
-        for number, picture in enumerate(pictures):
-            write(smeared(picture), tmp_path / f"out{number}{target}", overwrite=True)
+        for number, image in enumerate(images):
+            write(smeared(image), tmp_path / f"out{number}{target}", overwrite=True)
             found.append(read(tmp_path / f"out{number}{target}"))
         assert torch.equal(found[0].pixels, found[1].pixels)
         assert (found[0].alpha is None) == (found[1].alpha is None)
@@ -122,15 +122,15 @@ def test_a_wholly_clear_image_comes_back_as_it_was(tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
     array[..., 3] = 0
     png(tmp_path / "a.png", array)
-    picture = read(tmp_path / "a.png")
-    assert not picture.pixels.any()
-    np.testing.assert_array_equal(picture.with_pixels(picture.pixels + 0.5).array(np.uint8), array)
+    image = read(tmp_path / "a.png")
+    assert not image.pixels.any()
+    np.testing.assert_array_equal(image.with_pixels(image.pixels + 0.5).array(np.uint8), array)
 
 
 def test_what_is_filled_continues_what_is_seen() -> None:
     array = np.zeros((16, 32, 4), np.uint8)
     array[:, :16] = [200, 100, 50, 255]
-    pixels = to_picture(array).pixels
+    pixels = to_photo(array).pixels
     torch.testing.assert_close(pixels, pixels[:, :1, :1].expand_as(pixels))
 
 
@@ -138,15 +138,15 @@ def test_enlarged_padded_and_cut_images_keep_what_is_not_seen() -> None:
     array = np.zeros((4, 6, 4), np.uint8)
     array[:, 3:] = [9, 8, 7, 0]
     array[:, :3] = [200, 100, 50, 255]
-    picture = to_picture(array)
-    large = picture.with_pixels(torch.zeros(3, 8, 12)).array(np.uint8)
+    image = to_photo(array)
+    large = image.with_pixels(torch.zeros(3, 8, 12)).array(np.uint8)
     clear = large[..., 3] == 0
     assert clear[:, 8:].all() and (large[clear] == [9, 8, 7, 0]).all()
-    padded = picture.padded(1, 2, 3, 4)
+    padded = image.padded(1, 2, 3, 4)
     assert padded.pixels.shape[-2:] == padded.stored().shape[-2:] == (10, 10)
     np.testing.assert_array_equal(padded.array(np.uint8)[2:6, 1:7], array)
     assert (padded.array(np.uint8)[0, :, 3] == 255).all()
-    np.testing.assert_array_equal(picture.columns(slice(2, None)).array(np.uint8), array[:, 2:])
+    np.testing.assert_array_equal(image.columns(slice(2, None)).array(np.uint8), array[:, 2:])
 
 
 WAYS = {
@@ -178,5 +178,5 @@ def test_no_task_sees_it(model: str, task: str | None) -> None:
 
 
 def test_replaced_alpha_is_filled_when_it_is_restored() -> None:
-    picture = replace(to_picture(np.full((4, 4, 3), 255, np.uint8)), alpha=np.zeros((4, 4), np.uint8))
-    assert from_any(picture)[0][0].under is not None
+    image = replace(to_photo(np.full((4, 4, 3), 255, np.uint8)), alpha=np.zeros((4, 4), np.uint8))
+    assert from_any(image)[0][0].under is not None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from restore.errors import ImageError
-from restore.images import Picture, peek, read, write
+from restore.images import Photo, peek, read, write
 
 tifffile = pytest.importorskip("tifffile")
 quick = settings(
@@ -31,14 +31,14 @@ def noise(height: int, width: int, channels: int = 3, dtype: type = np.uint8) ->
     return values[..., 0] if channels == 1 else values
 
 
-def values(picture: Picture, top: float = 255.0) -> NDArray:
+def values(image: Photo, top: float = 255.0) -> NDArray:
     """The stored pixels as (H, W, 3) in 0..top, computed another way than the package does."""
-    return (picture.stored().permute(1, 2, 0).double().numpy() + 1) / 2 * top
+    return (image.stored().permute(1, 2, 0).double().numpy() + 1) / 2 * top
 
 
-def exact(picture: Picture, expected: NDArray, top: float = 255.0) -> None:
+def exact(image: Photo, expected: NDArray, top: float = 255.0) -> None:
     colours = expected if expected.ndim == 3 else np.repeat(expected[..., None], 3, -1)
-    np.testing.assert_allclose(values(picture, top), colours, atol=0.01 * top / 255)
+    np.testing.assert_allclose(values(image, top), colours, atol=0.01 * top / 255)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -61,17 +61,17 @@ def test_sixteen_bits_survive_exactly(tmp_path: Path, array: NDArray, suffix: st
     channels = array.shape[2]
     source, first, second = tmp_path / "a.png", tmp_path / f"b{suffix}", tmp_path / "c.png"
     source.write_bytes(png16(array, {1: 0, 2: 4, 3: 2, 4: 6}[channels]))
-    picture = read(source)
-    assert (picture.depth, picture.gray) == (16, channels < 3)
-    exact(picture, array[..., 0] if channels < 3 else array[..., :3], 65535)
-    write(picture, first, overwrite=True)
+    image = read(source)
+    assert (image.depth, image.gray) == (16, channels < 3)
+    exact(image, array[..., 0] if channels < 3 else array[..., :3], 65535)
+    write(image, first, overwrite=True)
     again = read(first)
     assert again.depth == 16
     exact(again, array[..., 0] if channels < 3 else array[..., :3], 65535)
     assert (again.alpha is None) == (channels % 2 == 1)
     if channels % 2 == 0:
         np.testing.assert_array_equal(again.alpha, array[..., -1])
-    write(picture, second, overwrite=True)
+    write(image, second, overwrite=True)
     # OpenCV, which knows nothing of this package, must see the same numbers.
     other = cv2.imread(str(second), cv2.IMREAD_UNCHANGED)
     assert other.dtype == np.uint16
@@ -102,11 +102,11 @@ def test_sixteen_bit_tiff_of_other_makers(tmp_path: Path, options: dict[str, obj
     tifffile.imwrite(
         tmp_path / "a.tif", array, photometric="minisblack" if channels == 1 else "rgb", **extra, **options
     )
-    picture = read(tmp_path / "a.tif")
-    assert picture.depth == 16
-    exact(picture, array[..., :3] if channels > 1 else array, 65535)
+    image = read(tmp_path / "a.tif")
+    assert image.depth == 16
+    exact(image, array[..., :3] if channels > 1 else array, 65535)
     if channels == 4:
-        np.testing.assert_array_equal(picture.alpha, array[..., 3])
+        np.testing.assert_array_equal(image.alpha, array[..., 3])
 
 
 def test_sixteen_bit_tiff_with_a_fourth_channel_of_another_meaning(tmp_path: Path) -> None:
@@ -121,9 +121,9 @@ def test_sixteen_bit_tiff_with_colours_multiplied_by_alpha(tmp_path: Path) -> No
     multiplied = straight.copy()
     multiplied[..., :3] = np.rint(straight[..., :3] * (straight[..., 3:] / 65535.0))
     tifffile.imwrite(tmp_path / "a.tif", multiplied, photometric="rgb", extrasamples=["assocalpha"])
-    picture = read(tmp_path / "a.tif")
-    np.testing.assert_array_equal(picture.alpha, straight[..., 3])
-    np.testing.assert_allclose(values(picture, 65535), straight[..., :3], atol=2)
+    image = read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.alpha, straight[..., 3])
+    np.testing.assert_allclose(values(image, 65535), straight[..., :3], atol=2)
 
 
 def test_sixteen_bit_tiff_in_planes_is_refused(tmp_path: Path) -> None:
@@ -177,9 +177,9 @@ def test_deep_gray_tiff_is_turned(tmp_path: Path, orientation: int, dtype: str) 
 def test_wide_integers(tmp_path: Path, array: NDArray, depth: int, top: int) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, array)
-    picture = read(path)
-    assert (picture.depth, picture.gray) == (depth, True)
-    np.testing.assert_allclose(picture.pixels[0].numpy(), array / top * 2 - 1, atol=1e-6)
+    image = read(path)
+    assert (image.depth, image.gray) == (depth, True)
+    np.testing.assert_allclose(image.pixels[0].numpy(), array / top * 2 - 1, atol=1e-6)
 
 
 @pytest.mark.parametrize(("bits", "photometric"), [(12, 1), (16, 1), (16, 0)])
@@ -194,10 +194,10 @@ def test_gray_tiff_of_twelve_bits_and_negatives(tmp_path: Path, bits: int, photo
     table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
     header = struct.pack("<2sHI", b"II", 42, 8 + len(data))
     (tmp_path / "a.tif").write_bytes(header + data + struct.pack("<H", len(entries)) + table + bytes(4))
-    picture = read(tmp_path / "a.tif")
+    image = read(tmp_path / "a.tif")
     expected = levels / (2**bits - 1)
-    exact(picture, expected if photometric == 1 else 1 - expected, 1.0)
-    assert picture.depth == 16
+    exact(image, expected if photometric == 1 else 1 - expected, 1.0)
+    assert image.depth == 16
 
 
 def test_negative_integers_are_refused(tmp_path: Path) -> None:
@@ -212,13 +212,13 @@ def test_float_tiff_goes_back_in_its_own_units(tmp_path: Path, channels: int, wh
     array = (noise(9, 8, channels).astype(np.float32) / 255 * white).astype(np.float32)
     source, target = tmp_path / "a.tif", tmp_path / "b.tif"
     tifffile.imwrite(source, array, photometric="minisblack" if channels == 1 else "rgb")
-    picture = read(source)
+    image = read(source)
     assert peek(source) == (9, 8)
-    assert (picture.depth, picture.white, picture.gray) == (32, white, channels == 1)
-    exact(picture, array / white, 1.0)
-    write(picture, target)
+    assert (image.depth, image.white, image.gray) == (32, white, channels == 1)
+    exact(image, array / white, 1.0)
+    write(image, target)
     np.testing.assert_allclose(tifffile.imread(target), array, atol=1e-6 * white)
-    write(picture, tmp_path / "b.png")
+    write(image, tmp_path / "b.png")
     again = read(tmp_path / "b.png")
     assert again.depth == 16
     exact(again, array / white, 1.0)
@@ -226,7 +226,7 @@ def test_float_tiff_goes_back_in_its_own_units(tmp_path: Path, channels: int, wh
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -3.0, 4.0, 1e9])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_floats_that_are_no_picture_are_refused(tmp_path: Path, bad: float, channels: int) -> None:
+def test_floats_that_are_no_image_are_refused(tmp_path: Path, bad: float, channels: int) -> None:
     array = np.full((4, 5, channels), 0.5, np.float32)
     array[2, 2, 0] = bad
     path = tmp_path / "a.tif"
@@ -255,9 +255,9 @@ def test_portable_maps_of_any_depth(tmp_path: Path, largest: int, channels: int)
     dtype = ">u2" if largest > 255 else "u1"
     path = tmp_path / "a.ppm"
     path.write_bytes(b"P%d 5 6 %d\n" % (5 if channels == 1 else 6, largest) + array.astype(dtype).tobytes())
-    picture = read(path)
-    assert (picture.depth, picture.gray) == (16 if largest > 255 else 8, channels == 1)
-    exact(picture, array[..., 0] if channels == 1 else array, largest)
+    image = read(path)
+    assert (image.depth, image.gray) == (16 if largest > 255 else 8, channels == 1)
+    exact(image, array[..., 0] if channels == 1 else array, largest)
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ImageError, match="damaged or cut short"):
         read(path)
@@ -269,12 +269,12 @@ def test_values_that_mean_transparent(tmp_path: Path) -> None:
     path.write_bytes(png16(gray[..., None], 0, chunk(b"tRNS", struct.pack(">H", int(gray[2, 3])))))
     np.testing.assert_array_equal(read(path).alpha == 0, gray == gray[2, 3])
     path.write_bytes(png16(colour, 2, chunk(b"tRNS", struct.pack(">HHH", *map(int, colour[2, 3])))))
-    picture = read(path)
-    np.testing.assert_array_equal(picture.alpha == 0, (colour == colour[2, 3]).all(-1))
-    exact(picture, colour, 65535)
+    image = read(path)
+    np.testing.assert_array_equal(image.alpha == 0, (colour == colour[2, 3]).all(-1))
+    exact(image, colour, 65535)
     for array in (noise(6, 7, 1), noise(6, 7)):
         key = int(array[2, 3]) if array.ndim == 2 else tuple(map(int, array[2, 3]))
         Image.fromarray(array).save(path, transparency=key)
-        picture = read(path)
-        assert picture.alpha[2, 3] == 0
-        assert picture.gray == (array.ndim == 2)
+        image = read(path)
+        assert image.alpha[2, 3] == 0
+        assert image.gray == (array.ndim == 2)

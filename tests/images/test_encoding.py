@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin, features
 
 from restore.errors import ConfigError, ImageError
-from restore.images import Encoding, Picture, check_encoding, read, write
+from restore.images import Encoding, Photo, check_encoding, read, write
 from restore.images.encoding import avif_chroma, encoding_for
 
 quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -27,11 +27,11 @@ def scene(height: int = 40, width: int = 56, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.clip(colours + noise, 0, 255).astype(np.uint8))
 
 
-def eight_bit(picture: Picture) -> np.ndarray:
-    return np.rint((picture.pixels.permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.uint8)
+def eight_bit(image: Photo) -> np.ndarray:
+    return np.rint((image.pixels.permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.uint8)
 
 
-def encoded(path: Path, **options: object) -> Picture:
+def encoded(path: Path, **options: object) -> Photo:
     scene().save(path, **options)
     return read(path)
 
@@ -42,9 +42,9 @@ def test_lossless_webp_stays_lossless(tmp_path: Path, height: int, width: int, s
     shape = (height, width) if mode == "L" else (height, width, len(mode))
     array = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     Image.fromarray(array).save(tmp_path / "a.webp", lossless=True, exact=True)
-    picture = read(tmp_path / "a.webp")
-    assert picture.encoding.lossless
-    changed = picture.with_pixels(-picture.pixels)
+    image = read(tmp_path / "a.webp")
+    assert image.encoding.lossless
+    changed = image.with_pixels(-image.pixels)
     write(changed, tmp_path / "b.webp", overwrite=True)
     again = read(tmp_path / "b.webp")
     assert again.encoding.lossless
@@ -53,9 +53,9 @@ def test_lossless_webp_stays_lossless(tmp_path: Path, height: int, width: int, s
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".ppm"])
 def test_lossless_files_become_lossless_webp(tmp_path: Path, suffix: str) -> None:
-    picture = encoded(tmp_path / f"a{suffix}")
-    write(picture, tmp_path / "b.webp")
-    np.testing.assert_array_equal(eight_bit(read(tmp_path / "b.webp")), eight_bit(picture))
+    image = encoded(tmp_path / f"a{suffix}")
+    write(image, tmp_path / "b.webp")
+    np.testing.assert_array_equal(eight_bit(read(tmp_path / "b.webp")), eight_bit(image))
 
 
 def test_what_the_user_says_counts(tmp_path: Path) -> None:
@@ -73,10 +73,10 @@ def test_what_the_user_says_counts(tmp_path: Path) -> None:
 def test_nonsense_is_refused_before_anything_is_written(
     tmp_path: Path, quality: int | None, lossless: bool | None
 ) -> None:
-    picture = encoded(tmp_path / "a.png")
+    image = encoded(tmp_path / "a.png")
     for name in ("b.webp", "b.png"):
         with pytest.raises(ImageError, match=r"cannot write .*b\..*(quality|lossless)"):
-            picture.save(tmp_path / name, quality=quality, lossless=lossless)
+            image.save(tmp_path / name, quality=quality, lossless=lossless)
         with pytest.raises(ConfigError, match=r"cannot write .*b\."):
             check_encoding([tmp_path / name], quality, lossless)
         assert not (tmp_path / name).exists()
@@ -93,9 +93,9 @@ def test_formats_that_are_never_lossless_say_so(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("chroma", ["4:4:4", "4:2:2", "4:2:0"])
 @pytest.mark.parametrize("quality", [60, 99])
 def test_the_chroma_of_a_jpeg_is_kept(tmp_path: Path, chroma: str, quality: int) -> None:
-    picture = encoded(tmp_path / "a.jpg", subsampling=chroma, quality=quality)
-    assert picture.encoding.chroma == chroma
-    write(picture, tmp_path / "b.jpg")
+    photo = encoded(tmp_path / "a.jpg", subsampling=chroma, quality=quality)
+    assert photo.encoding.chroma == chroma
+    write(photo, tmp_path / "b.jpg")
     with Image.open(tmp_path / "b.jpg") as image:
         assert JpegImagePlugin.get_sampling(image) == ["4:4:4", "4:2:2", "4:2:0"].index(chroma)
 
@@ -105,40 +105,40 @@ def test_the_chroma_of_a_jpeg_is_kept(tmp_path: Path, chroma: str, quality: int)
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_the_chroma_of_an_avif_is_kept(tmp_path: Path, chroma: str, mode: str) -> None:
     scene().convert(mode).save(tmp_path / "a.avif", subsampling=chroma, quality=80)
-    picture = read(tmp_path / "a.avif")
-    assert picture.encoding.chroma == chroma
-    write(picture, tmp_path / "b.avif")
+    image = read(tmp_path / "a.avif")
+    assert image.encoding.chroma == chroma
+    write(image, tmp_path / "b.avif")
     assert avif_chroma((tmp_path / "b.avif").read_bytes()) == chroma
 
 
 @needs_avif
 def test_sources_without_chroma_of_their_own_keep_it_all(tmp_path: Path) -> None:
-    picture = encoded(tmp_path / "a.png")
-    write(picture, tmp_path / "b.avif")
+    image = encoded(tmp_path / "a.png")
+    write(image, tmp_path / "b.avif")
     assert avif_chroma((tmp_path / "b.avif").read_bytes()) == "4:4:4"
-    write(picture, tmp_path / "b.jpg")
+    write(image, tmp_path / "b.jpg")
     assert read(tmp_path / "b.jpg").encoding == Encoding(False, 95, "4:4:4")
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
 @pytest.mark.parametrize("quality", [1, 20, 50, 75, 90, 96, 98, 100])
 def test_the_quality_is_at_least_that_of_the_source(tmp_path: Path, suffix: str, quality: int) -> None:
-    picture = encoded(tmp_path / f"a{suffix}", quality=quality)
-    found = picture.encoding.quality
+    image = encoded(tmp_path / f"a{suffix}", quality=quality)
+    found = image.encoding.quality
     assert found is not None
     # libwebp quantizes some segments of an image finer than its quality says; the finest counts
     assert found == quality if suffix == ".jpg" else quality - 2 <= found <= min(100, quality + 40)
-    assert encoding_for(picture.encoding, "JPEG").quality == max(95, found)
-    write(picture, tmp_path / f"b{suffix}")
+    assert encoding_for(image.encoding, "JPEG").quality == max(95, found)
+    write(image, tmp_path / f"b{suffix}")
     again = read(tmp_path / f"b{suffix}").encoding.quality
     assert again is not None and again >= min(quality, 95 if suffix == ".jpg" else 93)
 
 
 def test_quality_of_tables_that_are_no_ones_own(tmp_path: Path) -> None:
     tables = [[7] * 64, [9] * 64]
-    picture = encoded(tmp_path / "a.jpg", qtables=tables)
-    assert picture.encoding.quality == 94
+    photo = encoded(tmp_path / "a.jpg", qtables=tables)
+    assert photo.encoding.quality == 94
     buffer = io.BytesIO()
-    scene().save(buffer, "JPEG", quality=picture.encoding.quality)
+    scene().save(buffer, "JPEG", quality=photo.encoding.quality)
     with Image.open(buffer) as image:
         assert sum(image.quantization[0]) <= sum(tables[0])

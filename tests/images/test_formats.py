@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, features
 
-from restore.images import ImageWarning, Picture, read, write
+from restore.images import ImageWarning, Photo, read, write
 
 SIZES = [(1, 1), (1, 5000), (5000, 1), (7, 7), (63, 63), (509, 761), (472, 640), (16, 3000)]
 quick = settings(
@@ -36,9 +36,9 @@ def smooth(height: int = 48, width: int = 64) -> NDArray:
     return np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)], -1).astype(np.uint8)
 
 
-def values(picture: Picture, top: float = 255.0) -> NDArray:
+def values(image: Photo, top: float = 255.0) -> NDArray:
     """The stored pixels as (H, W, 3) in 0..top, computed another way than the package does."""
-    return (picture.stored().permute(1, 2, 0).double().numpy() + 1) / 2 * top
+    return (image.stored().permute(1, 2, 0).double().numpy() + 1) / 2 * top
 
 
 def seen(path: Path) -> Image.Image:
@@ -48,9 +48,9 @@ def seen(path: Path) -> Image.Image:
     return image
 
 
-def exact(picture: Picture, expected: NDArray, top: float = 255.0) -> None:
+def exact(image: Photo, expected: NDArray, top: float = 255.0) -> None:
     colours = expected if expected.ndim == 3 else np.repeat(expected[..., None], 3, -1)
-    np.testing.assert_allclose(values(picture, top), colours, atol=0.01 * top / 255)
+    np.testing.assert_allclose(values(image, top), colours, atol=0.01 * top / 255)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -58,10 +58,10 @@ def test_every_geometry_keeps_its_size_and_values(tmp_path: Path, size: tuple[in
     array = noise(*size)
     source, target = tmp_path / "a.png", tmp_path / "b.png"
     Image.fromarray(array).save(source, compress_level=1)
-    picture = read(source)
-    assert picture.pixels.shape == (3, *size)
-    assert (picture.height, picture.width) == size
-    write(picture, target)
+    image = read(source)
+    assert image.pixels.shape == (3, *size)
+    assert (image.height, image.width) == size
+    write(image, target)
     np.testing.assert_array_equal(np.asarray(seen(target)), array)
 
 
@@ -89,9 +89,9 @@ def test_one_bit_becomes_gray(tmp_path: Path) -> None:
     for suffix in ("png", "tif", "pbm", "bmp"):
         path = tmp_path / f"a.{suffix}"
         Image.fromarray(bits).save(path)
-        picture = read(path)
-        assert (picture.gray, picture.depth) == (True, 8)
-        exact(picture, bits * 255)
+        image = read(path)
+        assert (image.gray, image.depth) == (True, 8)
+        exact(image, bits * 255)
 
 
 def test_palettes(tmp_path: Path) -> None:
@@ -99,15 +99,15 @@ def test_palettes(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     image = Image.fromarray(array).quantize(16)
     image.save(path)
-    picture = read(path)
-    assert (picture.mode, picture.gray, picture.alpha) == ("P", False, None)
-    exact(picture, np.asarray(image.convert("RGB")))
+    photo = read(path)
+    assert (photo.mode, photo.gray, photo.alpha) == ("P", False, None)
+    exact(photo, np.asarray(image.convert("RGB")))
     clear = Image.fromarray(array).quantize(16)
     clear.save(path, transparency=bytes([0, 100]) + bytes([255]) * 14)
-    picture = read(path)
+    photo = read(path)
     index = np.asarray(clear)
-    np.testing.assert_array_equal(picture.alpha, np.where(index == 0, 0, np.where(index == 1, 100, 255)))
-    write(picture, tmp_path / "b.png")
+    np.testing.assert_array_equal(photo.alpha, np.where(index == 0, 0, np.where(index == 1, 100, 255)))
+    write(photo, tmp_path / "b.png")
     assert seen(tmp_path / "b.png").mode == "RGBA"
     grays = Image.fromarray(array[..., 0]).quantize(8)
     grays.save(path)
@@ -120,10 +120,10 @@ def test_colour_under_alpha_zero_and_soft_edges_survive(tmp_path: Path) -> None:
     for suffix in ("png", "tif", "webp"):
         source, target = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
         Image.fromarray(array).save(source, **({"lossless": True, "exact": True} if suffix == "webp" else {}))
-        picture = read(source)
-        exact(picture, array[..., :3])
-        np.testing.assert_array_equal(picture.alpha, array[..., 3])
-        write(picture, target)
+        image = read(source)
+        exact(image, array[..., :3])
+        np.testing.assert_array_equal(image.alpha, array[..., 3])
+        write(image, target)
         np.testing.assert_array_equal(np.asarray(seen(target))[..., 3], array[..., 3])
 
 
@@ -150,9 +150,9 @@ def test_cmyk(tmp_path: Path) -> None:
     np.testing.assert_allclose(values(read(adobe))[8, 8], [255, 0, 0], atol=3)
     np.testing.assert_allclose(values(read(plain))[8, 8], [0, 0, 0], atol=3)
     red.save(tmp_path / "a.tif")
-    picture = read(tmp_path / "a.tif")
-    np.testing.assert_allclose(values(picture)[8, 8], [255, 0, 0], atol=1)
-    write(picture, tmp_path / "b.jpg")
+    image = read(tmp_path / "a.tif")
+    np.testing.assert_allclose(values(image)[8, 8], [255, 0, 0], atol=1)
+    write(image, tmp_path / "b.jpg")
     assert seen(tmp_path / "b.jpg").mode == "RGB"
 
 
@@ -171,9 +171,9 @@ def test_rare_modes(tmp_path: Path, mode: str, gray: bool) -> None:
     path = tmp_path / "a.tif"
     image = Image.new("RGBX", (4, 4), (9, 8, 7, 0)) if mode == "RGBX" else Image.fromarray(smooth()).convert(mode)
     image.save(path)
-    picture = read(path)
-    assert picture.gray == gray
-    assert (picture.alpha is not None) == (mode in ("PA", "LA"))
+    photo = read(path)
+    assert photo.gray == gray
+    assert (photo.alpha is not None) == (mode in ("PA", "LA"))
 
 
 LOSSY = [".jpg", ".webp"] + ([".avif"] if features.check("avif") else [])
@@ -182,21 +182,21 @@ LOSSY = [".jpg", ".webp"] + ([".avif"] if features.check("avif") else [])
 @pytest.mark.parametrize("suffix", LOSSY)
 def test_lossy_formats_stay_close_and_obey_quality(tmp_path: Path, suffix: str) -> None:
     Image.fromarray(smooth()).save(tmp_path / "a.png")
-    picture = read(tmp_path / "a.png")
+    image = read(tmp_path / "a.png")
     fine, coarse = tmp_path / f"fine{suffix}", tmp_path / f"coarse{suffix}"
-    write(picture, fine)
-    write(picture, coarse, quality=10)
+    write(image, fine)
+    write(image, coarse, quality=10)
     assert coarse.stat().st_size < fine.stat().st_size
     assert np.abs(values(read(fine)) - smooth()).mean() < 2.5
 
 
 def test_gray_goes_back_as_the_luma_of_the_restored_colours(tmp_path: Path) -> None:
     Image.fromarray(noise(9, 8, 1)).save(tmp_path / "a.png")
-    picture = read(tmp_path / "a.png")
-    assert (picture.pixels == picture.pixels[:1]).all()
+    image = read(tmp_path / "a.png")
+    assert (image.pixels == image.pixels[:1]).all()
     colours = Image.fromarray(noise(9, 8))
     colours.save(tmp_path / "c.png")
-    write(picture.with_pixels(read(tmp_path / "c.png").pixels), tmp_path / "b.png")
+    write(image.with_pixels(read(tmp_path / "c.png").pixels), tmp_path / "b.png")
     result = np.asarray(seen(tmp_path / "b.png")).astype(int)
     # Pillow's own conversion is Rec. 601 in integer arithmetic.
     assert np.abs(result - np.asarray(colours.convert("L")).astype(int)).max() <= 1
@@ -226,9 +226,9 @@ def test_a_broken_profile_is_ignored_with_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(smooth()).save(path, icc_profile=b"this is no profile" * 20)
     with pytest.warns(ImageWarning, match=r"a\.png.*ICC profile is broken"):
-        picture = read(path)
-    assert picture.metadata.icc is None
-    exact(picture, smooth())
+        image = read(path)
+    assert image.metadata.icc is None
+    exact(image, smooth())
 
 
 def test_a_profile_for_other_colours_is_ignored_with_a_warning(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Arrays, tensors and PIL images: the same kind comes back, and what is no picture is refused with what would be."""
+"""Arrays, tensors and PIL images: the same kind comes back, and what is no image is refused with what would be."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from restore.errors import ArrayError, ImageError, ImageTooLarge
-from restore.images import Picture, from_any, to_picture
+from restore.images import Photo, from_any, to_photo
 
 quick = settings(max_examples=60, deadline=None)
 SHAPES = st.sampled_from([(), (1,), (3,), (4,)]).flatmap(
@@ -24,8 +24,8 @@ SHAPES = st.sampled_from([(), (1,), (3,), (4,)]).flatmap(
 
 
 def there_and_back(image: Any) -> Any:
-    pictures, form = from_any(image)
-    return form.to_same_kind(pictures)
+    images, form = from_any(image)
+    return form.to_same_kind(images)
 
 
 def noise(*shape: int) -> NDArray:
@@ -57,20 +57,20 @@ def test_float_arrays_come_back_in_their_type(array: NDArray) -> None:
 )
 def test_layouts(shape: tuple[int, ...]) -> None:
     array = noise(*shape)
-    pictures, form = from_any(array)
-    assert len(pictures) == (shape[0] if len(shape) == 4 else 1)
+    images, form = from_any(array)
+    assert len(images) == (shape[0] if len(shape) == 4 else 1)
     size = shape[-3:-1] if shape[-1] in (1, 3, 4) else shape[-2:]
-    assert pictures[0].pixels.shape == (3, *size)
-    np.testing.assert_array_equal(form.to_same_kind(pictures), array)
+    assert images[0].pixels.shape == (3, *size)
+    np.testing.assert_array_equal(form.to_same_kind(images), array)
 
 
 def test_the_values_mean_what_they_should() -> None:
     array = noise(6, 7, 3)
     expected = torch.from_numpy(array).permute(2, 0, 1).double() / 127.5 - 1
     for same in (array, np.moveaxis(array, -1, 0), array / 255.0, array.astype(np.uint16) * 257):
-        assert torch.allclose(to_picture(same).pixels.double(), expected, atol=1e-6)
+        assert torch.allclose(to_photo(same).pixels.double(), expected, atol=1e-6)
     for tensor in (torch.from_numpy(array).permute(2, 0, 1), torch.from_numpy(array / 255.0).permute(2, 0, 1)):
-        assert torch.allclose(to_picture(tensor).pixels.double(), expected, atol=1e-6)
+        assert torch.allclose(to_photo(tensor).pixels.double(), expected, atol=1e-6)
 
 
 def test_strides_of_every_kind_are_accepted() -> None:
@@ -79,7 +79,7 @@ def test_strides_of_every_kind_are_accepted() -> None:
     frozen.flags.writeable = False
     for view in (array[::-1], array[:, ::-1], array[::2, ::3], array[..., ::-1], np.asfortranarray(array), frozen):
         np.testing.assert_array_equal(there_and_back(view), view)
-        assert torch.equal(to_picture(view).pixels, to_picture(view.copy()).pixels)
+        assert torch.equal(to_photo(view).pixels, to_photo(view.copy()).pixels)
 
 
 def test_what_comes_in_is_not_changed() -> None:
@@ -91,9 +91,9 @@ def test_what_comes_in_is_not_changed() -> None:
     ):
         for holder in (array, torch.from_numpy(np.atleast_3d(array)).permute(2, 0, 1)):
             before = holder.copy() if isinstance(holder, np.ndarray) else holder.clone()
-            pictures, form = from_any(holder)
-            pictures[0].pixels.fill_(0.3)
-            form.to_same_kind(pictures)
+            images, form = from_any(holder)
+            images[0].pixels.fill_(0.3)
+            form.to_same_kind(images)
             assert bool((holder == before).all())
 
 
@@ -102,9 +102,9 @@ def test_what_comes_in_is_not_changed() -> None:
 def test_tensors_come_back_in_their_type(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     tensor = torch.from_numpy(noise(*shape))
     tensor = tensor if dtype == torch.uint8 else (tensor / 255).to(dtype)
-    pictures, form = from_any(tensor)
-    assert all(picture.pixels.dtype == torch.float32 for picture in pictures)
-    result = form.to_same_kind(pictures)
+    images, form = from_any(tensor)
+    assert all(image.pixels.dtype == torch.float32 for image in images)
+    result = form.to_same_kind(images)
     assert (result.dtype, result.shape, result.device) == (tensor.dtype, tensor.shape, tensor.device)
     tolerance = {torch.uint8: 0, torch.bfloat16: 4e-3, torch.float16: 5e-4}.get(dtype, 2e-7)
     assert float((result.double() - tensor.double()).abs().max()) <= tolerance
@@ -112,7 +112,7 @@ def test_tensors_come_back_in_their_type(dtype: torch.dtype, shape: tuple[int, .
 
 def test_gradients_are_cut_and_views_accepted() -> None:
     tensor = torch.rand(3, 9, 8, requires_grad=True)
-    assert not to_picture(tensor).pixels.requires_grad
+    assert not to_photo(tensor).pixels.requires_grad
     assert not there_and_back(tensor).requires_grad
     view = torch.rand(8, 9, 3).permute(2, 0, 1)[:, ::2]
     assert torch.allclose(there_and_back(view), view, atol=1e-6)
@@ -121,9 +121,9 @@ def test_gradients_are_cut_and_views_accepted() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_tensors_stay_on_their_device() -> None:
     tensor = torch.rand(2, 3, 6, 7, device="cuda")
-    pictures, form = from_any(tensor)
-    assert pictures[0].pixels.is_cuda
-    assert torch.allclose(form.to_same_kind([p.with_pixels(p.pixels.cpu()) for p in pictures]), tensor, atol=1e-6)
+    images, form = from_any(tensor)
+    assert images[0].pixels.is_cuda
+    assert torch.allclose(form.to_same_kind([p.with_pixels(p.pixels.cpu()) for p in images]), tensor, atol=1e-6)
 
 
 BAD: dict[str, tuple[Any, str]] = {
@@ -140,8 +140,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "bool tensor": (torch.zeros(3, 6, 7, dtype=torch.bool), r"bool.*accepted"),
     "complex": (np.zeros((6, 7), complex), r"complex.*accepted"),
     "objects": (np.zeros((6, 7), object), r"object.*accepted"),
-    "empty batch": (torch.zeros(0, 3, 6, 7), "holds no picture"),
-    "empty array": (np.zeros((0, 7, 3), np.uint8), "holds no picture"),
+    "empty batch": (torch.zeros(0, 3, 6, 7), "holds no image"),
+    "empty array": (np.zeros((0, 7, 3), np.uint8), "holds no image"),
     "2 channels": (np.zeros((6, 7, 2), np.uint8), "accepted"),
     "5 channels": (np.zeros((6, 7, 5), np.uint8), "accepted"),
     "2 channels in a tensor": (torch.zeros(2, 6, 7), "accepted"),
@@ -156,7 +156,7 @@ BAD: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(("image", "message"), BAD.values(), ids=BAD)
-def test_what_is_no_picture_is_refused(image: Any, message: str) -> None:
+def test_what_is_no_image_is_refused(image: Any, message: str) -> None:
     with pytest.raises(ArrayError, match=message) as caught:
         from_any(image)
     assert "\n" not in str(caught.value)
@@ -169,13 +169,13 @@ def test_a_little_overshoot_is_clipped() -> None:
 
 def test_sizes_in_a_batch_must_agree() -> None:
     for batch in (np.zeros((2, 6, 7, 3), np.uint8), torch.zeros(2, 3, 6, 7)):
-        pictures, form = from_any(batch)
-        other = pictures[1].with_pixels(torch.zeros(3, 12, 14))
+        images, form = from_any(batch)
+        other = images[1].with_pixels(torch.zeros(3, 12, 14))
         with pytest.raises(ArrayError, match="different sizes"):
-            form.to_same_kind([pictures[0], other])
+            form.to_same_kind([images[0], other])
         assert form.to_same_kind([other, other]).shape[0] == 2
-        with pytest.raises(ArrayError, match="one picture"):
-            to_picture(batch)
+        with pytest.raises(ArrayError, match="one image"):
+            to_photo(batch)
 
 
 MODES = ["L", "LA", "RGB", "RGBA", "I;16", "F", "1", "P", "CMYK", "YCbCr"]
@@ -222,11 +222,11 @@ def test_bad_pil_images_are_refused(tmp_path: Path) -> None:
         from_any(image)
 
 
-def test_a_path_gives_a_picture_that_saves_itself(tmp_path: Path) -> None:
+def test_a_path_gives_a_image_that_saves_itself(tmp_path: Path) -> None:
     Image.fromarray(noise(6, 7, 3)).save(tmp_path / "a.png")
     for path in (tmp_path / "a.png", str(tmp_path / "a.png")):
         result = there_and_back(path)
-        assert isinstance(result, Picture)
+        assert isinstance(result, Photo)
         assert there_and_back(result) is result
     result.save(tmp_path / "out.png")
     with pytest.raises(ImageError, match="no such file"):

@@ -37,7 +37,7 @@ def names(paths: list[Path]) -> list[str]:
     return [path.name for path in paths]
 
 
-def test_a_folder_gives_its_pictures_in_natural_order(folder: Path) -> None:
+def test_a_folder_gives_its_images_in_natural_order(folder: Path) -> None:
     assert names(list_images([folder])) == ["1.png", "2.JPG", "10.png", "a1b9.tif", "a1b10.tif"]
     assert set(names(list_images([folder], recursive=True))) == {*names(list_images([folder])), "3.png", "4.webp"}
 
@@ -46,7 +46,7 @@ def test_a_file_is_taken_whatever_its_suffix(folder: Path) -> None:
     assert names(list_images([folder / "notes.txt", folder / ".hidden.png"])) == ["notes.txt", ".hidden.png"]
 
 
-def test_masks_are_pictures(folder: Path) -> None:
+def test_masks_are_images(folder: Path) -> None:
     (folder / "1.json").write_text("{}")
     assert namesake(folder, Path("elsewhere/1.jpg")) == folder / "1.png"
     assert namesakes(folder)["1"] == folder / "1.png" and "notes" not in namesakes(folder)
@@ -88,7 +88,7 @@ def test_every_name_has_a_place_in_the_order(texts: list[str]) -> None:
 
 
 def test_files_that_are_passed_over_are_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "PICTURE_SUFFIXES", listing.PICTURE_SUFFIXES - RAW_SUFFIXES)
+    monkeypatch.setattr(listing, "IMAGE_SUFFIXES", listing.IMAGE_SUFFIXES - RAW_SUFFIXES)
     assert passed_over([folder]) is None
     for name in ("a.CR2", "b.xyz", "c.mp4", ".d.mp4", "e.json", "LICENSE", "b/f.xyz"):
         (folder / name).write_text("some words")

@@ -29,13 +29,13 @@ def test_peaks(photograph: Path, peak_memory: Callable[[], int], name: str, dept
     read(photograph)
     peak_memory()
     before = peak_memory()
-    picture = replace(read(photograph), depth=depth)
+    image = replace(read(photograph), depth=depth)
     assert peak_memory() - before < 3 * FLOAT_IMAGE
     target = photograph.parent / name
     before = peak_memory()
-    write(picture, target)
+    write(image, target)
     assert peak_memory() - before < 2 * FLOAT_IMAGE
-    del picture
+    del image
     peak_memory()
     before = peak_memory()
     read(target)

@@ -10,14 +10,14 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps, features
 from PIL.PngImagePlugin import PngInfo
 
-from restore.images import ImageWarning, Picture, peek, read, write
+from restore.images import ImageWarning, Photo, peek, read, write
 
 KINDS = ["JPEG", "PNG", "WEBP", "TIFF"] + (["AVIF"] if features.check("avif") else [])
 SUFFIX = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
 
 
 def scene() -> Image.Image:
-    """A picture whose eight orientations all differ."""
+    """An image whose eight orientations all differ."""
     y, x = np.mgrid[0:24, 0:40]
     return Image.fromarray(np.stack([x * 6, y * 10, np.where(x + 2 * y < 40, 250, 20)], -1).astype(np.uint8))
 
@@ -29,8 +29,8 @@ def loaded(path: Path) -> Image.Image:
     return image
 
 
-def eight_bit(picture: Picture) -> np.ndarray:
-    return np.rint((picture.pixels.permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.uint8)
+def eight_bit(image: Photo) -> np.ndarray:
+    return np.rint((image.pixels.permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.uint8)
 
 
 def exif(orientation: int | None = None, description: str = "a wet street") -> bytes:
@@ -55,9 +55,9 @@ def test_orientation_is_applied_as_pillow_applies_it(tmp_path: Path, kind: str, 
     scene().save(source, kind, exif=exif(orientation), **({"lossless": True} if kind == "WEBP" else {}))
     expected = np.asarray(ImageOps.exif_transpose(loaded(source)).convert("RGB"))
     assert peek(source) == expected.shape[:2]
-    picture = read(source)
-    np.testing.assert_array_equal(eight_bit(picture), expected)
-    write(picture, target)
+    image = read(source)
+    np.testing.assert_array_equal(eight_bit(image), expected)
+    write(image, target)
     again = loaded(target)
     assert again.getexif().get(ExifTags.Base.Orientation) is None
     assert again.size == expected.shape[1::-1]
@@ -74,9 +74,9 @@ def test_the_alpha_is_turned_along(tmp_path: Path) -> None:
     image = scene()
     image.putalpha(image.getchannel(0))
     image.save(tmp_path / "a.png", exif=exif(6))
-    picture = read(tmp_path / "a.png")
-    assert picture.alpha is not None
-    np.testing.assert_array_equal(picture.alpha, eight_bit(replace(picture, pixels=picture.stored()))[..., 0])
+    photo = read(tmp_path / "a.png")
+    assert photo.alpha is not None
+    np.testing.assert_array_equal(photo.alpha, eight_bit(replace(photo, pixels=photo.stored()))[..., 0])
 
 
 @pytest.mark.parametrize("to", KINDS)
@@ -107,11 +107,11 @@ def test_png_keeps_profile_texts_resolution_and_xmp_at_any_depth(tmp_path: Path,
     texts.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6" dc:title="t"/>')
     source, target = tmp_path / "a.png", tmp_path / "b.png"
     scene().save(source, pnginfo=texts, icc_profile=profile, dpi=(300, 300), exif=exif())
-    picture = read(source)
-    assert picture.pixels.shape == (3, 40, 24)
+    image = read(source)
+    assert image.pixels.shape == (3, 40, 24)
     if deep:
-        picture = replace(picture, depth=16)
-    write(picture, target)
+        image = replace(image, depth=16)
+    write(image, target)
     found = loaded(target)
     assert found.info["icc_profile"] == profile
     assert found.text["Author"] == "A. N. Other"  # type: ignore[attr-defined]
@@ -119,7 +119,7 @@ def test_png_keeps_profile_texts_resolution_and_xmp_at_any_depth(tmp_path: Path,
     assert found.info["dpi"] == pytest.approx((300, 300), abs=0.1)
     assert b'dc:title="t"' in found.info["xmp"]
     assert read(target).depth == (16 if deep else 8)
-    np.testing.assert_array_equal(eight_bit(read(target)), eight_bit(picture))
+    np.testing.assert_array_equal(eight_bit(read(target)), eight_bit(image))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,10 +127,10 @@ def test_the_profile_is_kept_and_the_pixels_are_not_touched(tmp_path: Path, kind
     profile = display_p3()
     source, target = tmp_path / f"a{SUFFIX[kind]}", tmp_path / f"b{SUFFIX[kind]}"
     scene().save(source, kind, icc_profile=profile)
-    picture = read(source)
-    np.testing.assert_array_equal(eight_bit(picture), np.asarray(loaded(source).convert("RGB")))
-    assert picture.metadata.icc == profile
-    write(picture, target)
+    image = read(source)
+    np.testing.assert_array_equal(eight_bit(image), np.asarray(loaded(source).convert("RGB")))
+    assert image.metadata.icc == profile
+    write(image, target)
     assert loaded(target).info["icc_profile"] == profile
 
 
@@ -179,9 +179,9 @@ def test_garbage_exif_is_left_out_with_a_warning(tmp_path: Path, kind: str, garb
     source, target = tmp_path / f"a{SUFFIX[kind]}", tmp_path / f"b{SUFFIX[kind]}"
     scene().save(source, kind, exif=garbage, **({"lossless": True} if kind == "WEBP" else {}))
     with pytest.warns(ImageWarning, match=rf"a\{SUFFIX[kind]}: "):
-        picture = read(source)
-    assert picture.metadata.exif is None
-    write(picture, target)
+        image = read(source)
+    assert image.metadata.exif is None
+    write(image, target)
     assert not loaded(target).getexif()
 
 

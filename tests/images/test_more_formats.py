@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from restore.errors import ImageError
-from restore.images import ImageWarning, Picture, formats, peek, read, write
+from restore.images import ImageWarning, Photo, formats, peek, read, write
 
 
 def noise(height: int = 20, width: int = 30, channels: int = 3, dtype: type = np.uint8) -> NDArray:
@@ -22,8 +22,8 @@ def noise(height: int = 20, width: int = 30, channels: int = 3, dtype: type = np
     return values[..., 0] if channels == 1 else values
 
 
-def unit(picture: Picture) -> NDArray:
-    return (picture.stored().permute(1, 2, 0).numpy() + 1) / 2
+def unit(image: Photo) -> NDArray:
+    return (image.stored().permute(1, 2, 0).numpy() + 1) / 2
 
 
 @pytest.mark.parametrize("suffix", [".jp2", ".j2k"])
@@ -31,17 +31,17 @@ def unit(picture: Picture) -> NDArray:
 def test_jpeg_2000(tmp_path: Path, channels: int, suffix: str) -> None:
     array = noise(40, 50, channels)
     Image.fromarray(array).save(tmp_path / f"a{suffix}", irreversible=False)
-    picture = read(tmp_path / f"a{suffix}")
-    assert (picture.format, picture.gray, peek(tmp_path / f"a{suffix}")) == ("JPEG2000", channels < 3, (40, 50))
-    np.testing.assert_array_equal(picture.array(np.uint8), array)
+    image = read(tmp_path / f"a{suffix}")
+    assert (image.format, image.gray, peek(tmp_path / f"a{suffix}")) == ("JPEG2000", channels < 3, (40, 50))
+    np.testing.assert_array_equal(image.array(np.uint8), array)
 
 
 def test_sixteen_bits_of_a_jpeg_2000(tmp_path: Path) -> None:
     array = noise(40, 50, 1, np.uint16)
     Image.fromarray(array).save(tmp_path / "a.jp2", irreversible=False)
-    picture = read(tmp_path / "a.jp2")
-    assert picture.depth == 16
-    np.testing.assert_array_equal(picture.array(np.uint16), array)
+    image = read(tmp_path / "a.jp2")
+    assert image.depth == 16
+    np.testing.assert_array_equal(image.array(np.uint16), array)
 
 
 def test_deep_colours_of_a_jpeg_2000_warn(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_deep_colours_of_a_jpeg_2000_warn(tmp_path: Path) -> None:
 def test_tga(tmp_path: Path, channels: int, orientation: int, compression: str | None) -> None:
     array = noise(channels=channels)
     Image.fromarray(array).save(tmp_path / "a.tga", compression=compression, orientation=orientation)
-    picture = read(tmp_path / "a.tga")
-    assert (picture.format, picture.gray, peek(tmp_path / "a.tga")) == ("TGA", channels == 1, (20, 30))
-    np.testing.assert_array_equal(picture.array(np.uint8), array)
+    image = read(tmp_path / "a.tga")
+    assert (image.format, image.gray, peek(tmp_path / "a.tga")) == ("TGA", channels == 1, (20, 30))
+    np.testing.assert_array_equal(image.array(np.uint8), array)
 
 
 @pytest.mark.parametrize(
@@ -89,17 +89,17 @@ def test_floats_of_all_kinds(tmp_path: Path, dtype: str, channels: int, options:
     tifffile.imwrite(
         tmp_path / "a.tif", stored, photometric="minisblack" if channels < 3 else "rgb", **extra, **options
     )
-    picture = read(tmp_path / "a.tif")
-    assert (picture.depth, picture.gray, picture.encoding.lossless) == (32, channels < 3, True)
+    image = read(tmp_path / "a.tif")
+    assert (image.depth, image.gray, image.encoding.lossless) == (32, channels < 3, True)
     assert peek(tmp_path / "a.tif") == (20, 30)
     colours = array if channels == 1 else array[..., :3] if channels > 2 else array[..., 0]
     expected = np.repeat(colours[..., None], 3, -1) if channels < 3 else colours
-    np.testing.assert_allclose(unit(picture), expected, atol=1e-6)
+    np.testing.assert_allclose(unit(image), expected, atol=1e-6)
     if channels % 2 == 0:
-        assert picture.alpha is not None
-        np.testing.assert_allclose(picture.alpha, array[..., -1], atol=1e-6)
+        assert image.alpha is not None
+        np.testing.assert_allclose(image.alpha, array[..., -1], atol=1e-6)
     for suffix in (".png", ".jpg", ".gif"):
-        write(picture, tmp_path / f"b{suffix}")
+        write(image, tmp_path / f"b{suffix}")
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
@@ -140,9 +140,9 @@ def test_heic(tmp_path: Path) -> None:
     y, x = np.mgrid[0:40, 0:60]
     array = np.stack([x * 4, y * 6, x + y], -1).astype(np.uint8)
     heif.from_pillow(Image.fromarray(array)).save(tmp_path / "a.heic", quality=95)
-    picture = read(tmp_path / "a.heic")
+    image = read(tmp_path / "a.heic")
     assert peek(tmp_path / "a.heic") == (40, 60)
-    np.testing.assert_allclose(picture.array(np.uint8).astype(int), array, atol=16)
+    np.testing.assert_allclose(image.array(np.uint8).astype(int), array, atol=16)
     content = (tmp_path / "a.heic").read_bytes()
     for share in (0.2, 0.5, 0.9):
         (tmp_path / "b.heic").write_bytes(content[: int(len(content) * share)])
@@ -173,8 +173,8 @@ def negative(path: Path) -> None:
 def test_raw_files_of_cameras(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("rawpy")
     negative(tmp_path / "a.dng")
-    picture = read(tmp_path / "a.dng")
-    assert (picture.height, picture.width, picture.depth) == (128, 192, 16)
+    image = read(tmp_path / "a.dng")
+    assert (image.height, image.width, image.depth) == (128, 192, 16)
     assert peek(tmp_path / "a.dng") == (128, 192)
     (tmp_path / "b.dng").write_bytes((tmp_path / "a.dng").read_bytes()[:20_000])
     with pytest.raises(ImageError, match="damaged or cut short"):
@@ -183,11 +183,11 @@ def test_raw_files_of_cameras(tmp_path: Path, capfd: pytest.CaptureFixture[str])
 
 
 MISSING = {
-    "HEIC": ("a.jpg", b"\0\0\0\x18ftypheic" + bytes(40), "HEIC.*pip install 'restore.heif.'"),
-    "CR2": ("a.tif", b"II*\0\x10\0\0\0CR\2\0" + bytes(40), "camera.*pip install 'restore.raw.'"),
-    "NEF": ("a.NEF", b"MM\0*\0\0\0\x08" + bytes(40), "pip install 'restore.raw.'"),
-    "RAF": ("a.raf", b"FUJIFILMCCD-RAW 0201" + bytes(40), "pip install 'restore.raw.'"),
-    "CR3": ("a.cr3", b"\0\0\0\x18ftypcrx " + bytes(40), "pip install 'restore.raw.'"),
+    "HEIC": ("a.jpg", b"\0\0\0\x18ftypheic" + bytes(40), "HEIC.*pip install 'restore-diffusion.heif.'"),
+    "CR2": ("a.tif", b"II*\0\x10\0\0\0CR\2\0" + bytes(40), "camera.*pip install 'restore-diffusion.raw.'"),
+    "NEF": ("a.NEF", b"MM\0*\0\0\0\x08" + bytes(40), "pip install 'restore-diffusion.raw.'"),
+    "RAF": ("a.raf", b"FUJIFILMCCD-RAW 0201" + bytes(40), "pip install 'restore-diffusion.raw.'"),
+    "CR3": ("a.cr3", b"\0\0\0\x18ftypcrx " + bytes(40), "pip install 'restore-diffusion.raw.'"),
 }
 
 
@@ -238,7 +238,7 @@ def test_a_resolution_that_nothing_has_costs_no_image(tmp_path: Path, target: st
 
 def test_any_exception_of_an_encoder_is_an_error_of_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(noise()).save(tmp_path / "a.png")
-    picture = read(tmp_path / "a.png")
+    image = read(tmp_path / "a.png")
     for error in (
         OverflowError("int too large"),
         struct.error("'H' format"),
@@ -254,5 +254,5 @@ def test_any_exception_of_an_encoder_is_an_error_of_one_image(tmp_path: Path, mo
         with pytest.raises(
             ImageError, match=r"cannot write .*b\.png: (it cannot be encoded|there is not enough memory)"
         ):
-            write(picture, tmp_path / "b.png")
+            write(image, tmp_path / "b.png")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]

@@ -14,7 +14,7 @@ from restore import Restorer
 from restore.degradations import JPEG, Random
 from restore.degradations.resolution import enlarge_by, shrink_by
 from restore.evaluation.metrics import psnr
-from restore.images import to_picture
+from restore.images import to_photo
 from restore.models import native
 from restore.models.find import model_card
 from restore.restoration.settings import Settings
@@ -30,7 +30,7 @@ SHIPPED = resources.list_weights()
 def clean() -> torch.Tensor:
     """A photograph that no model was trained on, (1, 3, 192, 288) in [0, 1]."""
     image = Image.fromarray(data.coffee()).resize((288, 192), Image.Resampling.LANCZOS)
-    return to_picture(image).pixels[None] / 2 + 0.5
+    return to_photo(image).pixels[None] / 2 + 0.5
 
 
 def restored(name: str, degraded: torch.Tensor, request: Request = Request()) -> torch.Tensor:
@@ -61,7 +61,7 @@ def test_file_card_and_config_agree(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(SHIPPED) - {"detector"}))
 def test_a_card_shows_what_the_model_is_bad_at(name: str) -> None:
-    with Image.open(Path(__file__).parents[2] / model_card(name).picture) as image:
+    with Image.open(Path(__file__).parents[2] / model_card(name).image) as image:
         assert image.width > 500
 
 
@@ -110,12 +110,12 @@ def test_a_hole_is_filled_and_the_rest_kept(clean: torch.Tensor) -> None:
     assert (filled[0][inside] - clean[0][inside]).square().mean() < (0.5 - clean[0][inside]).square().mean()
 
 
-def test_colours_come_near_those_of_the_picture(clean: torch.Tensor) -> None:
+def test_colours_come_near_those_of_the_image(clean: torch.Tensor) -> None:
     gray = (clean * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True).expand(-1, 3, -1, -1)
     assert decibels(restored("colorize", gray), clean) > decibels(gray, clean)
 
 
-def test_a_picture_goes_on_beyond_its_border(clean: torch.Tensor) -> None:
+def test_a_image_goes_on_beyond_its_border(clean: torch.Tensor) -> None:
     inner = clean[..., 32:-32].contiguous()
     model, request = Restorer.from_pretrained("inpaint", device="cpu"), Request(pad=(32, 0, 32, 0))
     whole = model.posterior(inner[0] * 2 - 1, Settings(task="uncrop", request=request)).mean[None] / 2 + 0.5

@@ -10,14 +10,14 @@ from skimage import data
 from restore import Restorer
 from restore.degradations import Haze, Random
 from restore.evaluation.metrics import psnr
-from restore.images import to_picture
+from restore.images import to_photo
 from restore.restoration.settings import Settings
 
 
 @pytest.fixture(scope="module")
 def clean() -> torch.Tensor:
     image = Image.fromarray(data.coffee()).resize((300, 200), Image.Resampling.LANCZOS)
-    return to_picture(image).pixels
+    return to_photo(image).pixels
 
 
 def test_haze_is_lifted(clean: torch.Tensor) -> None:
@@ -28,6 +28,6 @@ def test_haze_is_lifted(clean: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("task", ["weather", "derain", "desnow"])
-def test_a_clean_picture_stays_what_it_is(clean: torch.Tensor, task: str) -> None:
+def test_a_clean_image_stays_what_it_is(clean: torch.Tensor, task: str) -> None:
     restored = Restorer.from_pretrained(device="cpu").posterior(clean, Settings(task=task)).mean[None]
     assert float(psnr((restored + 1) * 127.5, (clean[None] + 1) * 127.5)) > 30

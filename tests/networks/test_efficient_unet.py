@@ -45,19 +45,19 @@ def test_any_multiple_of_its_stride_goes_in_and_comes_out(rows: int, columns: in
 
 
 def test_fresh_weights_answer_nothing() -> None:
-    """A fresh residual network leaves the picture as it is: training starts from harmless."""
+    """A fresh residual network leaves the image as it is: training starts from harmless."""
     x_t, value, condition = inputs(2, 16, 16)
     assert SPEC.build()(x_t, value, condition).abs().max() == 0
 
 
-def test_pictures_of_a_batch_do_not_see_each_other(network: EfficientUNet) -> None:
+def test_images_of_a_batch_do_not_see_each_other(network: EfficientUNet) -> None:
     x_t, value, condition = inputs(3, 16, 24)
     alone = torch.cat([network(x_t[i : i + 1], value[i : i + 1], condition.select(slice(i, i + 1))) for i in range(3)])
     torch.testing.assert_close(network(x_t, value, condition), alone, rtol=1e-5, atol=1e-4)
 
 
-def test_moving_the_picture_moves_the_answer(network: EfficientUNet) -> None:
-    """What is far from the border does not know where it is, or how large the picture is."""
+def test_moving_the_image_moves_the_answer(network: EfficientUNet) -> None:
+    """What is far from the border does not know where it is, or how large the image is."""
     x_t, value, condition = inputs(1, 256, 256)
     whole = network(x_t, value, condition)
     part = condition.replaced(image=condition.image[..., 64:, 32:])
@@ -124,7 +124,7 @@ def test_what_no_growth_explains_stays_missing(network: EfficientUNet, gone: str
 
 
 def test_the_gain_is_of_the_brightness() -> None:
-    """`gain * (condition + 1) + offset`: a head that answers a constant gain makes the picture so much brighter."""
+    """`gain * (condition + 1) + offset`: a head that answers a constant gain makes the image so much brighter."""
     network = SPEC.build().eval()
     with torch.no_grad():
         network.head.bias[-3 * SPEC.stem**2 :] = 0.5

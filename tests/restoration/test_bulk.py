@@ -1,4 +1,4 @@
-"""Many pictures: nothing is lost, nothing is replaced by chance, and little is held."""
+"""Many images: nothing is lost, nothing is replaced by chance, and little is held."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from restore.errors import ConfigError
-from restore.images import Picture
+from restore.images import Photo
 from restore.restoration.bulk import restore_files
 from restore.restoration.jobs import Job, Options, plan_jobs, refuse_collisions
 from restore.restoration.pipeline import Pipeline
@@ -81,18 +81,18 @@ def test_a_closed_iterator_loses_nothing_that_was_restored(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [job.output.name for job in jobs[:2]]
 
 
-def test_a_picture_that_is_done_is_not_held(pipeline: Pipeline, photographs: Path, tmp_path: Path) -> None:
+def test_a_image_that_is_done_is_not_held(pipeline: Pipeline, photographs: Path, tmp_path: Path) -> None:
     jobs = plan_jobs([photographs], tmp_path / "out")
     names = [job.source.name for job in jobs]
     held = []
 
     def alive() -> set[str]:
         gc.collect()
-        return {found.name for found in gc.get_objects() if type(found) is Picture and found.name in names}
+        return {found.name for found in gc.get_objects() if type(found) is Photo and found.name in names}
 
     def look(job: Job, tiles: int) -> None:
         allowed = set(names[names.index(job.source.name) :][:2])
-        until = time.monotonic() + 60  # the picture before may still be on its way to the disk
+        until = time.monotonic() + 60  # the image before may still be on its way to the disk
         while not alive() <= allowed and time.monotonic() < until:
             time.sleep(0.02)
         held.append(alive() - allowed)
@@ -102,7 +102,7 @@ def test_a_picture_that_is_done_is_not_held(pipeline: Pipeline, photographs: Pat
     assert held == [set()] * 5
 
 
-def test_beside_a_large_picture_none_is_read(
+def test_beside_a_large_image_none_is_read(
     pipeline: Pipeline, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("restore.restoration.bulk.LARGE", 128 * 96 - 1)
@@ -111,7 +111,7 @@ def test_beside_a_large_picture_none_is_read(
 
     def look(job: Job, tiles: int) -> None:
         gc.collect()
-        alive = {found.name for found in gc.get_objects() if type(found) is Picture and found.name in names}
+        alive = {found.name for found in gc.get_objects() if type(found) is Photo and found.name in names}
         assert alive == {job.source.name}
 
     assert [done.status for done in restore_files(pipeline, jobs, Options(), look)] == ["restored"] * 5

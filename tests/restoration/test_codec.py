@@ -104,7 +104,7 @@ def test_training_sees_states(photographs: Path, tmp_path: Path) -> None:
         "output": tmp_path / "run",
         "stages": [{"until": 2, "patch": 32, "regions": 2, "patches": 2}],
         "region": 64,
-        "validation": {"pictures": 0},
+        "validation": {"images": 0},
         "precision": "fp32",
     }
     config = TrainConfig(**document).model_copy(update={"model": recipe()})

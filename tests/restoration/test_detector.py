@@ -17,7 +17,7 @@ from restore.degradations import LABELS, Haze, Mixture, Rain, Random, Snow
 from restore.degradations.color_augmentation import ColorAugmentation
 from restore.errors import ConfigError
 from restore.evaluation.scoring import ModelMethod, tasks_for
-from restore.images import to_picture
+from restore.images import to_photo
 from restore.models import native
 from restore.networks import TwoViewsSpec
 from restore.restoration.detector import AUTO, Detector, decide
@@ -43,7 +43,7 @@ def test_an_unsure_answer_is_mixed() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 90), (70, 50)])
-def test_pictures_of_any_size_and_kind_are_judged(sure_of: Callable[[str], Detector], size: tuple[int, int]) -> None:
+def test_images_of_any_size_and_kind_are_judged(sure_of: Callable[[str], Detector], size: tuple[int, int]) -> None:
     detector = sure_of("snow")
     for array in (np.zeros(size, np.uint8), np.zeros((*size, 3), np.float32), np.zeros((*size, 4), np.uint8)):
         decision = detector(array)
@@ -84,7 +84,7 @@ def test_faint_weather_counts_as_none() -> None:
     assert heavy.image.min() >= -1 and heavy.image.max() <= 1
 
 
-def test_augmented_pictures_stay_pictures_and_depend_on_their_own_seed() -> None:
+def test_augmented_images_stay_images_and_depend_on_their_own_seed() -> None:
     clean = torch.rand(8, 3, 20, 30, generator=torch.Generator().manual_seed(0))
     together = ColorAugmentation(chance=0.8, gray=0.5, sharpness_chance=0.8)(clean, Random(range(8)))
     alone = ColorAugmentation(chance=0.8, gray=0.5, sharpness_chance=0.8)(clean[3:4], Random([3]))
@@ -131,7 +131,7 @@ def test_a_trained_detector_is_a_file_that_decides(
 
 
 def test_detectors_and_their_objective_belong_together() -> None:
-    for change in ("objective={kind: simple}", "label_drop=0.1", "validation.pictures=2", "model.network.labels=6"):
+    for change in ("objective={kind: simple}", "label_drop=0.1", "validation.images=2", "model.network.labels=6"):
         with pytest.raises(ConfigError, match="detector"):
             load_train_config("detector", [change])
 
@@ -139,7 +139,7 @@ def test_detectors_and_their_objective_belong_together() -> None:
 @pytest.mark.parametrize("name", ["coffee", "chelsea"])
 def test_the_detector_that_ships_knows_the_obvious(name: str) -> None:
     detector = Detector.from_pretrained(device="cpu")
-    clean = to_picture(getattr(data, name)()).pixels[None] / 2 + 0.5
+    clean = to_photo(getattr(data, name)()).pixels[None] / 2 + 0.5
     assert detector(clean[0] * 2 - 1).kind == "clean"
     for kind in (Snow(), Haze(), Rain()):
         assert detector(kind(clean, Random([3]), 0.7)[0] * 2 - 1).kind == kind.kind

@@ -46,7 +46,7 @@ def document(photographs: Path, output: Path, **changes: object) -> dict[str, ob
         "output": str(output),
         "stages": [{"until": 2, "patch": 32, "regions": 2, "patches": 2}],
         "region": 48,
-        "validation": {"pictures": 0},
+        "validation": {"images": 0},
         "optimizer": {"warmup": 0},
         "precision": "fp32",
         **changes,
@@ -77,7 +77,7 @@ def restorer(**changes: object) -> Restorer:
     return Restorer(found, network)
 
 
-def picture(seed: int = 0, size: tuple[int, int] = (40, 36)) -> torch.Tensor:
+def image(seed: int = 0, size: tuple[int, int] = (40, 36)) -> torch.Tensor:
     return torch.rand(3, *size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
@@ -91,15 +91,15 @@ def test_a_classifier_is_trained_saved_and_guides(photographs: Path, tmp_path: P
         gradient.classifier.head.weight.mul_(200)  # two steps of training have taught it little
     plain = restorer(threshold={"kind": "none"})
     sampler = DDIM(steps=3)
-    before = plain.batch(Prepared(picture()[None]), Settings(sampler=sampler)).mean
+    before = plain.batch(Prepared(image()[None]), Settings(sampler=sampler)).mean
     by_score = classifier_guide(gradient, label=6, scale=10.0)
-    after = plain.batch(Prepared(picture()[None]), Settings(sampler=sampler, guide=by_score)).mean
+    after = plain.batch(Prepared(image()[None]), Settings(sampler=sampler, guide=by_score)).mean
     assert after.shape == before.shape and (after - before).abs().max() > 1e-4
     by_mean = classifier_guide(gradient, label=6, scale=10.0, by="mean")
     ancestral = Settings(sampler=Ancestral(steps=3), guide=by_mean)
-    assert plain.batch(Prepared(picture()[None]), ancestral).mean.isfinite().all()
+    assert plain.batch(Prepared(image()[None]), ancestral).mean.isfinite().all()
     with pytest.raises(ConfigError, match="needs the ancestral sampler"):
-        plain.batch(Prepared(picture()[None]), Settings(sampler=sampler, guide=by_mean))
+        plain.batch(Prepared(image()[None]), Settings(sampler=sampler, guide=by_mean))
 
 
 def test_a_model_is_no_classifier(photographs: Path, tmp_path: Path) -> None:
@@ -125,12 +125,12 @@ def test_what_training_dropped_is_in_the_recipe_and_allows_guidance(photographs:
     model = Restorer.from_pretrained(path, device="cpu", dtype=torch.float32)
     assert model.recipe.dropped == ("label", "image")
     sure = restorer(dropped=("label", "image"))
-    plain = sure.batch(Prepared(picture()[None]), Settings(sampler=DDIM(steps=2)), labels=1).mean
+    plain = sure.batch(Prepared(image()[None]), Settings(sampler=DDIM(steps=2)), labels=1).mean
     strong = Settings(sampler=DDIM(steps=2), guidance=2.5)
-    guided = sure.batch(Prepared(picture()[None]), strong, labels=1).mean
+    guided = sure.batch(Prepared(image()[None]), strong, labels=1).mean
     assert (guided - plain).abs().max() > 1e-3
     with pytest.raises(ConfigError, match="only scale 1 is possible"):
-        restorer().batch(Prepared(picture()[None]), Settings(guidance=2.5))
+        restorer().batch(Prepared(image()[None]), Settings(guidance=2.5))
 
 
 def test_a_learned_schedule_is_trained_with_its_model_and_resumed(photographs: Path, tmp_path: Path) -> None:
@@ -159,14 +159,14 @@ def test_a_learned_variance_is_trained_and_sampled(photographs: Path, tmp_path: 
     }
     objective = {"kind": "hybrid", "levels": {"kind": "importance", "keep": 1}}
     path = trained(document(photographs, tmp_path / "run", model=model, objective=objective))
-    found = Restorer.from_pretrained(path, device="cpu", dtype=torch.float32).batch(Prepared(picture()[None])).mean
+    found = Restorer.from_pretrained(path, device="cpu", dtype=torch.float32).batch(Prepared(image()[None])).mean
     assert found.shape == (1, 3, 40, 36) and bool(found.isfinite().all())
 
 
 def test_dynamic_thresholds_and_presets_of_samplers() -> None:
     for threshold in ({"kind": "dynamic", "percentile": 0.9}, {"kind": "none"}, {"kind": "static"}):
         model = restorer(threshold=threshold)
-        found = model.batch(Prepared(picture()[None] * 3)).mean
+        found = model.batch(Prepared(image()[None] * 3)).mean
         assert (found.abs().max() <= 1) == (threshold["kind"] != "none")
     assert restorer().evaluations(30, 30, Settings(steps=5)) == 5
 
@@ -174,13 +174,13 @@ def test_dynamic_thresholds_and_presets_of_samplers() -> None:
 @pytest.mark.parametrize("method", ["inversion", "diffusion"])
 def test_interpolation(method) -> None:
     model = restorer()
-    frames = list(interpolate(model, picture(0), picture(1), 3, method=method, steps=4))
+    frames = list(interpolate(model, image(0), image(1), 3, method=method, steps=4))
     assert len(frames) == 3
     for frame in frames:
         assert frame.shape == (3, 40, 36) and frame.abs().max() <= 1
     assert (frames[0] - frames[2]).abs().max() > 0.1
-    # one end is what the model makes of that picture alone
-    alone = list(interpolate(model, picture(0), picture(0), 2, method=method, steps=4))
+    # one end is what the model makes of that image alone
+    alone = list(interpolate(model, image(0), image(0), 2, method=method, steps=4))
     torch.testing.assert_close(alone[0], frames[0], rtol=0, atol=1e-4)
     torch.testing.assert_close(alone[0], alone[1], rtol=0, atol=1e-4)
 
@@ -188,8 +188,8 @@ def test_interpolation(method) -> None:
 def test_interpolation_of_bad_values() -> None:
     model = restorer()
     with pytest.raises(ArrayError, match="one size"):
-        next(interpolate(model, picture(), picture(size=(8, 8)), 3))
+        next(interpolate(model, image(), image(size=(8, 8)), 3))
     with pytest.raises(ConfigError, match="frames must be at least 2"):
-        next(interpolate(model, picture(), picture(), 1))
+        next(interpolate(model, image(), image(), 1))
     with pytest.raises(ConfigError, match="start must be above 0"):
-        next(interpolate(model, picture(), picture(), 2, method="diffusion", start=0.0))
+        next(interpolate(model, image(), image(), 2, method="diffusion", start=0.0))

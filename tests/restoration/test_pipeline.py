@@ -14,7 +14,7 @@ from skimage import data
 
 from restore import Restorer
 from restore.errors import ConfigError, MissingResource
-from restore.images import Picture, to_picture
+from restore.images import Photo, to_photo
 from restore.restoration.bulk import restore_files
 from restore.restoration.detector import AUTO, Decision, Detector, decide
 from restore.restoration.jobs import Job, Options
@@ -58,7 +58,7 @@ class Adding:
     def evaluations(self, height: int, width: int, settings: Settings) -> int:
         return height * width
 
-    def finish(self, given: Picture, pixels: torch.Tensor, settings: Settings) -> Picture:
+    def finish(self, given: Photo, pixels: torch.Tensor, settings: Settings) -> Photo:
         return replace(given.with_pixels(pixels), mode=given.mode + f"+{settings.seed}")
 
 
@@ -71,7 +71,7 @@ def test_each_stage_is_given_what_the_one_before_made() -> None:
     torch.testing.assert_close(found.image[:, 2:], torch.full((3, 4, 5), 0.75))
     assert found.image.shape[1:] == pipeline.size(4, 5, state.settings) == (6, 5)
     assert pipeline.evaluations(4, 5, state.settings) == 4 * 5 + 5 * 5
-    finished = pipeline.finish(Picture(state.image, mode="RGB"), found)
+    finished = pipeline.finish(Photo(state.image, mode="RGB"), found)
     assert finished.mode == "RGB+9+9" and finished.pixels is not None and finished.height == 6
     assert state.settings == Settings(seed=7) and pipeline.run(state).settings == found.settings  # nothing is kept
 
@@ -86,8 +86,8 @@ def test_without_a_detector_it_is_the_restorer_alone(restorer: Restorer, photo: 
     pipeline = Pipeline.of(restorer, "derain")
     assert pipeline.detector is None and [type(stage) for stage in pipeline.stages] == [Restoring]
     assert np.array_equal(pipeline(photo, task="derain", steps=2), restorer(photo, task="derain", steps=2))
-    state = pipeline.run(State(to_picture(photo).pixels, Settings(samples=2, seed=3)))
-    want = restorer.posterior(to_picture(photo).pixels, Settings(samples=2, seed=3))
+    state = pipeline.run(State(to_photo(photo).pixels, Settings(samples=2, seed=3)))
+    want = restorer.posterior(to_photo(photo).pixels, Settings(samples=2, seed=3))
     assert torch.equal(state.result().mean, want.mean) and torch.equal(state.result().deviation, want.deviation)
     assert state.decision is None and not state.done
     settings = Settings(steps=3, samples=2)
@@ -104,7 +104,7 @@ def test_the_network_is_conditioned_on_what_was_found(
     assert np.array_equal(found, restorer(photo, task=task))
     others = {"desnow", "derain", "weather"} - {task}
     assert not any(np.array_equal(found, restorer(photo, task=other)) for other in others)
-    pixels = to_picture(photo).pixels
+    pixels = to_photo(photo).pixels
     state = pipeline.run(State(pixels))
     assert isinstance(state.decision, Decision) and state.decision.label == label and state.settings.label == label
     assert torch.equal(state.result().mean, restorer.posterior(pixels, Settings(task=task)).mean)
@@ -126,7 +126,7 @@ def test_a_clean_image_is_left_as_it_is(
     pipeline = Pipeline.of(restorer, AUTO, sure_of("clean"))
     assert np.array_equal(pipeline(photo), photo)
     assert not np.array_equal(restorer(photo, task="weather"), photo)
-    given, seen = to_picture(photo), []
+    given, seen = to_photo(photo), []
     state = pipeline.run(State(given.pixels, Settings(samples=2), on_tiles=seen.append))
     assert state.done and state.decision is not None and state.decision.clean and not seen
     assert torch.equal(state.result().mean, given.pixels) and pipeline.finish(given, state) is given

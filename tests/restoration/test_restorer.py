@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from restore import Picture, Posterior, Restorer
+from restore import Photo, Posterior, Restorer
 from restore.contracts import Denoiser
 from restore.denoisers.threshold import NoThreshold
 from restore.denoisers.tiles import Patches
@@ -52,7 +52,7 @@ def test_the_same_kind_comes_back(restorer: Restorer, photographs: Path) -> None
         "float": restorer(array.astype(np.float32) / 255),
         "tensor": restorer(torch.from_numpy(array.copy()).permute(2, 0, 1) / 255),
     }
-    assert isinstance(results["path"], Picture) and isinstance(results["text"], Picture)
+    assert isinstance(results["path"], Photo) and isinstance(results["text"], Photo)
     assert isinstance(results["pil"], Image.Image) and results["pil"].size == (128, 96)
     assert results["uint8"].dtype == np.uint8 and results["uint8"].shape == array.shape
     assert results["float"].dtype == np.float32
@@ -69,7 +69,7 @@ def test_saving_what_came_from_a_path(restorer: Restorer, photographs: Path, tmp
         assert image.size == (128, 96)
 
 
-def test_a_picture_does_not_depend_on_its_batch(restorer: Restorer) -> None:
+def test_a_image_does_not_depend_on_its_batch(restorer: Restorer) -> None:
     x = torch.rand(3, 3, 40, 70) * 2 - 1
     batch = restorer.batch(Prepared(x), Settings(steps=3), seeds=[5, 6, 7]).mean
     alone = restorer.batch(Prepared(x[2:]), Settings(steps=3), seeds=[7]).mean
@@ -219,7 +219,7 @@ def test_a_batch_is_one_batch_to_the_network(restorer: Restorer) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_gives_the_same_picture(tiny_model: Path) -> None:
+def test_cuda_gives_the_same_image(tiny_model: Path) -> None:
     x = torch.rand(1, 3, 70, 90) * 2 - 1
     cpu, cuda = (
         Restorer.from_pretrained(tiny_model, device=d, dtype=torch.float32).batch(Prepared(x)).mean.cpu()

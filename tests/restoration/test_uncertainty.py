@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from restore.evaluation.scoring.images import from_clean
 
 from restore.contracts import Condition
 from restore.degradations import LABELS
@@ -16,7 +17,6 @@ from restore.errors import ConfigError
 from restore.evaluation.metrics import PROTOCOLS
 from restore.evaluation.scoring import EvaluationPlan, Journal, ModelMethod, Scoring, evaluate_plan, summarise_rows
 from restore.evaluation.scoring.likelihood import TERMS
-from restore.evaluation.scoring.pictures import from_clean
 from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
 from restore.restoration.settings import Settings
@@ -98,13 +98,13 @@ def test_several_samples_of_a_one_step_model_take_the_steps_that_make_them_diffe
     assert ModelMethod("tiny", "derain", restorer, "", Settings(samples=3)).sampler.steps == 2
     with pytest.raises(ConfigError, match="answers every seed alike"):
         ModelMethod("tiny", "derain", restorer, "", Settings(steps=1, samples=3))
-    # from a noised picture, even one step has another answer for every seed
+    # from a noised image, even one step has another answer for every seed
     begun = replace(restorer, recipe=restorer.recipe.model_copy(update={"sampler": DDIM(steps=1, start=500)}))
     assert ModelMethod("tiny", "derain", begun, "", Settings(steps=1, samples=3)).sampler.steps == 1
 
 
-def test_bits_are_those_of_the_whole_picture_at_once(photographs: Path, restorer: Restorer) -> None:
-    """The picture fits one tile here, so that the bound can be computed without any of the machinery of patches."""
+def test_bits_are_those_of_the_whole_image_at_once(photographs: Path, restorer: Restorer) -> None:
+    """The image fits one tile here, so that the bound can be computed without any of the machinery of patches."""
     tiles = restorer.tiles().model_copy(update={"size": 256})
     whole = replace(restorer, recipe=restorer.recipe.model_copy(update={"patches": tiles}))
     method = ModelMethod("tiny", "derain", whole, "", Settings(steps=7), likelihood=True)
@@ -151,7 +151,7 @@ def test_what_was_not_asked_for_before_is_computed_on_resuming(
 
 
 @pytest.mark.parametrize("mask_channel", [True, False], ids=["ours", "Palette's"])
-def test_a_model_that_keeps_pixels_has_no_likelihood_of_whole_pictures(restorer: Restorer, mask_channel: bool) -> None:
+def test_a_model_that_keeps_pixels_has_no_likelihood_of_whole_images(restorer: Restorer, mask_channel: bool) -> None:
     task = Inpainting(mask_channel=mask_channel)
     filling = replace(restorer, recipe=restorer.recipe.model_copy(update={"task": task}))
     with pytest.raises(ConfigError, match="keeps the rest"):

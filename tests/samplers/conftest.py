@@ -1,4 +1,4 @@
-"""Data for which everything is known: pictures of six values that are jointly Gaussian."""
+"""Data for which everything is known: images of six values that are jointly Gaussian."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHAPE = (3, 1, 2)
 
 @dataclass(frozen=True)
 class Joint:
-    """Pictures x0 ~ N(mean, covariance), (3, 1, 2) values each, and the denoiser that is optimal for them."""
+    """Images x0 ~ N(mean, covariance), (3, 1, 2) values each, and the denoiser that is optimal for them."""
 
     mean: Tensor
     covariance: Tensor
@@ -28,7 +28,7 @@ class Joint:
         return alpha_bar**0.5 * self.covariance @ torch.linalg.inv(alpha_bar * self.covariance + noise)
 
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
-        """Return E[x0 | x_t]; all pictures stand at one level."""
+        """Return E[x0 | x_t]; all images stand at one level."""
         alpha_bar = float(level.alpha_bar[0])
         x0 = self.mean + (x_t.flatten(1) - alpha_bar**0.5 * self.mean) @ self.gain(alpha_bar).T
         return Estimate(x0.reshape(x_t.shape))
@@ -46,7 +46,7 @@ class Joint:
 
 
 class Fresh:
-    """Noise in float64 from one seed, for many small pictures at once."""
+    """Noise in float64 from one seed, for many small images at once."""
 
     def __init__(self, seed: int = 0) -> None:
         self.generator = torch.Generator().manual_seed(seed)
@@ -68,7 +68,7 @@ def fresh() -> type[Fresh]:
 
 @pytest.fixture(scope="session")
 def blank() -> Callable[[int], Condition]:
-    """A condition that asks for so many pictures of six values."""
+    """A condition that asks for so many images of six values."""
     return lambda batch: Condition(torch.zeros(batch, *SHAPE, dtype=torch.float64))
 
 

@@ -76,7 +76,7 @@ def test_frames_by_inversion_meet_both_ends(joint, fresh, blank) -> None:
     assert means == sorted(means)
 
 
-def test_frames_by_diffusion_are_the_sampler_s_from_mixed_noised_pictures(joint, fresh, blank) -> None:
+def test_frames_by_diffusion_are_the_sampler_s_from_mixed_noised_images(joint, fresh, blank) -> None:
     a, b = (torch.full((1, 3, 1, 2), value, dtype=torch.float64) for value in (-0.4, 0.6))
     eps = fresh(3).draw(a)
     sampler = DDIM(steps=10, start=60)
@@ -85,8 +85,8 @@ def test_frames_by_diffusion_are_the_sampler_s_from_mixed_noised_pictures(joint,
             joint, (a, blank(1)), (b, blank(1)), [0.0, 0.5, 1.0], SCHEDULE, sampler, RecordedNoise([eps])
         )
     )
-    for frame, picture in zip(frames, (a, (a + b) / 2, b), strict=True):
-        (alone,) = deque(sampler(joint, Condition(picture), SCHEDULE, RecordedNoise([eps])), maxlen=1)
+    for frame, image in zip(frames, (a, (a + b) / 2, b), strict=True):
+        (alone,) = deque(sampler(joint, Condition(image), SCHEDULE, RecordedNoise([eps])), maxlen=1)
         torch.testing.assert_close(frame, alone.x_t)
     with pytest.raises(ConfigError, match="set the sampler's start"):
         next(frames_by_diffusion(joint, (a, blank(1)), (b, blank(1)), [0.0], SCHEDULE, DDIM(), SeededNoise([0])))

@@ -64,8 +64,8 @@ def run(sampler: Sampler, denoiser: Denoiser, golden: dict[str, Tensor], table: 
     return last.x_t
 
 
-def no_picture(network: nn.Module) -> Callable[..., Tensor]:
-    """The samplers' condition has the picture's size; these networks see x_t alone."""
+def no_image(network: nn.Module) -> Callable[..., Tensor]:
+    """The samplers' condition has the image's size; these networks see x_t alone."""
     return lambda x_t, value, condition: network(x_t, value, condition.replaced(image=condition.image[:, :0]))
 
 
@@ -85,14 +85,14 @@ def close(found: Tensor, key: str, golden: dict[str, Tensor], facts: dict[str, A
     ],
 )
 def test_loops_with_a_learned_variance(loop: str, sampler: Sampler, networks, golden, facts) -> None:
-    core = NetworkDenoiser(no_picture(networks["unet_a"]))
+    core = NetworkDenoiser(no_image(networks["unet_a"]))
     denoiser = core if loop.endswith("noclip") else Clipped(core)
     table = LINEAR if loop.startswith("linear") else COSINE
     close(run(sampler, denoiser, golden, table, golden["sample.y"]), f"unet_a.sample.{loop}", golden, facts)
 
 
 def test_loops_with_a_fixed_variance(networks, golden, facts) -> None:
-    network = no_picture(networks["unet_b"])
+    network = no_image(networks["unet_b"])
     small = run(Ancestral(spacing="10"), Clipped(NetworkDenoiser(network)), golden, COSINE, None)
     close(small, "unet_b.sample.cosine.ancestral10.FIXED_SMALL", golden, facts)
     rescaled = Clipped(NetworkDenoiser(network, level_scale=1000 / 500))
@@ -102,7 +102,7 @@ def test_loops_with_a_fixed_variance(networks, golden, facts) -> None:
 
 def test_inversion(networks, golden, facts) -> None:
     x0 = golden["unet_b.ddim_reverse.x0"]
-    denoiser = NetworkDenoiser(no_picture(networks["unet_b"]))
+    denoiser = NetworkDenoiser(no_image(networks["unet_b"]))
     key = "unet_b.ddim_reverse.ddim10"
     steps = deque(invert(Clipped(denoiser), x0, Condition(x0), LINEAR, DDIM(spacing="ddim10"), beyond=True), maxlen=1)
     close(steps[0].x_t, key, golden, facts)
@@ -120,7 +120,7 @@ def test_one_guided_step(gradient, networks, golden, facts) -> None:
     assert levels[i] - 1 == facts["guide"]["original_timestep"]
     level, condition = LINEAR.level(levels[i], len(x)), Condition(x, y)
     close(gradient(x, level, condition) * scale, "guide.cond_grad", golden, facts)
-    core = Clipped(NetworkDenoiser(no_picture(networks["unet_a"])))
+    core = Clipped(NetworkDenoiser(no_image(networks["unet_a"])))
     step = LINEAR.transitions(levels).at(i)
     with torch.no_grad():
         plain = core(x, level, condition)
@@ -134,7 +134,7 @@ def test_one_guided_step(gradient, networks, golden, facts) -> None:
 
 def test_guided_loops(gradient, networks, golden, facts) -> None:
     core, scale, y = (
-        Clipped(NetworkDenoiser(no_picture(networks["unet_a"]))),
+        Clipped(NetworkDenoiser(no_image(networks["unet_a"]))),
         facts["guide"]["scale"],
         golden["guide.y"],
     )

@@ -1,4 +1,4 @@
-"""Devices by name, and where pictures lie."""
+"""Devices by name, and where images lie."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         pick_device("cuda:2")
 
 
-def test_on_the_cpu_pictures_stay_where_the_network_is() -> None:
+def test_on_the_cpu_images_stay_where_the_network_is() -> None:
     assert placed("cpu") == CPU
     assert home_of(torch.empty(1, 3, 10**6, 10**6, device="meta"), CPU) == CPU
 
 
 @needs_cuda
-def test_pictures_that_do_not_fit_stay_on_the_cpu(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_do_not_fit_stay_on_the_cpu(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.rand(1, 3, 150, 190) * 2 - 1
     restorer = Restorer.from_pretrained(tiny_model, device="cuda", dtype=torch.float32)
     *_, expected = restorer.stream(Prepared(x))

@@ -1,4 +1,4 @@
-"""A picture with a hole: outside of it there is nothing to learn."""
+"""An image with a hole: outside of it there is nothing to learn."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Wrong(nn.Module):
 
 
 def pull(objective: Objective, prediction: str, outputs: int, hole: float) -> float:
-    """Return how strongly an objective pulls at the scale of the predictions, of pictures that are all hole or none."""
+    """Return how strongly an objective pulls at the scale of the predictions, of images that are all hole or none."""
     x0, image = torch.rand(2, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     parameterization = Parameterization(Cosine(steps=30).build(), prediction, "alpha_bar")
     holed = Holed.of(parameterization, x0, torch.full((4, 1, 8, 8), hole).bool())

@@ -1,4 +1,4 @@
-"""What each task shows the network, in training and of a user's picture; what it gives back, and what it refuses."""
+"""What each task shows the network, in training and of a user's image; what it gives back, and what it refuses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from restore.degradations.names import named
 from restore.denoisers.tiles import Patches
 from restore.diffusion.schedule import Cosine
 from restore.errors import ConfigError
-from restore.images import Metadata, Picture
+from restore.images import Metadata, Photo
 from restore.models import native
 from restore.models.recipe import Recipe
 from restore.networks import EfficientUNetSpec, UNetSpec
@@ -88,7 +88,7 @@ def test_default_cards_are_there(kind: str) -> None:
 
 
 @every_task
-def test_training_pictures_are_what_a_network_is_given(kind: str) -> None:
+def test_training_images_are_what_a_network_is_given(kind: str) -> None:
     task, clean = TASKS[kind], torch.rand(5, 3, 32, 40)
     make = task.examples(Mixture())
     image, label, hole = make(clean, Random(range(5)), None)
@@ -114,7 +114,7 @@ def test_weather_is_told_by_its_label() -> None:
 
 
 @every_task
-def test_a_picture_comes_back_in_the_promised_size(kind: str, restorer) -> None:
+def test_a_image_comes_back_in_the_promised_size(kind: str, restorer) -> None:
     task, request = TASKS[kind], REQUESTS.get(kind, Request())
     pixels = torch.rand(3, 32, 40) * 2 - 1
     model = restorer(task)
@@ -129,13 +129,13 @@ def test_a_picture_comes_back_in_the_promised_size(kind: str, restorer) -> None:
         assert not torch.equal(mean[~known], image[0, :3][~known])
 
 
-def test_uncropping_keeps_the_picture_where_it_was(restorer) -> None:
+def test_uncropping_keeps_the_image_where_it_was(restorer) -> None:
     pixels = torch.rand(3, 32, 40) * 2 - 1
     mean = restorer(Uncropping()).posterior(pixels, Settings(request=Request(pad=(4, 1, 7, 3)))).mean
     assert torch.equal(mean[:, 1:33, 4:44], pixels)
 
 
-def test_superresolution_sees_the_enlarged_picture() -> None:
+def test_superresolution_sees_the_enlarged_image() -> None:
     low = torch.rand(1, 3, 9, 11) * 2 - 1
     image, _ = SuperResolution(scale=3).prepare(low, Request())
     assert image.shape == (1, 3, 27, 33)
@@ -153,7 +153,7 @@ def test_superresolution_sees_the_enlarged_picture() -> None:
 def test_colours_are_added_to_the_luma_that_was_given(restorer) -> None:
     gray = (torch.rand(1, 32, 40) * 0.4 - 0.2).expand(3, -1, -1).contiguous()
     model = restorer(Colorization())
-    coloured = model(Picture(gray, gray=True))
+    coloured = model(Photo(gray, gray=True))
     assert not coloured.gray
     weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
     torch.testing.assert_close((coloured.pixels * weights).sum(0), gray[0], atol=1e-5, rtol=0)
@@ -164,20 +164,20 @@ def test_colours_are_added_to_the_luma_that_was_given(restorer) -> None:
     assert torch.equal(seen[:, 0], seen[:, 2]), "colours that are there are not looked at"
 
 
-def test_the_profile_of_a_gray_picture_is_not_that_of_its_colours() -> None:
+def test_the_profile_of_a_gray_image_is_not_that_of_its_colours() -> None:
     for gray, icc in ((True, None), (False, b"profile")):
-        picture = Picture(torch.zeros(3, 4, 4), gray=gray, metadata=Metadata(icc=b"profile", dpi=(300, 300)))
-        coloured = Colorization().finish(picture, torch.zeros(3, 4, 4), Request())
+        image = Photo(torch.zeros(3, 4, 4), gray=gray, metadata=Metadata(icc=b"profile", dpi=(300, 300)))
+        coloured = Colorization().finish(image, torch.zeros(3, 4, 4), Request())
         assert (coloured.metadata.icc, coloured.metadata.dpi) == (icc, (300, 300))
 
 
 def test_alpha_goes_along() -> None:
     alpha = np.arange(32 * 40, dtype=np.uint16).reshape(32, 40)
-    picture = Picture(torch.zeros(3, 32, 40), alpha=alpha)
-    wide = Uncropping().finish(picture, torch.zeros(3, 35, 51), Request(pad=(4, 0, 7, 3)))
+    image = Photo(torch.zeros(3, 32, 40), alpha=alpha)
+    wide = Uncropping().finish(image, torch.zeros(3, 35, 51), Request(pad=(4, 0, 7, 3)))
     assert np.array_equal(wide.alpha[:32, 4:44], alpha)
     assert (wide.alpha[32:] == 65535).all() and (wide.alpha[:, :4] == 65535).all()
-    large = SuperResolution().finish(picture, torch.zeros(3, 128, 160), Request())
+    large = SuperResolution().finish(image, torch.zeros(3, 128, 160), Request())
     assert large.alpha.shape == (128, 160)
 
 
@@ -191,7 +191,7 @@ def test_alpha_goes_along() -> None:
         (Inpainting(), Request(mask=torch.zeros(1, 32, 40)), "the mask is empty"),
         (Inpainting(), Request(mask=MASK[0]), r"shape \(1, H, W\), not \(32, 40\)"),
         (Weather(), Request(enlarged=True), "leave enlarged out of the request"),
-        (Inpainting(), Request(mask=MASK[:, :31]), "the mask has 40x31 pixels, the picture 40x32"),
+        (Inpainting(), Request(mask=MASK[:, :31]), "the mask has 40x31 pixels, the image 40x32"),
         (SuperResolution(scale=4), Request(scale=3), "trained to enlarge by 4, not by 3"),
         (Uncropping(), Request(), "--pad"),
         (Uncropping(), Request(pad=(4, 0, 0, 0), mask=MASK), "either --pad or"),
@@ -301,10 +301,10 @@ def test_nothing_is_learned_from_known_pixels(objective) -> None:
 
 @every_task
 def test_every_task_trains_by_its_configuration(kind: str, photographs, tmp_path) -> None:
-    """The shipped YAML, with a smaller network and two steps; what it writes restores a picture."""
+    """The shipped YAML, with a smaller network and two steps; what it writes restores an image."""
     name = {"upscale": "upscale_x4"}.get(kind, kind)
     smaller = ["model.network.channels=[8,16]", "model.network.blocks=[1,1]", "model.network.embedding=16"]
-    short = ["stages=[{until: 2, patch: 32, regions: 2, patches: 1}]", "region=32", "validation.pictures=1"]
+    short = ["stages=[{until: 2, patch: 32, regions: 2, patches: 1}]", "region=32", "validation.images=1"]
     config: TrainConfig = load_train_config(
         name,
         [
@@ -329,13 +329,13 @@ def test_every_task_trains_by_its_configuration(kind: str, photographs, tmp_path
     assert model.posterior(torch.zeros(3, 32, 40), Settings(request=request)).mean.shape[0] == 3
 
 
-def test_a_picture_is_enlarged_by_two_at_least() -> None:
+def test_a_image_is_enlarged_by_two_at_least() -> None:
     with pytest.raises(ValidationError, match=r"scale\n.*greater than or equal to 2"):
         SuperResolution(scale=1)
 
 
-def test_made_pictures_are_restored_with_what_made_them(restorer) -> None:
-    """What an evaluation asks: the hole is where the degradation put it, an enlarged picture is not enlarged again."""
+def test_made_images_are_restored_with_what_made_them(restorer) -> None:
+    """What an evaluation asks: the hole is where the degradation put it, an enlarged image is not enlarged again."""
     clean = torch.rand(1, 3, 32, 40)
     box = named("mask-box")
     degraded = box(clean, Random([5]), 0.5)
@@ -343,7 +343,7 @@ def test_made_pictures_are_restored_with_what_made_them(restorer) -> None:
     assert torch.equal(torch.where(request.mask > 0.5, 0.5, clean), degraded)
     assert SuperResolution().told(named("bicubic-x4"), Random([0]), 32, 40, None).enlarged
     for other in ("bicubic-x2", "blind-x2", "rain"):
-        with pytest.raises(ConfigError, match="enlarges pictures by 4, and"):
+        with pytest.raises(ConfigError, match="enlarges images by 4, and"):
             SuperResolution().told(named(other), Random([0]), 32, 40, None)
     assert Weather().told(named("rain"), Random([0]), 32, 40, None) == Request()
     with pytest.raises(ConfigError, match="makes none"):

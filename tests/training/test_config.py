@@ -36,7 +36,7 @@ def test_a_region_that_is_one_patch_has_one_place_anyway() -> None:
 
 
 @pytest.mark.parametrize("name", ["inpaint", "uncrop"])
-def test_a_hole_cannot_be_dropped_with_its_picture(name: str) -> None:
+def test_a_hole_cannot_be_dropped_with_its_image(name: str) -> None:
     with pytest.raises(ConfigError, match="image_drop takes the mask"):
         load_train_config(name, ["image_drop=0.1"])
 

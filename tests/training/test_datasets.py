@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
-from restore.data.files import list_pictures
+from restore.data.files import image_files
 from restore.data.joined import decode
 from restore.errors import ConfigError, DataError
 from restore.training.batches import Batches
@@ -24,7 +24,7 @@ class Negatives(Dataset[tuple[Tensor, Tensor, int]]):
     """Photographs and their negatives; every other one counts as snow."""
 
     def __init__(self, folder: Path) -> None:
-        self.paths = list_pictures(folder)
+        self.paths = image_files(folder)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -55,7 +55,7 @@ def config(tmp_path: Path, tiny_recipe: Any) -> TrainConfig:
         stages=[{"until": 4, "patch": 16, "regions": 2, "patches": 2}],
         region=64,
         label_drop=0.0,
-        validation={"every": 4, "pictures": 2, "size": 32},
+        validation={"every": 4, "images": 2, "size": 32},
         save_every=2,
     )
 
@@ -112,7 +112,7 @@ GOOD = torch.rand(3, 20, 30)
     ],
 )
 def test_a_bad_item_is_named(config: TrainConfig, item: Any, said: str) -> None:
-    quiet = config.model_copy(update={"validation": config.validation.model_copy(update={"pictures": 0})})
+    quiet = config.model_copy(update={"validation": config.validation.model_copy(update={"images": 0})})
     with pytest.raises(DataError, match=r"item \d of Items.*" + said):
         Batches(quiet, torch.device("cpu"), dataset=Items(item))(0)
 

@@ -50,7 +50,7 @@ def config(tmp_path: Path, photographs: Path, tiny_recipe: Any) -> TrainConfig:
         stages=[{"until": 4, "patch": 16, "regions": 1, "patches": 2}],
         region=32,
         precision="fp32",
-        validation={"pictures": 0},
+        validation={"images": 0},
         save_every=2,
     )
 

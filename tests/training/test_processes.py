@@ -35,7 +35,7 @@ def document(photographs: Path, output: Path, recipe: Any) -> dict[str, Any]:
         "image_drop": 0.2,
         "precision": "fp32",
         "optimizer": {"rate": 1e-3, "warmup": 2},
-        "validation": {"every": 20, "pictures": 3, "size": 32},
+        "validation": {"every": 20, "images": 3, "size": 32},
     }
 
 

@@ -1,4 +1,4 @@
-"""Sources of training pictures: which files they find, what the network is told, and what is held out."""
+"""Sources of training images: which files they find, what the network is told, and what is held out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from restore.training.sources import Source, TrainingFiles
 
 @pytest.fixture
 def put(tmp_path: Path) -> Callable[..., Path]:
-    """A function that writes small pictures below a root."""
+    """A function that writes small images below a root."""
 
     def write(root: str, *names: str, size: tuple[int, int] = (12, 8)) -> Path:
         for name in names:
@@ -129,12 +129,12 @@ def test_what_is_refused(put: Callable, tmp_path: Path) -> None:
             ConfigError,
             r"data\.color_augmentation is for clean pict",
         ),
-        ({"card": "csd", "root": pairs, "zoom": (1, 2)}, ConfigError, r"data\.zoom is for clean pictures, but these"),
+        ({"card": "csd", "root": pairs, "zoom": (1, 2)}, ConfigError, r"data\.zoom is for clean images, but these"),
     ):
         with pytest.raises(error, match=message) as caught:
             find(kind="card", **document)
         assert "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match=r"cannot be joined: 1 pairs of csd .*; 1 pictures of div2k"):
+    with pytest.raises(ConfigError, match=r"cannot be joined: 1 pairs of csd .*; 1 images of div2k"):
         find(kind="cards", cards=[{"card": "csd", "root": pairs}, {"card": "div2k", "root": clean}])
 
 

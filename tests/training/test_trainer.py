@@ -35,7 +35,7 @@ def of(output: Path, photographs: Path, recipe: Recipe) -> TrainConfig:
         output=output,
         stages=[{"until": 4, "patch": 16, "regions": 2, "patches": 2}, {"until": 6, "patch": 32, "regions": 2}],
         region=64,
-        validation={"every": 3, "pictures": 1, "size": 64},
+        validation={"every": 3, "images": 1, "size": 64},
         optimizer={"rate": 1e-3, "warmup": 2},
         save_every=100,
     )
@@ -84,7 +84,7 @@ def test_dropout_is_resumed_too(config: TrainConfig, tmp_path: Path) -> None:
     document = config.model_dump()
     document["model"]["network"] = network
     document["model"]["level_input"] = "t"
-    document["validation"]["pictures"] = 0
+    document["validation"]["images"] = 0
     document["stages"] = [{"until": 3, "patch": 16, "regions": 1, "patches": 2}]
     whole = TrainConfig(**document)
     parts = whole.model_copy(update={"output": tmp_path / "interrupted"})
@@ -99,24 +99,24 @@ def test_dropout_is_resumed_too(config: TrainConfig, tmp_path: Path) -> None:
     assert losses(parts) == losses(whole)
 
 
-def test_every_held_out_picture_is_looked_at_once(config: TrainConfig, photographs: Path) -> None:
+def test_every_held_out_image_is_looked_at_once(config: TrainConfig, photographs: Path) -> None:
     pairs = {"kind": "pairs", "input": photographs, "target": photographs}
     for data in (config.data, pairs):
-        document = {**config.model_dump(), "data": data, "validation": {"pictures": 4, "size": 64}}
+        document = {**config.model_dump(), "data": data, "validation": {"images": 4, "size": 64}}
         trainer = Trainer(TrainConfig(**document), device="cpu")
         for _, example, clean in trainer.held_out.examples():
             assert len(example.image) == len(clean) == 4
-            assert len({picture.numpy().tobytes() for picture in clean}) == 4
+            assert len({image.numpy().tobytes() for image in clean}) == 4
 
 
-def test_damaged_pictures_that_are_held_out_stop_no_run(config: TrainConfig, photographs: Path, tmp_path: Path) -> None:
+def test_damaged_images_that_are_held_out_stop_no_run(config: TrainConfig, photographs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "some_broken"
     shutil.copytree(photographs, folder)
     document = {**config.model_dump(), "data": {"kind": "clean", "folders": [folder], "corrupt_limit": 0.5}}
-    document["validation"]["pictures"] = 2
+    document["validation"]["images"] = 2
     held = Trainer(TrainConfig(**document), device="cpu").batches.held_out["unknown"]
     for (path,) in held.groups:
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
     trainer = Trainer(TrainConfig(**document), device="cpu")
     assert not trainer.batches.held_out and trainer.validate() == {}
     document["data"]["corrupt_limit"] = 0
@@ -289,7 +289,7 @@ def test_a_card_is_trained_on_with_its_label(config: TrainConfig, rainy: Path) -
     assert condition.label.tolist() == [1] * 4
     assert sampler.report() == [
         "5 pairs of rain800 (split train, layout authors)",
-        "training on 4 pictures, decoded once into memory; 1 more are held out",
+        "training on 4 images, decoded once into memory; 1 more are held out",
         "1 process makes the regions of each step",
     ]
     parts = [Batches(config, torch.device("cpu"), rank, 2)(0)[0] for rank in range(2)]
@@ -306,7 +306,7 @@ def test_joined_sets_give_every_region_its_own_label(config: TrainConfig, rainy:
             Image.open(path).save(folder / side / path.name)
     cards = [{"card": "rain800", "root": rainy}, {"card": "o-haze", "root": folder}]
     changes = {"data": {"kind": "cards", "cards": cards}, "label_drop": 0.0, "stages": [{"until": 4, "patch": 16}]}
-    config = TrainConfig(**{**config.model_dump(), **changes, "validation": {"every": 4, "pictures": 4, "size": 64}})
+    config = TrainConfig(**{**config.model_dump(), **changes, "validation": {"every": 4, "images": 4, "size": 64}})
     x0, condition = Batches(config, torch.device("cpu"))(0)
     same = [torch.equal(a, b) for a, b in zip(x0, condition.image, strict=True)]
     assert [LABELS[label] for label in condition.label] == ["haze" if equal else "rain" for equal in same]

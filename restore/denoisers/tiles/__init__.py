@@ -1,4 +1,4 @@
-"""Patches: a denoiser for small squares becomes one for pictures of any size.
+"""Patches: a denoiser for small squares becomes one for images of any size.
 
 Estimates of overlapping tiles are averaged with weights that sum to one at every pixel. Averaging x_0 equals
 averaging noise estimates as WeatherDiffusion does (algorithm 2), since the two are affine in each other at each

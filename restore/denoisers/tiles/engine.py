@@ -1,7 +1,7 @@
-"""The patch engine: a denoiser for tiles as a denoiser for pictures.
+"""The patch engine: a denoiser for tiles as a denoiser for images.
 
-Tiles are cut when their turn comes and added into the picture when they are done: what is held is the picture and one
-batch. Tiles of all pictures of a batch share the evaluations of the network.
+Tiles are cut when their turn comes and added into the image when they are done: what is held is the image and one
+batch. Tiles of all images of a batch share the evaluations of the network.
 """
 
 from __future__ import annotations
@@ -61,19 +61,19 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Patched:
-    """A denoiser that sees a picture of any size through tiles.
+    """A denoiser that sees an image of any size through tiles.
 
-    Every pixel is covered, the merge is a stream (the picture and one batch of tiles are all that is held), and what
-    comes out has exactly the size of what went in. A picture's result depends neither on the other pictures of its
+    Every pixel is covered, the merge is a stream (the image and one batch of tiles are all that is held), and what
+    comes out has exactly the size of what went in. An image's result depends neither on the other images of its
     batch nor, but for rounding, on how many tiles are evaluated at once.
 
     Attributes:
         denoiser: denoises tiles.
         patches: how to cut.
         halo: how far the network sees around a pixel; None for without bound. The whole grid needs it.
-        seeds: one per picture, for shifted grids; 0 for all where it is empty.
-        device: where tiles are denoised, if not where the pictures are: pictures larger than a GPU's memory.
-        capacity: shared between the steps, and between pictures, so that a batch that was too large is tried once.
+        seeds: one per image, for shifted grids; 0 for all where it is empty.
+        device: where tiles are denoised, if not where the images are: images larger than a GPU's memory.
+        capacity: shared between the steps, and between images, so that a batch that was too large is tried once.
         on_tiles: called with the number of tiles after each evaluation, for progress bars and for cancelling.
     """
 
@@ -112,7 +112,7 @@ class Patched:
         return Estimate(*totals)  # type: ignore[arg-type]
 
     def _cuts(self, x_t: Tensor, level: Level) -> list[Cut]:
-        """Return every tile of every picture; tiles of one shape stand together, so that they can share a batch."""
+        """Return every tile of every image; tiles of one shape stand together, so that they can share a batch."""
         b, _, height, width = x_t.shape
         seeds = self.seeds or (0,) * b
         shapes: dict[tuple[int, int], list[Cut]] = {}
@@ -133,16 +133,16 @@ def take(cuts: Sequence[Cut], position: int, count: int) -> list[Cut]:
 
 
 def crop(batch: list[Cut], x_t: Tensor, level: Level, condition: Condition) -> tuple[Tensor, Level, Condition]:
-    """Return what the denoiser sees of a batch of (picture, tile)."""
+    """Return what the denoiser sees of a batch of (image, tile)."""
 
     def cut(image: Tensor) -> Tensor:
         return torch.stack([reflect_crop(image[i], tile.rows.seen, tile.columns.seen) for i, tile in batch])
 
     place = torch.tensor([(i, *tile.box) for i, tile in batch], dtype=torch.float64)
     place = place.to(x_t.device, non_blocking=True)  # or the host would wait until a GPU has done all before
-    picture = place[:, 0].long()
-    seen = condition.map(lambda whole: whole[picture], spatial=False).map(cut, spatial=True)
-    return cut(x_t), level.map(lambda x: x[picture]), seen.replaced(box=place[:, 1:].float())
+    photo = place[:, 0].long()
+    seen = condition.map(lambda whole: whole[photo], spatial=False).map(cut, spatial=True)
+    return cut(x_t), level.map(lambda x: x[photo]), seen.replaced(box=place[:, 1:].float())
 
 
 def add(done: Iterable[Done], totals: list[Tensor | None], like: Tensor) -> None:

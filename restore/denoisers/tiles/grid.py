@@ -24,8 +24,8 @@ class Span:
     """One tile along one axis.
 
     Attributes:
-        seen: the pixels that the network sees; may reach beyond the picture, which is then mirrored.
-        kept: the pixels that the tile's estimate counts for, within `seen` and within the picture.
+        seen: the pixels that the network sees; may reach beyond the image, which is then mirrored.
+        kept: the pixels that the tile's estimate counts for, within `seen` and within the image.
         weight: (kept,) what it counts for each, summing to one over the tiles; None for one everywhere.
     """
 
@@ -52,12 +52,12 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One tile: its rows and columns, and its place in the whole picture.
+    """One tile: its rows and columns, and its place in the whole image.
 
     Attributes:
         rows: the tile along the vertical axis.
         columns: the tile along the horizontal axis.
-        box: top, left, bottom, right as shares of the picture.
+        box: top, left, bottom, right as shares of the image.
     """
 
     rows: Span
@@ -72,7 +72,7 @@ class Tile:
 
 
 def padded(patches: Patches, length: int) -> int:
-    """Return the length of an axis that the tiles cover: that of the picture, or more where it is below a tile.
+    """Return the length of an axis that the tiles cover: that of the image, or more where it is below a tile.
 
     Tiles of the anchored and the shifted grid begin at multiples of what a network needs, the last one too, unless a
     stride is asked for: its coarse levels then see the same squares where two tiles meet, and the blocks of a JPEG
@@ -102,10 +102,10 @@ def windowed(patches: Patches, length: int, offset: int) -> Iterator[Span]:
 
 
 def surrounded(patches: Patches, length: int, halo: int | None) -> Iterator[Span]:
-    """Yield the parts of an axis, each seen with `halo` pixels around it as far as the picture reaches.
+    """Yield the parts of an axis, each seen with `halo` pixels around it as far as the image reaches.
 
     Only what lies further away than the field of view is left out, and the network's own zero padding is met at the
-    picture's borders alone, where it belongs; so the estimate is that of one evaluation of the whole picture.
+    image's borders alone, where it belongs; so the estimate is that of one evaluation of the whole image.
 
     Raises:
         ConfigError: there is more than one part, but the network's field of view has no bound.
@@ -113,7 +113,7 @@ def surrounded(patches: Patches, length: int, halo: int | None) -> Iterator[Span
     covered = padded(patches, length)
     if covered > patches.size and halo is None:
         raise ConfigError(
-            f"this network sees as far as the picture reaches, so that {length} pixels cannot be taken in parts of "
+            f"this network sees as far as the image reaches, so that {length} pixels cannot be taken in parts of "
             f"{patches.size}: pass a patch size of at least {covered}, or another grid"
         )
     halo = math.ceil((halo or 0) / patches.multiple) * patches.multiple
@@ -133,12 +133,12 @@ def grid(
     offset: tuple[int, int] = (0, 0),
     device: torch.device | None = None,
 ) -> tuple[Tile, ...]:
-    """Return the tiles of a picture, row by row.
+    """Return the tiles of an image, row by row.
 
     Args:
         patches: how to cut.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
         halo: how far the network sees around a pixel, None for without bound; the whole grid needs it.
         offset: how far a shifted grid is moved, (rows, columns).
         device: where the weights are; the CPU by default.
@@ -160,7 +160,7 @@ def grid(
 
 
 def evaluations(patches: Patches, height: int, width: int, halo: int | None = None) -> Iterator[tuple[int, int, int]]:
-    """Yield (tiles, rows, columns) of each network evaluation of a step for one picture, the guard's included.
+    """Yield (tiles, rows, columns) of each network evaluation of a step for one image, the guard's included.
 
     A shifted grid has not the same number of tiles at every place; it is the most that it can have.
     """
@@ -177,6 +177,6 @@ def evaluations(patches: Patches, height: int, width: int, halo: int | None = No
 
 
 def batches(patches: Patches, height: int, width: int, halo: int | None = None) -> Iterator[int]:
-    """Yield the number of tiles of each network evaluation of a step for one picture, see `evaluations`."""
+    """Yield the number of tiles of each network evaluation of a step for one image, see `evaluations`."""
     for count, _, _ in evaluations(patches, height, width, halo):
         yield count

@@ -1,7 +1,7 @@
-"""The colour guard: large areas keep the colours of one coarse look at the whole picture.
+"""The colour guard: large areas keep the colours of one coarse look at the whole image.
 
 Patches are denoised without knowing of each other, so that their hues can drift apart. Here the low frequencies of
-the merged estimate are drawn towards those of an estimate of the whole picture, made small enough to be one tile.
+the merged estimate are drawn towards those of an estimate of the whole image, made small enough to be one tile.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ def pixels_per_cell(length: int, cells: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Guarded:
-    """A denoiser of pictures whose colours over large areas are those of a coarse look at the whole.
+    """A denoiser of images whose colours over large areas are those of a coarse look at the whole.
 
     Attributes:
-        denoiser: denoises pictures of any size, in patches.
-        coarse: the same, for one small picture.
-        patches: how pictures are cut; `guard` is the strength, `size` the largest side of the coarse picture.
-        seeds: one per picture; 0 for all where it is empty.
+        denoiser: denoises images of any size, in patches.
+        coarse: the same, for one small image.
+        patches: how images are cut; `guard` is the strength, `size` the largest side of the coarse image.
+        seeds: one per image; 0 for all where it is empty.
     """
 
     denoiser: Denoiser
@@ -105,15 +105,15 @@ def in_patches(
     capacity: Capacity | None = None,
     on_tiles: Callable[[int], None] | None = None,
 ) -> Denoiser:
-    """Return a denoiser of tiles as one of pictures, with the colour guard where `patches` asks for it.
+    """Return a denoiser of tiles as one of images, with the colour guard where `patches` asks for it.
 
     Args:
         denoiser: denoises tiles.
         patches: how to cut.
         halo: how far the network sees around a pixel; None for without bound.
-        seeds: one per picture, for all that is drawn inside: the places of shifted grids, the guard's noise.
-        device: where tiles are denoised, if not where the pictures are.
-        capacity: what is known of how many fit into its memory, to be kept from picture to picture.
+        seeds: one per image, for all that is drawn inside: the places of shifted grids, the guard's noise.
+        device: where tiles are denoised, if not where the images are.
+        capacity: what is known of how many fit into its memory, to be kept from image to image.
         on_tiles: called with the number of tiles after each evaluation.
     """
     capacity = capacity or Capacity()

@@ -1,4 +1,4 @@
-"""Pictures beyond their borders: mirrored as often as it takes."""
+"""Images beyond their borders: mirrored as often as it takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a picture is cut: the typed document, and where tiles begin along an axis."""
+"""How an image is cut: the typed document, and where tiles begin along an axis."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Grid = Literal["anchored", "weatherdiffusion", "shifted", "whole"]
 
 
 class Patches(Spec):
-    """How a picture is cut.
+    """How an image is cut.
 
     Attributes:
         grid: `anchored` has a fixed stride and its last tile ends at the border; `weatherdiffusion` is the published
             grid (every stride-th pixel, as far as whole tiles fit), continued to the border by tiles that count only
             where no published tile is; `shifted` is moved to another seeded place at every step, so that seams
             average out over the steps and little overlap is enough; `whole` gives what one evaluation of the whole
-            picture gives, in parts that are seen with all of the network's field of view around them.
-        size: side of a tile in pixels; pictures below it are one tile. For `whole`, the side of the part that one
+            image gives, in parts that are seen with all of the network's field of view around them.
+        size: side of a tile in pixels; images below it are one tile. For `whole`, the side of the part that one
             evaluation restores; the network sees its field of view more on each side.
         stride: pixels from one tile to the next; `size - overlap` where it is not given. `whole` has none.
         overlap: pixels that neighbouring tiles share at least; the anchored and the shifted grid round it up to a
@@ -33,9 +33,9 @@ class Patches(Spec):
         batch: tiles per evaluation of the network.
         window: weights inside a tile before they are normalised to sum to one at every pixel.
         multiple: sides of a tile are multiples of this.
-        fixed: every tile is `size` x `size` (networks for one size); else tiles shrink to cover the picture evenly.
-        context: side of the thumbnail of the whole picture that every tile is shown; 0 for none.
-        guard: how far (0 to 1) the colours of large areas are held to those of one coarse look at the whole picture;
+        fixed: every tile is `size` x `size` (networks for one size); else tiles shrink to cover the image evenly.
+        context: side of the thumbnail of the whole image that every tile is shown; 0 for none.
+        guard: how far (0 to 1) the colours of large areas are held to those of one coarse look at the whole image;
             0 leaves it out.
     """
 
@@ -79,11 +79,11 @@ class Patches(Spec):
 
     @property
     def coarse(self) -> Patches:
-        """How the guard's small picture is cut: it is one tile."""
+        """How the guard's small image is cut: it is one tile."""
         return Patches(size=self.size, overlap=0, multiple=self.multiple, fixed=self.fixed, batch=self.batch)
 
     def coarse_size(self, height: int, width: int) -> tuple[int, int] | None:
-        """Return the size of the guard's small picture; None where there is no guard, or the picture is one tile.
+        """Return the size of the guard's small image; None where there is no guard, or the image is one tile.
 
         >>> Patches(size=64, guard=1).coarse_size(100, 200)
         (32, 64)

@@ -1,4 +1,4 @@
-"""The thumbnail: what every tile is shown of the whole picture."""
+"""The thumbnail: what every tile is shown of the whole image."""
 
 from __future__ import annotations
 

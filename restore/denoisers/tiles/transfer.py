@@ -1,4 +1,4 @@
-"""Tiles on another device than their picture: copies that overlap with the network's work."""
+"""Tiles on another device than their image: copies that overlap with the network's work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Transfer:
     next one has been sent off.
 
     Args:
-        home: where the pictures are.
+        home: where the images are.
         away: where tiles are denoised.
     """
 

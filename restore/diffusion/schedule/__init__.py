@@ -1,4 +1,4 @@
-"""Noise schedules: how much of the clean picture is left at each level, and which levels a sampler visits."""
+"""Noise schedules: how much of the clean image is left at each level, and which levels a sampler visits."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Transitions(NamedTuple):
         return Transitions(*(field.to(device) for field in self))
 
     def gather(self, index: Tensor, like: Tensor) -> Transitions:
-        """Return the entries of each picture's step: the floating-point ones (B, 1, 1, 1) in `like`'s type."""
+        """Return the entries of each image's step: the floating-point ones (B, 1, 1, 1) in `like`'s type."""
         shape = (-1, *(1,) * (like.ndim - 1))
         index = index.to(self.t.device)
         moved = (field[index].to(like).reshape(shape) for field in self[2:])
@@ -78,7 +78,7 @@ class Schedule:
         if table.ndim != 1 or len(table) < 2 or table.dtype != torch.float64:
             raise ConfigError(f"a schedule is a float64 table of T + 1 >= 2 values, not {table.dtype} {table.shape}")
         if table[0] != 1:
-            raise ConfigError(f"alpha_bar[0] must be 1 (the clean picture), not {table[0].item()}")
+            raise ConfigError(f"alpha_bar[0] must be 1 (the clean image), not {table[0].item()}")
         falls = table.diff() < 0
         if not bool(falls.all()):
             t = int((~falls).nonzero()[0]) + 1
@@ -109,7 +109,7 @@ class Schedule:
 
     @property
     def T(self) -> int:
-        """The number of levels above the clean picture."""
+        """The number of levels above the clean image."""
         return len(self.alpha_bar) - 1
 
     @cached_property

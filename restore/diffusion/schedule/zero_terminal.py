@@ -1,4 +1,4 @@
-"""Any schedule, changed so that nothing of the picture is left at its last level."""
+"""Any schedule, changed so that nothing of the image is left at its last level."""
 
 from __future__ import annotations
 

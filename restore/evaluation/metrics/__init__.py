@@ -1,4 +1,4 @@
-"""Scores of restored pictures: metrics, the protocols that fix what they are taken on, and their uncertainty."""
+"""Scores of restored images: metrics, the protocols that fix what they are taken on, and their uncertainty."""
 
 from __future__ import annotations
 

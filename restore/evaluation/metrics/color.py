@@ -1,6 +1,6 @@
 """Colour: luma of ITU-R BT.601, CIE L*a*b*, the CIEDE2000 difference and the shift of the mean colour.
 
-Pictures are RGB batches (B, 3, H, W) in [0, 255]; everything is computed in float64 on the device of the input.
+Images are RGB batches (B, 3, H, W) in [0, 255]; everything is computed in float64 on the device of the input.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["LUMA_STANDARDS", "LumaStandard", "bt601_luma", "ciede2000", "color_s
 
 LumaStandard = Literal["bt601-limited", "bt601-full"]
 
-# BT.601 section 3.5.1: weights of R, G, B on full-range pictures and the offset; limited range maps [0, 255] to
+# BT.601 section 3.5.1: weights of R, G, B on full-range images and the offset; limited range maps [0, 255] to
 # [16, 235], so its weights are those of the full range times 219 / 255.
 LUMA_STANDARDS: dict[str, tuple[tuple[float, float, float], float]] = {
     "bt601-limited": ((65.481 / 255.0, 128.553 / 255.0, 24.966 / 255.0), 16.0),
@@ -30,7 +30,7 @@ def bt601_luma(rgb: Tensor, standard: LumaStandard = "bt601-limited") -> Tensor:
     """Return the luma of a batch, (B, 1, H, W) float64: [16, 235] when limited, [0, 255] when full. Never rounded.
 
     `rgb`: (B, 3, H, W) in [0, 255]. Differences in full range are 255 / 219 times those in limited range, so a PSNR
-    on full-range luma is 20 log10(255 / 219) = 1.3219 dB lower for the same pictures.
+    on full-range luma is 20 log10(255 / 219) = 1.3219 dB lower for the same images.
 
     Raises:
         ArrayError: not three channels.
@@ -61,7 +61,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 @torch.no_grad()
 def delta_e(a: Tensor, b: Tensor) -> Tensor:
-    """Return the mean CIEDE2000 difference of each picture, (B,) float64; about 1 is just noticeable, 0 is equal.
+    """Return the mean CIEDE2000 difference of each image, (B,) float64; about 1 is just noticeable, 0 is equal.
 
     `a`, `b`: RGB (B, 3, H, W) in [0, 255].
 
@@ -74,10 +74,10 @@ def delta_e(a: Tensor, b: Tensor) -> Tensor:
 
 @torch.no_grad()
 def color_shift(a: Tensor, b: Tensor) -> Tensor:
-    """Return how far the mean colour of each picture has moved, (B,) float64: the Euclidean distance in L*a*b*.
+    """Return how far the mean colour of each image has moved, (B,) float64: the Euclidean distance in L*a*b*.
 
     The mean is taken over all pixels before the difference, so noise and misplaced edges cancel and a cast or a
-    change of exposure of the whole picture remains (the difference of two colours is the CIE 1976 one).
+    change of exposure of the whole image remains (the difference of two colours is the CIE 1976 one).
 
     `a`, `b`: RGB (B, 3, H, W) in [0, 255].
 

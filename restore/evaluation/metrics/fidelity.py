@@ -1,8 +1,8 @@
-"""How far one picture is from another, pixel by pixel and window by window: PSNR, SSIM, MS-SSIM, MAE.
+"""How far one image is from another, pixel by pixel and window by window: PSNR, SSIM, MS-SSIM, MAE.
 
 Every function takes two batches (B, C, H, W) of values in [0, `data_range`], of any dtype and on any device, computes
-in float64 and returns one float64 value a picture. Nothing is rounded, cropped or converted here: that is the business
-of the protocol (`restore.evaluation.metrics.protocol`). The functions score finished pictures and carry no gradient.
+in float64 and returns one float64 value an image. Nothing is rounded, cropped or converted here: that is the business
+of the protocol (`restore.evaluation.metrics.protocol`). The functions score finished images and carry no gradient.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def check_pair(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape:
         raise ArrayError(
             f"the two batches differ in shape: {tuple(a.shape)} and {tuple(b.shape)}; "
-            "pictures are compared only at equal sizes"
+            "images are compared only at equal sizes"
         )
     if a.ndim != 4:
         raise ArrayError(f"expected batches of shape (B, C, H, W), got {tuple(a.shape)}")
@@ -83,10 +83,10 @@ def check_pair(a: Tensor, b: Tensor) -> None:
 
 @torch.no_grad()
 def psnr(a: Tensor, b: Tensor, data_range: float = 255.0) -> Tensor:
-    """Return the peak signal-to-noise ratio in dB, (B,) float64: 10 log10(data_range^2 / MSE) of each picture.
+    """Return the peak signal-to-noise ratio in dB, (B,) float64: 10 log10(data_range^2 / MSE) of each image.
 
-    `a`, `b`: (B, C, H, W) in [0, data_range]. Identical pictures give infinity; `summarise` leaves those out of a mean
-    and says how many there were. The MSE is that of one picture, never pooled over the batch.
+    `a`, `b`: (B, C, H, W) in [0, data_range]. Identical images give infinity; `summarise` leaves those out of a mean
+    and says how many there were. The MSE is that of one image, never pooled over the batch.
 
     Raises:
         ArrayError: the batches differ in shape or are not (B, C, H, W).
@@ -97,7 +97,7 @@ def psnr(a: Tensor, b: Tensor, data_range: float = 255.0) -> Tensor:
 
 @torch.no_grad()
 def mae(a: Tensor, b: Tensor) -> Tensor:
-    """Return the mean absolute difference of each picture, (B,) float64, in the units of the input.
+    """Return the mean absolute difference of each image, (B,) float64, in the units of the input.
 
     `a`, `b`: (B, C, H, W).
 
@@ -110,9 +110,9 @@ def mae(a: Tensor, b: Tensor) -> Tensor:
 
 @torch.no_grad()
 def ssim(a: Tensor, b: Tensor, data_range: float = 255.0, window: SsimWindow = GAUSSIAN) -> Tensor:
-    """Return the structural similarity of each picture, (B,) float64, at most 1.
+    """Return the structural similarity of each image, (B,) float64, at most 1.
 
-    Windows that lie wholly inside the picture only, each channel on its own, then the mean over channels; no
+    Windows that lie wholly inside the image only, each channel on its own, then the mean over channels; no
     down-sampling (Wang et al. 2004, eq. 13 and section III.C).
 
     `a`, `b`: (B, C, H, W) in [0, data_range].
@@ -127,10 +127,10 @@ def ssim(a: Tensor, b: Tensor, data_range: float = 255.0, window: SsimWindow = G
 
 @torch.no_grad()
 def ms_ssim(a: Tensor, b: Tensor, data_range: float = 255.0) -> Tensor:
-    """Return the five-scale structural similarity of each picture, (B,) float64, in [0, 1].
+    """Return the five-scale structural similarity of each image, (B,) float64, in [0, 1].
 
     Contrast-structure means of the first four scales and the full SSIM of the coarsest, weighted as exponents
-    (Wang et al. 2003, eq. 7), each channel on its own, then the mean over channels. Between scales the picture is
+    (Wang et al. 2003, eq. 7), each channel on its own, then the mean over channels. Between scales the image is
     averaged over 2x2 blocks; an odd side repeats its last row or column first, as the authors' MATLAB code does. A
     negative mean, which has no real power, counts as 0.
 
@@ -145,7 +145,7 @@ def ms_ssim(a: Tensor, b: Tensor, data_range: float = 255.0) -> Tensor:
     if min(a.shape[-2:]) < shortest:
         raise ArrayError(
             f"MS-SSIM needs at least {shortest} pixels a side for its {scales} scales, "
-            f"got {a.shape[-2]}x{a.shape[-1]}; use SSIM for small pictures"
+            f"got {a.shape[-2]}x{a.shape[-1]}; use SSIM for small images"
         )
     result = torch.ones(a.shape[:2], dtype=torch.float64, device=a.device)
     for scale, weight in enumerate(MS_SSIM_WEIGHTS, start=1):
@@ -174,12 +174,12 @@ def _halve(x: Tensor) -> Tensor:
 def _similarity(a: Tensor, b: Tensor, data_range: float, window: SsimWindow) -> tuple[Tensor, Tensor]:
     """Return SSIM and its contrast-structure part, both (B, C), as means over all whole windows.
 
-    On a CPU each picture is computed on its own, so that a batch gives bit for bit what its members give alone.
+    On a CPU each image is computed on its own, so that a batch gives bit for bit what its members give alone.
     """
     batch, channels, height, width = a.shape
     if min(height, width) < window.size:
         raise ArrayError(
-            f"SSIM needs at least {window.size} pixels a side (its window), got pictures of {height}x{width}"
+            f"SSIM needs at least {window.size} pixels a side (its window), got images of {height}x{width}"
         )
     planes_a, planes_b = a.flatten(0, 1), b.flatten(0, 1)
     group = channels if a.device.type == "cpu" else batch * channels
@@ -208,7 +208,7 @@ def _plane_similarity(a: Tensor, b: Tensor, data_range: float, window: SsimWindo
 
 
 class _Strip:
-    """Sums of SSIM over strips of `rows` rows of one picture, with the buffers and views that all of them share.
+    """Sums of SSIM over strips of `rows` rows of one image, with the buffers and views that all of them share.
 
     With s = a + b and d = a - b, eq. 13 of Wang et al. 2004 needs four windowed means instead of five (of s, d, s^2
     and d^2): 4 mu_a mu_b = mu_s^2 - mu_d^2 and 2 (mu_a^2 + mu_b^2) = mu_s^2 + mu_d^2, likewise for the variances, and
@@ -223,12 +223,12 @@ class _Strip:
         padded = blocks * block + reach
         make = functools.partial(torch.empty, dtype=torch.float64, device=like.device)
         self.scale = window.variance_scale
-        # C1 rides on mu_s^2 and C2 on the mean of s^2, which saves a pass over the picture for each.
+        # C1 rides on mu_s^2 and C2 on the mean of s^2, which saves a pass over the image for each.
         c1, c2 = 2 * (K1 * data_range) ** 2, 2 * (K2 * data_range) ** 2 / self.scale
         self.c1, self.c12 = make(()).fill_(c1), make(()).fill_(c1 + c2)
 
         moments = make(4, rows + reach, planes, padded)
-        moments[..., width:] = 0.0  # columns past the picture only complete the last block
+        moments[..., width:] = 0.0  # columns past the image only complete the last block
         self.s, self.d, self.s2, self.d2 = moments[..., :width]
         down = make(4, rows, planes * padded)
         means = make(blocks, 4, rows, planes, block)

@@ -1,4 +1,4 @@
-"""Distances in the features of a network: LPIPS for a pair, FID and KID for two sets of pictures.
+"""Distances in the features of a network: LPIPS for a pair, FID and KID for two sets of images.
 
 These need weights that no wheel carries. Nothing here ever downloads: where a file is absent the functions raise
 `MissingResource` with the command that fetches it, so that a report prints a reason and never a made-up number.
@@ -92,9 +92,9 @@ def _digest(path: Path, size: int, changed: int) -> str:
 
 @torch.no_grad()
 def lpips(a: Tensor, b: Tensor, net: LpipsNet = "alex") -> Tensor:
-    """Return the LPIPS distance (heads v0.1) of each picture, (B,) float64, 0 for equal pictures.
+    """Return the LPIPS distance (heads v0.1) of each image, (B,) float64, 0 for equal images.
 
-    `a`, `b`: RGB (B, 3, H, W) in [-1, 1], sides of at least 32, on one device. The network runs in float32. Pictures
+    `a`, `b`: RGB (B, 3, H, W) in [-1, 1], sides of at least 32, on one device. The network runs in float32. Images
     in [0, 1] would give distances two to four times too small without any other sign.
 
     Raises:
@@ -108,7 +108,7 @@ def lpips(a: Tensor, b: Tensor, net: LpipsNet = "alex") -> Tensor:
         raise ArrayError(f"LPIPS needs (B, 3, H, W) with sides of at least {SHORTEST_SIDE}, got {tuple(a.shape)}")
     extreme = max(float(a.abs().max()), float(b.abs().max()))
     if not extreme <= 1.0 + 1e-4:
-        raise ArrayError(f"LPIPS takes pictures in [-1, 1], got a value of magnitude {extreme:.4g}")
+        raise ArrayError(f"LPIPS takes images in [-1, 1], got a value of magnitude {extreme:.4g}")
     distance = _lpips_network(net, trunk, a.device)(a.float(), b.float())
     return distance.flatten().double()
 
@@ -152,15 +152,15 @@ def inception_weights() -> Path:
 
 
 def fid(restored: Iterable[Tensor], target: Iterable[Tensor], *, features: nn.Module | None = None) -> float:
-    """Return the Frechet distance between the features of two sets of pictures; lower is better, 0 for equal sets.
+    """Return the Frechet distance between the features of two sets of images; lower is better, 0 for equal sets.
 
     `restored`, `target`: batches (B, 3, H, W) in [-1, 1]; sizes may differ between batches. They are rounded to 8 bit.
     `features`: the Inception network of the paper unless another one is given: a module from uint8 batches to
     (B, N) with the attribute `num_features`. The estimate is biased upwards for small sets: compare only sets of one
-    size, and prefer `kid` below a few thousand pictures.
+    size, and prefer `kid` below a few thousand images.
 
     Raises:
-        ArrayError: fewer than two pictures in a set.
+        ArrayError: fewer than two images in a set.
         MissingResource: torchmetrics, torch-fidelity or the Inception weights are absent.
     """
     _require_set_metrics(features)
@@ -174,13 +174,13 @@ def fid(restored: Iterable[Tensor], target: Iterable[Tensor], *, features: nn.Mo
 def kid(
     restored: Iterable[Tensor], target: Iterable[Tensor], *, features: nn.Module | None = None, seed: int = 0
 ) -> tuple[float, float]:
-    """Return mean and standard deviation of the kernel distance between two sets of pictures; lower is better.
+    """Return mean and standard deviation of the kernel distance between two sets of images; lower is better.
 
-    Arguments as in `fid`. Unbiased for any number of pictures: taken on 100 random subsets of at most 1000 pictures
+    Arguments as in `fid`. Unbiased for any number of images: taken on 100 random subsets of at most 1000 images
     (Binkowski et al. 2018, section 4), drawn with `seed`.
 
     Raises:
-        ArrayError: fewer than two pictures in a set.
+        ArrayError: fewer than two images in a set.
         MissingResource: torchmetrics, torch-fidelity or the Inception weights are absent.
     """
     _require_set_metrics(features)
@@ -206,7 +206,7 @@ def _require_set_metrics(features: nn.Module | None) -> None:
 
 @torch.no_grad()
 def _fill(metric: SetMetric | Any, restored: Iterable[Tensor], target: Iterable[Tensor]) -> tuple[int, int]:
-    """Feed both sets to the metric as 8-bit batches; return how many pictures each has."""
+    """Feed both sets to the metric as 8-bit batches; return how many images each has."""
     counts = []
     for batches, real in ((restored, False), (target, True)):
         count = 0
@@ -217,7 +217,7 @@ def _fill(metric: SetMetric | Any, restored: Iterable[Tensor], target: Iterable[
             count += len(batch)
         counts.append(count)
     if min(counts) < 2:
-        raise ArrayError(f"FID and KID compare sets of pictures: got {counts[0]} restored and {counts[1]} true ones")
+        raise ArrayError(f"FID and KID compare sets of images: got {counts[0]} restored and {counts[1]} true ones")
     return counts[0], counts[1]
 
 

@@ -1,9 +1,9 @@
-"""Evaluation protocols as data, and the one function that scores pictures under them.
+"""Evaluation protocols as data, and the one function that scores images under them.
 
 A published PSNR depends on the channel, the rounding, the size and the border it was taken on. A `Protocol` says all
 of that; `PROTOCOLS` holds the ones found in published evaluation code. Numbers of different protocols do not compare.
 
-Pictures come in as the package holds them: RGB float batches (B, 3, H, W) in [-1, 1].
+Images come in as the package holds them: RGB float batches (B, 3, H, W) in [-1, 1].
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Protocol(Spec):
         if isinstance(self.crop, int) and self.crop < 0:
             raise ValueError(f"crop must not be negative, got {self.crop}")
         if self.geometry == "multiple-of-16" and self.quantise != "colors":
-            raise ValueError("geometry multiple-of-16 resizes 8-bit pictures, so quantise must be colors")
+            raise ValueError("geometry multiple-of-16 resizes 8-bit images, so quantise must be colors")
         return self
 
 
@@ -124,7 +124,7 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
 
 
 def protocol_size(height: int, width: int, protocol: str | Protocol) -> tuple[int, int]:
-    """Return the height and width at which the protocol restores and scores a picture of the given size.
+    """Return the height and width at which the protocol restores and scores an image of the given size.
 
     >>> protocol_size(481, 321, "native")
     (481, 321)
@@ -140,7 +140,7 @@ def protocol_size(height: int, width: int, protocol: str | Protocol) -> tuple[in
 
 
 def prepare_input(image: Tensor, protocol: str | Protocol) -> Tensor:
-    """Return the degraded picture as the protocol hands it to the model, (B, C, H', W') in [-1, 1].
+    """Return the degraded image as the protocol hands it to the model, (B, C, H', W') in [-1, 1].
 
     `image`: (B, C, H, W) in [-1, 1]. Only a protocol that resizes the input changes anything (to 8-bit levels too).
     """
@@ -159,7 +159,7 @@ def score(
     scale: int | None = None,
     metrics: Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
-    """Return the scores of each picture under the protocol: name of the metric to (B,) float64.
+    """Return the scores of each image under the protocol: name of the metric to (B,) float64.
 
     `restored`, `target`: RGB (B, 3, H, W) or grey (B, 1, H, W) floats in [-1, 1] on one device, of one size unless the
     protocol resizes. A file of one channel should come as one channel: `sr` scores it on its grey levels.
@@ -168,7 +168,7 @@ def score(
     original size is resized like the ground truth.
 
     Raises:
-        ArrayError: not such batches, sizes that the protocol does not allow, pictures too small, values not finite.
+        ArrayError: not such batches, sizes that the protocol does not allow, images too small, values not finite.
         ConfigError: unknown protocol or metric, a metric of whole sets, or `scale` needed and absent.
         MissingResource: a metric's weights are not downloaded.
     """
@@ -181,7 +181,7 @@ def score(
             raise ConfigError(f"{name} compares two sets of images and has no score for one; accepted here: {known}")
         scorers[name] = scorer
     _check(restored, target)
-    # One picture at a time on a CPU: everything then stays in its cache, and no score depends on the batch.
+    # One image at a time on a CPU: everything then stays in its cache, and no score depends on the batch.
     step = 1 if restored.device.type == "cpu" else len(restored)
     parts = []
     for start in range(0, len(restored), step):
@@ -191,7 +191,7 @@ def score(
 
 
 class _Pair:
-    """Restored picture and ground truth as a protocol compares them: RGB and scored channels in [0, 255]."""
+    """Restored image and ground truth as a protocol compares them: RGB and scored channels in [0, 255]."""
 
     def __init__(self, restored: Tensor, target: Tensor, protocol: Protocol, scale: int | None) -> None:
         self.protocol = protocol
@@ -230,7 +230,7 @@ class _Pair:
 
 
 def _check(restored: Tensor, target: Tensor) -> None:
-    """Raise ArrayError unless both are float batches, RGB or grey, of equally many pictures with finite values."""
+    """Raise ArrayError unless both are float batches, RGB or grey, of equally many images with finite values."""
     for name, batch in (("restored", restored), ("target", target)):
         if batch.ndim != 4 or batch.shape[1] not in (1, 3) or batch.numel() == 0 or not batch.is_floating_point():
             raise ArrayError(
@@ -240,7 +240,7 @@ def _check(restored: Tensor, target: Tensor) -> None:
         if not torch.isfinite(batch.sum(dtype=torch.promote_types(batch.dtype, torch.float32))):
             raise ArrayError(f"{name}: the batch holds values that are not finite, they cannot be scored")
     if len(restored) != len(target):
-        raise ArrayError(f"{len(restored)} restored pictures for {len(target)} ground truths")
+        raise ArrayError(f"{len(restored)} restored images for {len(target)} ground truths")
 
 
 def _aligned(restored: Tensor, target: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
@@ -259,7 +259,7 @@ def _aligned(restored: Tensor, target: Tensor, protocol: Protocol) -> tuple[Tens
 def _same_size(a: Tensor, b: Tensor, protocol: Protocol) -> Tensor:
     if a.shape[-2:] != b.shape[-2:]:
         raise ArrayError(
-            f"the restored picture is {a.shape[-2]}x{a.shape[-1]} and the ground truth {b.shape[-2]}x{b.shape[-1]} "
+            f"the restored image is {a.shape[-2]}x{a.shape[-1]} and the ground truth {b.shape[-2]}x{b.shape[-1]} "
             f"(height x width); protocol {protocol.name} does not resize one to the other"
         )
     return a
@@ -294,5 +294,5 @@ def _crop(levels: Tensor, protocol: Protocol, scale: int | None) -> Tensor:
     border = scale if protocol.crop == "scale" and scale is not None else int(protocol.crop)
     height, width = levels.shape[-2:]
     if min(height, width) <= 2 * border:
-        raise ArrayError(f"a border of {border} pixels leaves nothing of a picture of {height}x{width}")
+        raise ArrayError(f"a border of {border} pixels leaves nothing of an image of {height}x{width}")
     return levels[..., border : height - border, border : width - border]

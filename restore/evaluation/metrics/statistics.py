@@ -1,6 +1,6 @@
-"""From scores of single pictures to one number that states its uncertainty.
+"""From scores of single images to one number that states its uncertainty.
 
-Intervals are percentile bootstrap intervals over pictures (Efron 1979): the pictures of the set are what varies, not
+Intervals are percentile bootstrap intervals over images (Efron 1979): the images of the set are what varies, not
 the noise of the sampler. They are seeded, so that the same scores always print the same interval.
 """
 
@@ -19,16 +19,16 @@ __all__ = ["Difference", "Summary", "bootstrap_interval", "paired_difference", "
 
 RESAMPLES = 2000
 FEWEST_RESAMPLES = 400  # leaves an error of about a twentieth in the width of an interval
-DRAWS = 6_000_000  # above it fewer resamples are drawn: the mean of thousands of pictures is nearly Gaussian
+DRAWS = 6_000_000  # above it fewer resamples are drawn: the mean of thousands of images is nearly Gaussian
 DRAWS_AT_ONCE = 2_000_000
 FEWEST_PAIRS = 6  # below it a bootstrap interval is too narrow to call a difference clear
 
 
 class Summary(Spec):
-    """The mean of one metric over pictures, and its interval.
+    """The mean of one metric over images, and its interval.
 
-    `mean` is None where no picture had a finite score, `low` and `high` are None where fewer than two had one.
-    `count` is how many scores the mean is over, `infinite` how many were left out of it (identical pictures).
+    `mean` is None where no image had a finite score, `low` and `high` are None where fewer than two had one.
+    `count` is how many scores the mean is over, `infinite` how many were left out of it (identical images).
     """
 
     mean: float | None
@@ -39,23 +39,23 @@ class Summary(Spec):
 
 
 class Difference(Summary):
-    """The mean of `first - second` over pictures that both scored; `infinite` counts the pairs left out."""
+    """The mean of `first - second` over images that both scored; `infinite` counts the pairs left out."""
 
     @property
     def enough(self) -> bool:
-        """Whether there are pictures enough for the interval to be believed."""
+        """Whether there are images enough for the interval to be believed."""
         return self.count >= FEWEST_PAIRS
 
     @property
     def clear(self) -> bool:
-        """Whether there are enough pictures and the interval leaves out zero, so that they tell the two apart."""
+        """Whether there are enough images and the interval leaves out zero, so that they tell the two apart."""
         return self.enough and self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 def summarise(
     scores: Iterable[float] | Tensor, *, confidence: float = 0.95, resamples: int | None = None, seed: int = 0
 ) -> Summary:
-    """Return mean, count and bootstrap interval of per-picture scores; infinite ones are counted and left out.
+    """Return mean, count and bootstrap interval of per-image scores; infinite ones are counted and left out.
 
     Raises:
         ArrayError: a score is not a number.
@@ -74,9 +74,9 @@ def paired_difference(
     resamples: int | None = None,
     seed: int = 0,
 ) -> Difference:
-    """Return the mean of `first - second`, picture by picture, and its interval.
+    """Return the mean of `first - second`, image by image, and its interval.
 
-    Both are scores of the same pictures in the same order. The pairing takes the difficulty of the pictures out, so
+    Both are scores of the same images in the same order. The pairing takes the difficulty of the images out, so
     the interval is far narrower than those of the two means.
 
     Raises:
@@ -84,7 +84,7 @@ def paired_difference(
     """
     a, b = _values(first), _values(second)
     if a.size != b.size:
-        raise ArrayError(f"a paired difference needs scores of the same pictures: got {a.size} and {b.size} of them")
+        raise ArrayError(f"a paired difference needs scores of the same images: got {a.size} and {b.size} of them")
     both = np.isfinite(a) & np.isfinite(b)
     mean, low, high = _mean_and_interval(a[both] - b[both], confidence, resamples, seed)
     return Difference(mean=mean, count=int(both.sum()), infinite=int(a.size - both.sum()), low=low, high=high)
@@ -133,7 +133,7 @@ def _mean_and_interval(
 
 
 def _values(scores: Iterable[float] | Tensor) -> np.ndarray:
-    """Return the scores as a float64 vector; ArrayError where one is NaN, which no metric gives for valid pictures."""
+    """Return the scores as a float64 vector; ArrayError where one is NaN, which no metric gives for valid images."""
     listed = scores.flatten().tolist() if isinstance(scores, Tensor) else list(scores)
     array = np.asarray(listed, dtype=np.float64)
     if np.isnan(array).any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from restore.evaluation.report.files import csv_text, json_text, markdown_text, write_report
-from restore.evaluation.report.gallery import count_pictures
+from restore.evaluation.report.gallery import count_images
 from restore.evaluation.report.result import Result
 from restore.evaluation.report.tables import (
     calibration_table,
@@ -18,7 +18,7 @@ __all__ = [
     "Result",
     "calibration_table",
     "comparison_table",
-    "count_pictures",
+    "count_images",
     "csv_text",
     "json_text",
     "likelihood_table",

@@ -31,9 +31,9 @@ def write_report(
     result: Result,
     folder: Path,
     plan: EvaluationPlan | None = None,
-    on_picture: Callable[[int], object] = lambda _: None,
+    on_image: Callable[[int], object] = lambda _: None,
 ) -> None:
-    """Write `index.html`, `report.json`, `scores.csv`, `table.md`, and PNGs under `figures/` and `pictures/`.
+    """Write `index.html`, `report.json`, `scores.csv`, `table.md`, and PNGs under `figures/` and `images/`.
 
     The folder is valid at any moment: what is there already is whole, and a page without images comes first.
 
@@ -41,7 +41,7 @@ def write_report(
         result: what was found.
         folder: created where it is not there.
         plan: makes the shown images again; without it, and for a partial result, the page has none.
-        on_picture: called after each of them.
+        on_image: called after each of them.
     """
     # matplotlib and Jinja2 are of no use to a table in the terminal, so they are not imported for it
     from restore.evaluation.report.figures import draw_figures
@@ -57,23 +57,23 @@ def write_report(
         write_atomically(folder / "figures" / f"{figure.name}.png", figure.drawing.to_png())
     if plan is None or not result.complete:
         return
-    gallery = make_gallery(result, plan, on_picture)
+    gallery = make_gallery(result, plan, on_image)
     for name, data in gallery.files.items():
-        write_atomically(folder / "pictures" / f"{name}.png", data)
+        write_atomically(folder / "images" / f"{name}.png", data)
     write_atomically(folder / "index.html", page_html(result, figures, gallery))
 
 
 def json_text(result: Result) -> str:
-    """Return the whole result as JSON, one picture a line."""
+    """Return the whole result as JSON, one image a line."""
     document = result.to_json()
-    # one picture a line: readable, and many times faster than indenting the scores of thousands of them
-    pictures = ",\n".join("    " + json.dumps(picture) for picture in document.pop("pictures"))
+    # one image a line: readable, and many times faster than indenting the scores of thousands of them
+    images = ",\n".join("    " + json.dumps(image) for image in document.pop("images"))
     head = json.dumps(document, indent=2, default=str, allow_nan=False).removesuffix("\n}")
-    return f'{head},\n  "pictures": [\n{pictures}\n  ]\n}}\n'
+    return f'{head},\n  "images": [\n{images}\n  ]\n}}\n'
 
 
 def csv_text(result: Result) -> str:
-    """Return one line for each picture, method, seed and protocol, with every score before and after."""
+    """Return one line for each image, method, seed and protocol, with every score before and after."""
     metrics = [name for name in result.metrics if METRICS[name].per == "image"]
     facts = ["data", "name", "model", "task", "seed", "protocol", "height", "width", "seconds", "tiles", "bits_per_dim"]
     buffer = io.StringIO()

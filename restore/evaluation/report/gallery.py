@@ -1,4 +1,4 @@
-"""The pictures of a report: the best, the median and the worst of each row with their errors, sized for a page."""
+"""The images of a report: the best, the median and the worst of each row with their errors, sized for a page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from restore.errors import RestoreError
 from restore.evaluation.report.result import Result, file_name
 from restore.evaluation.scoring import EvaluationPlan, Record, Series, Shown, gain_of, show
-from restore.images import Picture
+from restore.images import Photo
 from restore.system.devices import is_out_of_memory
 
 __all__ = ["ERROR_SCALE", "Entry", "Gallery", "error_map", "make_gallery", "shown_records"]
@@ -25,9 +25,9 @@ ERROR_SCALE = 64
 """The mean absolute difference, in 8-bit levels, that an error map shows in its brightest colour."""
 
 PAGE_BUDGET = 12 * 2**20
-"""Bytes that all pictures on a page may take; above it they are reduced and compressed."""
+"""Bytes that all images on a page may take; above it they are reduced and compressed."""
 
-LONGEST, SHORTEST = 768, 320  # of the longer side of a reduced picture
+LONGEST, SHORTEST = 768, 320  # of the longer side of a reduced image
 QUALITY = 90  # of its compression
 BYTES_A_PIXEL = 0.45  # that it takes then, in base64
 
@@ -76,11 +76,11 @@ class Gallery:
 
     @property
     def side(self) -> int:
-        """The longer side of a reduced picture."""
+        """The longer side of a reduced image."""
         return int(min(LONGEST, max(SHORTEST, math.sqrt(1.5 * self.budget / BYTES_A_PIXEL / max(1, len(self.files))))))
 
     def data_uris(self) -> dict[str, str]:
-        """Return every picture as a `data:` address."""
+        """Return every image as a `data:` address."""
         if self.exact:
             return {key: _data_uri("png", data) for key, data in self.files.items()}
         return {key: _data_uri("webp", self._reduced(data)) for key, data in self.files.items()}
@@ -102,7 +102,7 @@ def _data_uri(kind: str, data: bytes) -> str:
 def shown_records(records: Sequence[Record], protocol: str, metric: str) -> list[tuple[str, Record]]:
     """Return the best, the median and the worst record, by the gain, or by the score where there is no input.
 
-    Fewer than three pictures give fewer roles, and a picture occurs once.
+    Fewer than three images give fewer roles, and an image occurs once.
     """
     paired = any(math.isfinite(gain_of(record, protocol, metric)) for record in records)
 
@@ -119,8 +119,8 @@ def shown_records(records: Sequence[Record], protocol: str, metric: str) -> list
     return [(taken[place], ranked[place]) for place in sorted(taken)]
 
 
-def make_gallery(result: Result, plan: EvaluationPlan, on_picture: Callable[[int], object] = lambda _: None) -> Gallery:
-    """Return the pictures that a page shows; they are restored again, so that no run has to hold all of them."""
+def make_gallery(result: Result, plan: EvaluationPlan, on_image: Callable[[int], object] = lambda _: None) -> Gallery:
+    """Return the images that a page shows; they are restored again, so that no run has to hold all of them."""
     entries, files = [], {}
     chosen = list(_chosen(result))
     for series, role, record in chosen:
@@ -129,8 +129,8 @@ def make_gallery(result: Result, plan: EvaluationPlan, on_picture: Callable[[int
         except (RestoreError, MemoryError, RuntimeError) as error:
             if not isinstance(error, RestoreError) and not is_out_of_memory(error):
                 raise
-            on_picture(1)
-            continue  # a file that has gone since, or for which memory is short now, leaves its scores and no picture
+            on_image(1)
+            continue  # a file that has gone since, or for which memory is short now, leaves its scores and no image
         layers = _layers(shown)
         keys = {}
         for layer, image in layers.items():
@@ -142,11 +142,11 @@ def make_gallery(result: Result, plan: EvaluationPlan, on_picture: Callable[[int
             if keys[layer] not in files:
                 files[keys[layer]] = png(image)
         entries.append(Entry(role, record, keys, layers["truth"].size))
-        on_picture(1)
+        on_image(1)
     return Gallery(entries, files)
 
 
-def count_pictures(result: Result) -> int:
+def count_images(result: Result) -> int:
     """Return how many restorations a page shows."""
     return len(list(_chosen(result)))
 
@@ -171,11 +171,11 @@ def _layers(shown: Shown) -> dict[str, Image.Image]:
 
 
 def _image(pixels: Tensor) -> Image.Image:
-    return Picture(pixels.cpu().float().clamp(-1, 1)).to_pil().convert("RGB")
+    return Photo(pixels.cpu().float().clamp(-1, 1)).to_pil().convert("RGB")
 
 
 def error_map(pixels: Tensor, target: Tensor) -> Image.Image:
-    """Return where two pictures, (3, H, W) in [-1, 1], differ: black for equal, bright for `ERROR_SCALE` levels."""
+    """Return where two images, (3, H, W) in [-1, 1], differ: black for equal, bright for `ERROR_SCALE` levels."""
     levels = (pixels.clamp(-1, 1) - target.clamp(-1, 1)).abs().mean(0).mul(127.5)
     shade = levels.div(ERROR_SCALE).clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
     image = Image.fromarray(shade)
@@ -195,7 +195,7 @@ def scale_css() -> str:
 
 
 def png(image: Image.Image) -> bytes:
-    """Return a picture as the bytes of a PNG file."""
+    """Return an image as the bytes of a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

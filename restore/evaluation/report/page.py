@@ -169,7 +169,7 @@ def _methods(result: Result) -> dict[str, dict[str, str]]:
         rows = [row for row in result.rows if (row.series.model, row.series.task) == series]
         shown = {key: _flat(value) for key, value in method.items() if key != "model"}
         if times := [row.seconds for row in rows if row.seconds is not None]:
-            seen = math.fsum(row.tiles * row.pictures for row in rows) / sum(row.pictures for row in rows)
+            seen = math.fsum(row.tiles * row.images for row in rows) / sum(row.images for row in rows)
             shown["seconds an image"] = f"{math.fsum(times) / len(times):.2f}"
             shown["network evaluations"] = f"{seen:.0f} tiles an image on average, over all steps and samples"
         found["/".join(part for part in series if part)] = shown
@@ -185,7 +185,7 @@ def page_data(result: Result, gallery: Gallery | None) -> str:
         "metrics": [{"name": m.label, "decimals": m.decimals, "higher": m.direction == "higher"} for m in metrics],
         "paired": any(record.before for record in result.scored),
         "rows": [result.label(series) for series in result.groups],
-        "pictures": [
+        "scored": [
             _image_data(result, record, [metric.name for metric in metrics], index[series])
             for series, records in result.groups.items()
             for record in records

@@ -32,7 +32,7 @@ MOST_BYTES = 150  # of a name before its checksum: disks take 255 with the suffi
 LEFT_OUT = {
     "after": "outputs equal the ground truth and are left out of the mean {metric}",
     "before": "inputs equal the ground truth and are left out of the mean {metric} before",
-    "gain": "pictures have no finite gain in {metric} and are left out of its mean",
+    "gain": "images have no finite gain in {metric} and are left out of its mean",
 }
 """What is said of infinite scores, by the side of a row."""
 
@@ -54,13 +54,13 @@ class Result:
 
     Attributes:
         title: of the page.
-        records: of every picture, failed ones too.
+        records: of every image, failed ones too.
         expected: how many records a complete run has.
         provenance: the circumstances.
-        notes: what a reader must know: metrics that are absent, pictures that were left out.
+        notes: what a reader must know: metrics that are absent, images that were left out.
         card: of the data set, for its published scores.
         split: of the data set.
-        sets: scores of whole sets of pictures.
+        sets: scores of whole sets of images.
     """
 
     title: str
@@ -74,7 +74,7 @@ class Result:
 
     @property
     def complete(self) -> bool:
-        """Whether every picture was tried."""
+        """Whether every image was tried."""
         return len(self.records) >= self.expected
 
     @property
@@ -100,12 +100,12 @@ class Result:
             scores = self.sets.get(row.series)
             if scores is not None and row.protocol == rows[0].protocol:
                 for side, values in ((row.before, scores.before), (row.after, scores.after)):
-                    side |= {name: Summary(mean=value, count=row.pictures) for name, value in values.items()}
+                    side |= {name: Summary(mean=value, count=row.images) for name, value in values.items()}
         return rows
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Each two methods on the same pictures."""
+        """Each two methods on the same images."""
         return compare_methods(self.records)
 
     @property
@@ -122,7 +122,7 @@ class Result:
     def remarks(self) -> list[str]:
         """What a reader must know: the notes, and what was left out of a mean."""
         left_out = [
-            f"{self.label(row.series)}, protocol {row.protocol}: {summary.infinite} of {row.pictures} "
+            f"{self.label(row.series)}, protocol {row.protocol}: {summary.infinite} of {row.images} "
             + said.format(metric=metric)
             for row in self.rows
             for side, said in LEFT_OUT.items()
@@ -130,11 +130,11 @@ class Result:
             if summary.infinite
         ]
         partly = [
-            f"{self.label(row.series)}, protocol {row.protocol}: {metric} could be taken of {taken} of {row.pictures} "
-            "pictures only, and its mean is over these"
+            f"{self.label(row.series)}, protocol {row.protocol}: {metric} could be taken of {taken} of {row.images} "
+            "images only, and its mean is over these"
             for row in self.rows
             for metric, summary in row.after.items()
-            if (taken := summary.count + summary.infinite) < row.pictures
+            if (taken := summary.count + summary.infinite) < row.images
         ]
         of_sets = [f"{self.label(series)}: {note}" for series, scores in self.sets.items() for note in scores.notes]
         return [*self.notes, *left_out, *partly, *of_sets]
@@ -180,7 +180,7 @@ class Result:
             "protocols": {name: self.provenance.protocols[name] for name in self.protocols},
             "metrics": {name: METRICS[name].model_dump(mode="json") for name in self.metrics},
             "provenance": {key: value for key, value in vars(self.provenance).items() if key != "protocols"},
-            "pictures": [record.to_json() for record in self.scored],
+            "images": [record.to_json() for record in self.scored],
         }
 
 
@@ -190,7 +190,7 @@ def _row(row: Row) -> dict[str, Any]:
         "model": row.series.model,
         "task": row.series.task,
         "protocol": row.protocol,
-        "pictures": row.pictures,
+        "images": row.images,
         "seeds": row.seeds,
         "improved": row.improved,
         "seconds": row.seconds,

@@ -27,7 +27,7 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def number(summary: Summary | None, metric: str, sign: bool = False) -> str:
-    """Return the mean as text: `inf` where all pictures were identical, a dash where there is none."""
+    """Return the mean as text: `inf` where all images were identical, a dash where there is none."""
     if summary is None:
         return "-"
     if summary.mean is None:
@@ -55,11 +55,11 @@ def summary_table(result: Result) -> Table:
         if index == 0:
             header += ["gain", "95 % interval"] if paired else ["95 % interval"]
     timed = any(row.seconds is not None for row in result.rows)
-    header += ["s/picture"] if timed else []
+    header += ["s/image"] if timed else []
     cells = []
     for row in result.rows:
         line = [row.series.data, *([row.series.model] if several else []), row.series.task or "-", row.protocol]
-        line.append(str(row.pictures) if row.seeds == 1 else f"{row.pictures} x {row.seeds}")
+        line.append(str(row.images) if row.seeds == 1 else f"{row.images} x {row.seeds}")
         for index, metric in enumerate(metrics):
             line += _scores(row, metric, paired, first=index == 0)
         line += [("-" if row.seconds is None else f"{row.seconds:.2f}")] if timed else []
@@ -112,7 +112,7 @@ def comparison_table(result: Result) -> Table:
     cells = []
     for c in result.comparisons:
         verdict = "clear" if c.difference.clear else "not clear"
-        verdict = verdict if c.difference.enough else "too few pictures"
+        verdict = verdict if c.difference.enough else "too few images"
         cells.append(
             [
                 c.data,
@@ -154,7 +154,7 @@ def published_table(result: Result) -> Table:
             row.series.method,
             *(number(row.after.get(m), m) for m in known),
             row.protocol,
-            f"{row.pictures} pictures",
+            f"{row.images} images",
             "here",
         ]
         for row in result.rows

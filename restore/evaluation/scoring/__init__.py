@@ -1,4 +1,4 @@
-"""Evaluation: pictures restored by models or by others, scored under named protocols, with their uncertainty."""
+"""Evaluation: images restored by models or by others, scored under named protocols, with their uncertainty."""
 
 from __future__ import annotations
 

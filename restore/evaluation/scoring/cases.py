@@ -1,4 +1,4 @@
-"""What is evaluated: pairs of files, or clean files whose degraded picture is made when it is needed."""
+"""What is evaluated: pairs of files, or clean files whose degraded image is made when it is needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from restore import images
 from restore.data.joined import File, Half, path_of, read_file, size_of
 from restore.data.pairs import Pair
-from restore.data.synthesize import cut_for, degradation_named, degradations_named, degrade_picture, picture_seed
+from restore.data.synthesize import cut_for, degradation_named, degradations_named, degrade_image, image_seed
 from restore.degradations import Degradation, Random
 from restore.degradations.masks import MaskFiles, read_mask
 from restore.degradations.names import MASK_FILE
@@ -27,7 +27,7 @@ from restore.tasks import Request, Task
 __all__ = ["Case", "Loaded", "SeveritySetting", "enlarged_to", "made_cases", "paired_cases"]
 
 SeveritySetting = float | Mapping[str, float | None] | None
-"""How strong degradations are, 0 to 1, or None to draw it for each picture: of all, or of each by its name."""
+"""How strong degradations are, 0 to 1, or None to draw it for each image: of all, or of each by its name."""
 
 SAMPLING = 1
 """Sets the seeds of samplers apart from those of degradations."""
@@ -35,7 +35,7 @@ SAMPLING = 1
 
 @dataclass(frozen=True)
 class Loaded:
-    """The pictures of a case, (3, H, W) in [-1, 1]; `degraded` is None where only outputs are scored.
+    """The images of a case, (3, H, W) in [-1, 1]; `degraded` is None where only outputs are scored.
 
     Attributes:
         target: the ground truth.
@@ -50,15 +50,15 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Case:
-    """One picture to evaluate.
+    """One image to evaluate.
 
     Attributes:
         data: what the table calls the set that it belongs to.
-        name: of the picture, its path below the set without suffix.
+        name: of the image, its path below the set without suffix.
         target: file of the ground truth, or the half of one that holds it.
-        input: file of the degraded picture; None where it is made or absent.
-        degradation: what makes the degraded picture.
-        severity: of the degradation; None draws one for each picture.
+        input: file of the degraded image; None where it is made or absent.
+        degradation: what makes the degraded image.
+        severity: of the degradation; None draws one for each image.
         mask: file whose bright pixels are lost in `input`; None where nothing is.
     """
 
@@ -90,26 +90,26 @@ class Case:
         return found
 
     def load(self, seed: int) -> Loaded:
-        """Return the pictures; `seed` matters only where the degraded one is made.
+        """Return the images; `seed` matters only where the degraded one is made.
 
         Raises:
             ImageError: a file cannot be read.
         """
         truth = read_file(self.target)
         if self.degradation is not None:
-            own = picture_seed(seed, self.name.replace("/", "_") + ".png")
+            own = image_seed(seed, self.name.replace("/", "_") + ".png")
             target = cut_for(truth.pixels, self.degradation, self.name)
-            return Loaded(target, degrade_picture(target, self.degradation, own, self.severity), truth.gray)
+            return Loaded(target, degrade_image(target, self.degradation, own, self.severity), truth.gray)
         return Loaded(truth.pixels, None if self.input is None else read_file(self.input).pixels, truth.gray)
 
     def request(self, task: Task, seed: int, height: int, width: int) -> Request:
-        """Return what a model must be told besides the degraded picture, which `load` returned for the same seed.
+        """Return what a model must be told besides the degraded image, which `load` returned for the same seed.
 
         Args:
             task: that the model is asked for.
             seed: of the degradation.
-            height: of the picture that the model is given; a protocol may have resized it, and then the mask is, too.
-            width: of that picture.
+            height: of the image that the model is given; a protocol may have resized it, and then the mask is, too.
+            width: of that image.
 
         Raises:
             ImageError: the mask cannot be read.
@@ -119,14 +119,14 @@ class Case:
             told = self.mask is not None and "mask" in task.uses
             request = Request(mask=read_mask(self.mask) if told else None)
         else:
-            own = picture_seed(seed, self.name.replace("/", "_") + ".png")
+            own = image_seed(seed, self.name.replace("/", "_") + ".png")
             request = task.told(self.degradation, Random([own]), *own_size, self.severity)
         if request.mask is None or request.mask.shape[-2:] != own_size or own_size == (height, width):
             return request
         return replace(request, mask=F.interpolate(request.mask[None], (height, width), mode="nearest-exact")[0])
 
     def _own_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the size of the degraded picture before a protocol made it (height, width)."""
+        """Return the size of the degraded image before a protocol made it (height, width)."""
         file = self.input or self.target
         stored = size_of(file)
         return (height, width) if stored is None else stored
@@ -140,7 +140,7 @@ class Case:
         return seed_of(seed, crc32(self.name.encode("utf-8", "surrogateescape")), SAMPLING)
 
     def identity(self) -> dict[str, Any]:
-        """Return, as plain JSON values, what the pictures depend on beside the contents of their files."""
+        """Return, as plain JSON values, what the images depend on beside the contents of their files."""
         made = None if self.degradation is None else self.degradation.model_dump(mode="json")
         return {"data": self.data, "name": self.name, "degradation": made, "severity": self.severity}
 
@@ -152,7 +152,7 @@ def paired_cases(pairs: Iterable[Pair], data: str, masks: Mapping[str, Path] | N
 
 
 def enlarged_to(degraded: Tensor, height: int, width: int) -> Tensor:
-    """Return a picture, (3, h, w) in [-1, 1], enlarged bicubically where the size is a whole multiple of its own."""
+    """Return an image, (3, h, w) in [-1, 1], enlarged bicubically where the size is a whole multiple of its own."""
     h, w = degraded.shape[-2:]
     scale = height // h
     if scale < 2 or (h * scale, w * scale) != (height, width):
@@ -167,16 +167,16 @@ def made_cases(
     mask: Path | None = None,
     invert_mask: bool = False,
 ) -> list[Case]:
-    """Return a case for each clean picture and degradation, all degradations of a picture before the next picture.
+    """Return a case for each clean image and degradation, all degradations of an image before the next image.
 
-    A picture's weather follows from the seed and its name alone, so that neither the order nor a subset changes it;
-    `restore data synthesize` writes the same pictures (those of a low resolution in their own size).
+    An image's weather follows from the seed and its name alone, so that neither the order nor a subset changes it;
+    `restore data synthesize` writes the same images (those of a low resolution in their own size).
 
     Args:
         pairs: of which only the ground truths matter.
         degradations: by their names.
-        severity: 0 to 1; None draws one for each picture; or one or the other for each degradation, by its name.
-        mask: of `mask-file`, one for all or a folder: the mask of the picture's name, or else any, by the seed.
+        severity: 0 to 1; None draws one for each image; or one or the other for each degradation, by its name.
+        mask: of `mask-file`, one for all or a folder: the mask of the image's name, or else any, by the seed.
         invert_mask: what is lost is dark in the masks.
 
     Raises:

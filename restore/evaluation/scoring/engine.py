@@ -1,6 +1,6 @@
-"""The engine: every picture, restored by every method, scored under every protocol; one record at a time.
+"""The engine: every image, restored by every method, scored under every protocol; one record at a time.
 
-Nothing is held but the pictures at hand, so memory does not grow with their number.
+Nothing is held but the images at hand, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class EvaluationPlan:
     """What is to be done.
 
     Attributes:
-        jobs: each picture with the methods that restore it.
+        jobs: each image with the methods that restore it.
         scoring: what is scored.
-        seeds: each gives a degradation (where it is made) and a restoration of every picture.
-        batch: pictures that are held, and restored together where they have one size.
-        keep: folder in which every restored picture is kept; None keeps none.
+        seeds: each gives a degradation (where it is made) and a restoration of every image.
+        batch: images that are held, and restored together where they have one size.
+        keep: folder in which every restored image is kept; None keeps none.
         digests: of the files.
     """
 
@@ -53,7 +53,7 @@ class EvaluationPlan:
         if not self.jobs:
             raise ConfigError("there is nothing to evaluate")
         if self.batch < 1:
-            raise ConfigError(f"a batch holds at least one picture, not {self.batch}")
+            raise ConfigError(f"a batch holds at least one image, not {self.batch}")
 
     def __len__(self) -> int:
         return len(self.seeds) * sum(len(methods) for _, methods in self.jobs)
@@ -85,7 +85,7 @@ def unique_methods(jobs: Sequence[tuple[Case, Sequence[Method]]]) -> list[Method
 
 
 def evaluate_plan(plan: EvaluationPlan, done: Mapping[str, Record] | None = None) -> Iterator[Record]:
-    """Yield the record of every picture and method; one that fails says why and does not stop the others.
+    """Yield the record of every image and method; one that fails says why and does not stop the others.
 
     Args:
         plan: what is to be done.
@@ -101,7 +101,7 @@ def evaluate_plan(plan: EvaluationPlan, done: Mapping[str, Record] | None = None
 
 
 class _Opened:
-    """The pictures of a batch and the scores of their inputs, each read and scored once for all methods."""
+    """The images of a batch and the scores of their inputs, each read and scored once for all methods."""
 
     def __init__(self, plan: EvaluationPlan, seed: int) -> None:
         self.plan, self.seed = plan, seed
@@ -109,7 +109,7 @@ class _Opened:
         self._known: dict[tuple[str, str], tuple[Loaded, Scores]] = {}
 
     def __call__(self, case: Case) -> tuple[Loaded, Scores]:
-        """Return the pictures of a case and the scores of its input.
+        """Return the images of a case and the scores of its input.
 
         Raises:
             RestoreError: a file cannot be read, or the two cannot be compared.
@@ -168,12 +168,12 @@ def _finish(opened: _Opened, method: Method, record: Record, case: Case, outputs
     # kept, and compared with its samples, is what was restored at the original size, where a protocol leaves it
     whole = next((p for p in protocols if input_size(loaded.degraded, p) is None), protocols[0])
     try:
-        pictures = {name: output.pixels for name, output in outputs.items()}
-        after = score_all(opened.plan.scoring, pictures, loaded.target, loaded.gray)
+        photos = {name: output.pixels for name, output in outputs.items()}
+        after = score_all(opened.plan.scoring, photos, loaded.target, loaded.gray)
         if opened.plan.keep is not None:
-            picture = images.Picture(outputs[whole.name].pixels)
+            image = images.Photo(outputs[whole.name].pixels)
             path = kept_path(opened.plan.keep, record)
-            images.write(picture, path, overwrite=True)
+            images.write(image, path, overwrite=True)
             record = replace(record, kept=Digests()(path))
         bits = method.bits_per_dim(case, loaded, record.seed)
     except (RestoreError, MemoryError, RuntimeError) as error:
@@ -218,7 +218,7 @@ def _reason(error: Exception, case: Case) -> str:
 
 
 def kept_path(folder: Path, record: Record) -> Path:
-    """Return where the restored picture of a record is kept: always below `folder`."""
+    """Return where the restored image of a record is kept: always below `folder`."""
     method = "-".join(part for part in (record.model, record.task) if part)
     return folder / _one_part(record.data) / f"{_one_part(method)}-{record.seed}" / f"{record.name}.png"
 
@@ -229,7 +229,7 @@ def _one_part(text: str) -> str:
 
 
 def _is_kept(plan: EvaluationPlan, record: Record, digest: str) -> bool:
-    """Return whether the picture is there, and not that of another evaluation that was kept in the same folder."""
+    """Return whether the image is there, and not that of another evaluation that was kept in the same folder."""
     if plan.keep is None:
         return True
     path = kept_path(plan.keep, record)
@@ -263,7 +263,7 @@ def comparable(degraded: Tensor, target: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Shown:
-    """The pictures of one record, (3, H, W) in [-1, 1], as the first protocol sees them; `degraded` may be absent."""
+    """The images of one record, (3, H, W) in [-1, 1], as the first protocol sees them; `degraded` may be absent."""
 
     record: Record
     target: Tensor
@@ -272,7 +272,7 @@ class Shown:
 
 
 def show(plan: EvaluationPlan, record: Record) -> Shown:
-    """Return the pictures of a record, made again: the same seed gives the same picture.
+    """Return the images of a record, made again: the same seed gives the same image.
 
     They have the size at which the first protocol scores them, so that what is shown is what was scored.
 
@@ -291,6 +291,6 @@ def show(plan: EvaluationPlan, record: Record) -> Shown:
     raise ConfigError(f"{record.data}/{record.name} is not part of this evaluation")
 
 
-def _resized(plan: EvaluationPlan, picture: Tensor) -> Tensor:
-    """Return a picture, (3, H, W), in the size at which the first protocol restores and scores it."""
-    return prepare_input(picture[None], plan.scoring.protocols[0])[0]
+def _resized(plan: EvaluationPlan, image: Tensor) -> Tensor:
+    """Return an image, (3, H, W), in the size at which the first protocol restores and scores it."""
+    return prepare_input(image[None], plan.scoring.protocols[0])[0]

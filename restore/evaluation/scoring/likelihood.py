@@ -21,11 +21,11 @@ def check_likelihood(recipe: Recipe) -> None:
     """Raise where the bound has no meaning.
 
     Raises:
-        ConfigError: the model keeps the known pixels of its input, so that only a part of the picture is random.
+        ConfigError: the model keeps the known pixels of its input, so that only a part of the image is random.
     """
     if not recipe.task.whole:
         raise ConfigError(
-            f"bits per dimension are those of whole pictures; {recipe.name} fills in parts of them and keeps the rest"
+            f"bits per dimension are those of whole images; {recipe.name} fills in parts of them and keeps the rest"
         )
 
 
@@ -52,7 +52,7 @@ def likelihood_bits(
 
     Raises:
         ConfigError: the schedule has fewer levels.
-        ArrayError: the model's answer to the degraded picture is not of the ground truth's size.
+        ArrayError: the model's answer to the degraded image is not of the ground truth's size.
     """
     image, _ = restorer.task(task).prepare(degraded[None], request)
     if image.shape[-2:] != target.shape[-2:]:
@@ -64,7 +64,7 @@ def likelihood_bits(
     variance = "learned" if learned else sampler.variance if isinstance(sampler, Ancestral) else "beta_tilde"
     bits = likelihood.bits_per_dim(
         restorer.denoiser(seeds=[seed]),
-        target[None].to(condition.image.device),  # large pictures stay on the CPU
+        target[None].to(condition.image.device),  # large images stay on the CPU
         condition,
         restorer.schedule,
         SeededNoise([seed]).draw,

@@ -1,4 +1,4 @@
-"""Ways to come by a restored picture: a model that is asked for a task, or a folder of finished outputs."""
+"""Ways to come by a restored image: a model that is asked for a task, or a folder of finished outputs."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ DESCRIBED = frozenset({"task", "request", "seed", "steps", "samples", "sampler",
 
 @dataclass(frozen=True)
 class Output:
-    """A restored picture, (3, H, W) in [-1, 1], and what it took.
+    """A restored image, (3, H, W) in [-1, 1], and what it took.
 
     Attributes:
-        pixels: the picture, the mean where there are several samples.
+        pixels: the image, the mean where there are several samples.
         seconds: None for finished outputs.
         tiles: that the network has seen.
         deviation: (3, H, W), the standard deviation of the samples; None for one.
@@ -67,7 +67,7 @@ class Output:
 
 
 class Method(Protocol):
-    """Something that restores, or has restored, a picture."""
+    """Something that restores, or has restored, an image."""
 
     @property
     def model(self) -> str:
@@ -80,10 +80,10 @@ class Method(Protocol):
         ...
 
     def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
-        """Return the restored pictures of some cases.
+        """Return the restored images of some cases.
 
         Args:
-            cases: which pictures.
+            cases: which images.
             degraded: (3, H, W) each, in [-1, 1].
             seed: of the evaluation; each image's own noise follows from it (`Case.sampler_seed`).
 
@@ -97,7 +97,7 @@ class Method(Protocol):
         ...
 
     def identity(self, case: Case) -> dict[str, Any]:
-        """Return, as plain JSON values, all that the output depends on beside the degraded picture and the seed."""
+        """Return, as plain JSON values, all that the output depends on beside the degraded image and the seed."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -160,17 +160,17 @@ class ModelMethod:
     def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
         """Return the mean of the samples, the time of each, and the tiles that the network has seen.
 
-        Pictures of one size are restored together.
+        Images of one size are restored together.
         """
         groups: dict[torch.Size, list[int]] = defaultdict(list)
-        for index, (case, picture) in enumerate(zip(cases, degraded, strict=True)):
-            if picture is None:
-                raise DataError(f"{case.name} has no input picture that a model could restore")
-            groups[picture.shape].append(index)
+        for index, (case, image) in enumerate(zip(cases, degraded, strict=True)):
+            if image is None:
+                raise DataError(f"{case.name} has no input image that a model could restore")
+            groups[image.shape].append(index)
         outputs: dict[int, Output] = {}
         for members in groups.values():
             start = time.perf_counter()
-            shown = [(cases[i], picture) for i in members if (picture := degraded[i]) is not None]
+            shown = [(cases[i], image) for i in members if (image := degraded[i]) is not None]
             restored = self._restored(shown, seed)
             seconds = (time.perf_counter() - start) / len(members)
             tiles = self.restorer.evaluations(*restored[0][0].mean.shape[-2:], self.settings)
@@ -240,22 +240,22 @@ class ModelMethod:
 
 
 class Unrestored:
-    """No method at all: the degraded picture as it is, for the first line of a table."""
+    """No method at all: the degraded image as it is, for the first line of a table."""
 
     model, task = "none", ""
 
     def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
-        """Return the degraded pictures; those of a low resolution are enlarged bicubically.
+        """Return the degraded images; those of a low resolution are enlarged bicubically.
 
         Raises:
             DataError: a case has none.
         """
         outputs = []
-        for case, picture in zip(cases, degraded, strict=True):
-            if picture is None:
-                raise DataError(f"{case.name} has no input picture")
+        for case, image in zip(cases, degraded, strict=True):
+            if image is None:
+                raise DataError(f"{case.name} has no input image")
             size = size_of(case.target)
-            outputs.append(Output(picture if size is None else enlarged_to(picture, *size)))
+            outputs.append(Output(image if size is None else enlarged_to(image, *size)))
         return outputs
 
     def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
@@ -272,7 +272,7 @@ class Unrestored:
 
 
 class OutputFolder:
-    """A folder of pictures that somebody restored, found by the names of the inputs.
+    """A folder of images that somebody restored, found by the names of the inputs.
 
     Args:
         folder: where they are.
@@ -297,7 +297,7 @@ class OutputFolder:
                 raise DataError(f"ambiguous names in {folder}: {both}; keep one of each")
             self.files[name] = path
         if not self.files:
-            raise DataError(f"{folder} holds no pictures")
+            raise DataError(f"{folder} holds no images")
 
     def path(self, case: Case) -> Path:
         """Return the output that belongs to a case.
@@ -306,11 +306,11 @@ class OutputFolder:
             ImageError: there is none of that name.
         """
         if case.name not in self.files:
-            raise ImageError(f"{self.folder} holds no picture named {case.name}")
+            raise ImageError(f"{self.folder} holds no image named {case.name}")
         return self.files[case.name]
 
     def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
-        """Return the pictures as they are."""
+        """Return the images as they are."""
         return [Output(images.read(self.path(case)).pixels) for case in cases]
 
     def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
@@ -318,7 +318,7 @@ class OutputFolder:
         return {}
 
     def identity(self, case: Case) -> dict[str, Any]:
-        """Return the digest of the picture."""
+        """Return the digest of the image."""
         return {"output": self._digest(self.path(case))}
 
     def describe(self) -> dict[str, Any]:

@@ -71,11 +71,11 @@ class Provenance:
         Args:
             plan: what was done.
             records: what came of it.
-            data: what is known of the pictures: root, card, split, ...
+            data: what is known of the images: root, card, split, ...
             device: where the models ran.
         """
-        pictures = len({record.name for record in records if not record.failed})
-        facts = dict(data) | {"scale": plan.scoring.scale, "pictures": pictures}
+        images = len({record.name for record in records if not record.failed})
+        facts = dict(data) | {"scale": plan.scoring.scale, "images": images}
         return cls(
             command=shlex.join(["restore", *sys.argv[1:]]),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),

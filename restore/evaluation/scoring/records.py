@@ -1,4 +1,4 @@
-"""What is kept of each picture: its scores, and a journal of them that a stopped run continues from."""
+"""What is kept of each image: its scores, and a journal of them that a stopped run continues from."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ JOURNAL_FORMAT = 1
 
 @dataclass(frozen=True)
 class Record:
-    """One picture, restored in one way and scored under every protocol.
+    """One image, restored in one way and scored under every protocol.
 
     Attributes:
         key: digest of all that the scores depend on: the files, the degradation, the model, the protocols.
         data: the data set, or the degradation that was made.
-        name: of the picture.
+        name: of the image.
         model: which model, or which folder of outputs.
         task: what the model was asked for; empty for a folder of outputs.
         seed: of the made degradation and of the sampler.
@@ -42,7 +42,7 @@ class Record:
         spread: of several samples, the fields of a `Calibration`; empty for one sample.
         bits_per_dim: bound on the ground truth's likelihood and its terms; empty where it was not asked for.
         failure: why there are no scores.
-        kept: SHA-256 of the file in which the restored picture is kept; empty where it is not.
+        kept: SHA-256 of the file in which the restored image is kept; empty where it is not.
         origin: what made the record: version and commit of the package, device; empty in journals of old.
     """
 
@@ -84,9 +84,9 @@ class Record:
 
 
 class Journal:
-    """A file to which each finished picture is added at once, one JSON document a line.
+    """A file to which each finished image is added at once, one JSON document a line.
 
-    A run that was killed loses nothing but the picture it was at; a last line that was cut off is left aside.
+    A run that was killed loses nothing but the image it was at; a last line that was cut off is left aside.
 
     Args:
         path: the file; None keeps no journal.

@@ -1,4 +1,4 @@
-"""Scores of one picture under several protocols, each thing computed once."""
+"""Scores of one image under several protocols, each thing computed once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from restore.images.values import rec601
 __all__ = ["Scoring", "Size", "input_size", "score_all"]
 
 Size = tuple[int, int] | None
-"""Height and width to which a protocol brings a picture, None where it leaves it as it is."""
+"""Height and width to which a protocol brings an image, None where it leaves it as it is."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Scoring:
     """What is scored.
 
     Attributes:
-        protocols: under which every picture is scored; the first one is the one that a report leads with.
+        protocols: under which every image is scored; the first one is the one that a report leads with.
         metrics: beside those that each protocol names.
         scale: the factor of super-resolution, for protocols that need it.
         device: where scores are computed.
@@ -46,7 +46,7 @@ class Scoring:
             raise ConfigError("protocol sr cuts off a border as wide as the factor of super-resolution: pass --scale")
         for metric in self.metrics:
             if get_metric(metric).per == "set":
-                raise ConfigError(f"{metric} compares two sets of pictures and has no score for one")
+                raise ConfigError(f"{metric} compares two sets of images and has no score for one")
 
     def identity(self) -> dict[str, Any]:
         """Return, as plain JSON values, what scores depend on."""
@@ -75,7 +75,7 @@ def score_all(scoring: Scoring, images: Mapping[str, Tensor], target: Tensor, gr
         images: (3, H, W) in [-1, 1] by the name of the protocol that scores them: restored from what that protocol
             shows, so that no protocol ever takes the image of another.
         target: (3, H, W) in [-1, 1].
-        gray: the ground truth has one channel, so that one is scored: of a picture, the luma that its file would hold.
+        gray: the ground truth has one channel, so that one is scored: of an image, the luma that its file would hold.
 
     Raises:
         ArrayError: the two cannot be compared under a protocol.
@@ -100,13 +100,13 @@ def score_all(scoring: Scoring, images: Mapping[str, Tensor], target: Tensor, gr
     return scores
 
 
-def _batch(picture: Tensor, gray: bool) -> Tensor:
-    """Return a picture, (3, H, W), as a batch of one, with the one channel of its file where it is grey."""
-    return rec601(picture)[None, None] if gray else picture[None]
+def _batch(image: Tensor, gray: bool) -> Tensor:
+    """Return an image, (3, H, W), as a batch of one, with the one channel of its file where it is grey."""
+    return rec601(image)[None, None] if gray else image[None]
 
 
 def _optional(batch: Tensor, truth: Tensor, protocol: Protocol, scale: int | None, metric: str) -> dict[str, float]:
-    """Return the score of a metric that was asked for besides, or nothing where the picture is too small for it."""
+    """Return the score of a metric that was asked for besides, or nothing where the image is too small for it."""
     try:
         return {metric: float(score(batch, truth, protocol, scale=scale, metrics=(metric,))[metric])}
     except ArrayError:

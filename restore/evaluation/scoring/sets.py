@@ -1,4 +1,4 @@
-"""Metrics that compare whole sets of pictures: FID and KID, on the outputs that a run has kept."""
+"""Metrics that compare whole sets of images: FID and KID, on the outputs that a run has kept."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ def score_sets(
 ) -> dict[Series, SetScores]:
     """Return FID and KID of each series, at the original size; of several seeds the first is taken.
 
-    A metric that cannot be taken, of one picture for instance, is a note, and takes no other score with it.
+    A metric that cannot be taken, of one image for instance, is a note, and takes no other score with it.
 
     Args:
-        plan: which pictures; it must keep the restored ones.
+        plan: which images; it must keep the restored ones.
         records: those with scores are compared.
         metrics: `fid`, `kid` or both.
         features: another network than Inception; see `restore.evaluation.metrics.fid`.
 
     Raises:
-        ConfigError: the plan keeps no pictures, or a metric is not one of sets.
+        ConfigError: the plan keeps no images, or a metric is not one of sets.
     """
     functions = {name: function for name in metrics if (function := get_metric(name).compare) is not None}
     if wrong := [name for name in metrics if name not in functions]:
         raise ConfigError(f"{', '.join(wrong)} has a score for each image and none for sets")
     if metrics and plan.keep is None:
-        raise ConfigError(f"{' and '.join(metrics)} need the restored pictures: pass --keep")
+        raise ConfigError(f"{' and '.join(metrics)} need the restored images: pass --keep")
     cases = {(case.data, case.name): case for case, _ in plan.jobs}
     found = {}
     for series, members in group(records).items():
@@ -65,9 +65,9 @@ def score_sets(
             sides = {"after": _restored(plan, chosen)}
             if all(record.before for record in chosen):
                 sides["before"] = _side(cases, chosen, "degraded")
-            for side, pictures in sides.items():
+            for side, photos in sides.items():
                 try:
-                    value, deviation = compare(pictures, _side(cases, chosen, "target"), features)
+                    value, deviation = compare(photos, _side(cases, chosen, "target"), features)
                 except RestoreError as error:
                     scores.notes.append(f"{metric} {side} could not be taken: {error}")
                     continue

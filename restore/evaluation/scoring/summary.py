@@ -1,4 +1,4 @@
-"""From records to the rows of a table: means, intervals over pictures, and what one method has over another."""
+"""From records to the rows of a table: means, intervals over images, and what one method has over another."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANY_METHODS = 4  # above it only the first is compared with each other one
 
 @dataclass(frozen=True)
 class Series:
-    """What makes one row of the table, the protocol aside: a set of pictures and a way to restore them."""
+    """What makes one row of the table, the protocol aside: a set of images and a way to restore them."""
 
     data: str
     model: str
@@ -41,21 +41,21 @@ class Row:
     """One series under one protocol.
 
     Attributes:
-        pictures: how many were scored.
-        seeds: how many different ones they were restored with; a picture's scores are averaged over them first.
+        images: how many were scored.
+        seeds: how many different ones they were restored with; an image's scores are averaged over them first.
         before: the input's scores by metric; empty where there is no input.
         after: the output's.
         gain: `after - before` by metric, whatever end is the better one.
-        improved: pictures whose first metric is better after than before.
+        improved: images whose first metric is better after than before.
         seconds: mean time of one restoration, None for finished outputs.
-        tiles: mean number of tiles that the network has seen for a picture.
-        calibration: of the samples, over the values of all pictures; None for one sample.
+        tiles: mean number of tiles that the network has seen for an image.
+        calibration: of the samples, over the values of all images; None for one sample.
         bits_per_dim: the likelihood bound of the ground truths and its terms; empty where it was not asked for.
     """
 
     series: Series
     protocol: str
-    pictures: int
+    images: int
     seeds: int
     before: dict[str, Summary]
     after: dict[str, Summary]
@@ -69,7 +69,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much more `first` scores than `second` on the pictures that both have restored."""
+    """How much more `first` scores than `second` on the images that both have restored."""
 
     data: str
     protocol: str
@@ -90,7 +90,7 @@ def group(records: Iterable[Record]) -> dict[Series, list[Record]]:
 
 
 def scores_by_image(records: Sequence[Record], side: str, protocol: str, metric: str) -> dict[str, float]:
-    """Return name of the picture to its score, the mean over seeds; `side` is `before` or `after`."""
+    """Return name of the image to its score, the mean over seeds; `side` is `before` or `after`."""
     values: dict[str, list[float]] = defaultdict(list)
     for record in records:
         scores: Scores = getattr(record, side)
@@ -141,7 +141,7 @@ def _row(series: Series, records: list[Record], protocol: str) -> Row:
 
 
 def _bits_per_dim(records: Sequence[Record]) -> dict[str, Summary]:
-    """Return each term's mean over pictures, after the mean over seeds."""
+    """Return each term's mean over images, after the mean over seeds."""
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         for term, bits in record.bits_per_dim.items():
@@ -150,7 +150,7 @@ def _bits_per_dim(records: Sequence[Record]) -> dict[str, Summary]:
 
 
 def _calibration(records: Sequence[Record]) -> Calibration | None:
-    """Return what the samples of all pictures say together."""
+    """Return what the samples of all images say together."""
     found = [Calibration(**record.spread) for record in records if record.spread]
     if not found:
         return None
@@ -161,7 +161,7 @@ def _calibration(records: Sequence[Record]) -> Calibration | None:
 
 
 def compare_methods(records: Iterable[Record]) -> list[Comparison]:
-    """Return the paired comparison of every two methods that restored the same pictures (of many: with the first)."""
+    """Return the paired comparison of every two methods that restored the same images (of many: with the first)."""
     by_data: dict[str, dict[Series, list[Record]]] = defaultdict(dict)
     for series, members in group(records).items():
         by_data[series.data][series] = members

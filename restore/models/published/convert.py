@@ -54,7 +54,7 @@ class Conversion:
         family: which codebase made it.
         recipe: everything about the model but its weights, as plain values.
         parameters: how many numbers the weights are.
-        resolution: side of the pictures that it was trained on.
+        resolution: side of the images that it was trained on.
         weights: which of the file's weights were taken.
         given: settings that a source knew, with the source.
         assumed: settings that nothing told, with the published default that was taken.

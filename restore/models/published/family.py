@@ -61,7 +61,7 @@ class Identified:
         network: what the tensors are the weights of.
         keymap: what the file calls them, and how they lie in it.
         recipe: the model's recipe as plain values, but for its network.
-        resolution: side of the pictures that it was trained on.
+        resolution: side of the images that it was trained on.
         tables: names in the file that are no weights but tables which follow from the schedule.
         notes: remarks for whoever converts.
     """
@@ -246,7 +246,7 @@ def tiles(size: int, spec: UNetSpec, batch: int) -> dict[str, Any]:
 def faster(spec: UNetSpec, visited: int, steps: int) -> dict[str, Any]:
     """Return our sampler for a published network, as plain values: DDIM over a few of its levels.
 
-    A network that is shown no condition would make up a picture of its own. It starts from the given picture under
+    A network that is shown no condition would make up an image of its own. It starts from the given image under
     noise instead, at a third of the levels, and so cleans it.
     """
     sampler = {"kind": "ddim", "steps": min(visited, steps), "eta": 0.0, "spacing": "trailing"}
@@ -259,7 +259,7 @@ def faster(spec: UNetSpec, visited: int, steps: int) -> dict[str, Any]:
 def generating(spec: UNetSpec) -> dict[str, str]:
     """Return the tasks of a network that is shown no condition, as plain values.
 
-    One that is told a class fills no holes: every picture would have to be of the first class.
+    One that is told a class fills no holes: every image would have to be of the first class.
     """
     return {"generate": "unknown"} | ({} if spec.classes else {"inpaint": "unknown", "uncrop": "unknown"})
 

@@ -196,7 +196,7 @@ def _divides(value: int, widths: set[int], name: str) -> None:
 
 
 def usual_size(spec: PublishedSpec) -> int:
-    """Return the side of the pictures if attention begins at 32 pixels, as published; else by the number of levels."""
+    """Return the side of the images if attention begins at 32 pixels, as published; else by the number of levels."""
     return 32 * 2 ** min(spec.attention) if spec.attention else 2 ** (len(spec.channels) + 2)
 
 
@@ -215,7 +215,7 @@ def named_schedule(settings: OriginalSettings, steps: int) -> dict[str, Any]:
 
 
 def guided_sampling(size: int, spec: UNetSpec, settings: OriginalSettings, steps: int) -> dict[str, Any]:
-    """Return how pictures are made: our faster way, and the published respacing as a preset."""
+    """Return how images are made: our faster way, and the published respacing as a preset."""
     patches = tiles(size, spec, batch=2)
     respacing = str(settings.get(str | int, str(min(250, steps)), "timestep_respacing") or steps)
     variance: Literal["learned", "beta"] = "learned" if spec.outputs == 6 else "beta"

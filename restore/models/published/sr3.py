@@ -131,7 +131,7 @@ class SR3:
         return document, (f"the betas in the file are not those of {word(document)}, which the settings say",)
 
     def scale(self, settings: OriginalSettings) -> int:
-        """Return how many times larger the result is than the low-resolution picture."""
+        """Return how many times larger the result is than the low-resolution image."""
         low = settings.find(int, "datasets.train.l_resolution", "l_resolution")
         high = settings.find(int, "datasets.train.r_resolution", "r_resolution")
         return high[0] // low[0] if low and high else settings.get(int, 8, "scale")
@@ -263,7 +263,7 @@ def numbered(stages: Iterator[tuple[str, str | None]], way: str, first: int) -> 
 
 
 def sr3_sampling(size: int, spec: UNetSpec, steps: int) -> dict[str, Any]:
-    """Return how pictures are made: our faster way, and the published one (every step, ancestral) as a preset."""
+    """Return how images are made: our faster way, and the published one (every step, ancestral) as a preset."""
     patches = tiles(size, spec, batch=4)
     return {
         "sampler": faster(spec, 50, steps),

@@ -125,7 +125,7 @@ class WeatherDiffusion:
         return KeyMap(names, WEATHER_BLOCK, WEATHER_ATTENTION, ones=2)
 
     def sampling(self, size: int, network: UNetSpec, steps: int) -> dict[str, Any]:
-        """Return how pictures are made: our faster way, and the published one as a preset."""
+        """Return how images are made: our faster way, and the published one as a preset."""
         patches = tiles(size, network, batch=16)
         stride = min(STRIDE, size)
         return {

@@ -1,4 +1,4 @@
-"""Plans: what a way to restore a picture costs, and the best one that a budget allows."""
+"""Plans: what a way to restore an image costs, and the best one that a budget allows."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ PUBLISHED_TILES = Patches(
 
 @dataclass(frozen=True)
 class Plan:
-    """A way to restore pictures of one size, and what it costs here.
+    """A way to restore images of one size, and what it costs here.
 
     Attributes:
         sampler: with its steps.
-        patches: how pictures are cut.
+        patches: how images are cut.
         evaluations: how many tiles the network sees.
         tflop: its operations, in 10^12.
-        seconds: of restoring one picture, with all its samples, without reading and writing it.
+        seconds: of restoring one image, with all its samples, without reading and writing it.
         memory: the most bytes that are needed at once, with what this process, or the GPU, holds already.
         fits: whether time and memory stay within what was allowed.
     """
@@ -70,7 +70,7 @@ def predict(
     settings: Settings = Settings(),
     beside: int = 0,
 ) -> Plan:
-    """Return what it costs to restore a picture in some way.
+    """Return what it costs to restore an image in some way.
 
     Args:
         restorer: the model.
@@ -80,7 +80,7 @@ def predict(
         width: of the result, in pixels.
         speed: of this machine with this model, see `calibrate`.
         settings: of the restoration, its sampler and tiles left aside.
-        beside: other pictures of this size that are held meanwhile.
+        beside: other images of this size that are held meanwhile.
     """
     steps = sampler.evaluations(restorer.schedule)
     looks = 1 if settings.guidance == 1 else 2  # guidance asks with and without the condition
@@ -121,7 +121,7 @@ def survey(
     memory: int | None = None,
     speed: Speed | None = None,
 ) -> dict[str, Plan]:
-    """Return the choices at hand for a picture, by name: the model's own, and others worth to compare with.
+    """Return the choices at hand for an image, by name: the model's own, and others worth to compare with.
 
     Args:
         restorer: the model.
@@ -142,7 +142,7 @@ def survey(
     if not own.fixed:
         ways["shifted grid"] = shifted(own), sampler
         if restorer.halo is not None:
-            ways["whole picture"] = whole(own), sampler
+            ways["whole image"] = whole(own), sampler
         if 64 % restorer.recipe.network.multiple == 0 and restorer.schedule.T >= 25:
             published = PUBLISHED_TILES.model_copy(update={"multiple": own.multiple, "context": own.context})
             ways["published, r = 16"] = published, DDIM(steps=25)
@@ -175,11 +175,11 @@ def choose(
         budget: seconds for all samples; None for however long they take.
         memory: bytes; None for no limit.
         settings: of the restoration; steps that they name are not chosen here.
-        beside: other pictures of this size that are held meanwhile.
+        beside: other images of this size that are held meanwhile.
         speed: of this machine; measured now where it is not given.
 
     Raises:
-        ConfigError: the memory does not suffice, however the picture is cut.
+        ConfigError: the memory does not suffice, however the image is cut.
     """
     ways = list(cuts(restorer.tiles(settings)))
     speed = speed or calibrated(restorer, height, width, memory, settings.tiles)
@@ -192,7 +192,7 @@ def choose(
     for sampler, patches in product(samplers, ways):
         try:
             plan = predict(restorer, patches, sampler, height, width, speed, settings=settings, beside=beside)
-        except ConfigError as error:  # parts of a picture, for a network that must see the whole
+        except ConfigError as error:  # parts of an image, for a network that must see the whole
             refused = refused or error
             continue
         least = plan.memory if least is None else min(least, plan.memory)
@@ -206,7 +206,7 @@ def choose(
     if refused is not None and least is None:
         raise refused
     raise ConfigError(
-        f"a picture of {width}x{height} needs at least {show_bytes(least or 0)} of memory here, "
+        f"an image of {width}x{height} needs at least {show_bytes(least or 0)} of memory here, "
         f"not {show_bytes(memory or 0)}"
     )
 
@@ -254,7 +254,7 @@ def shifted(own: Patches) -> Patches:
 
 
 def whole(own: Patches) -> Patches:
-    """Return what restores the whole picture at once, in parts where it is large."""
+    """Return what restores the whole image at once, in parts where it is large."""
     return own.model_copy(update={"grid": "whole", "size": 1024, "overlap": 0, "batch": 1, "stride": None})
 
 
@@ -273,7 +273,7 @@ def _sampler(restorer: Restorer, settings: Settings) -> SamplerSpec:
 def calibrated(
     restorer: Restorer, height: int, width: int, memory: int | None = None, tiles: Patches | None = None
 ) -> Speed:
-    """Return how fast this machine is, with the evaluations timed that a picture of this size is likely to take.
+    """Return how fast this machine is, with the evaluations timed that an image of this size is likely to take.
 
     Args:
         restorer: the model.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from restore.contracts import Level
-from restore.diffusion.likelihood import discretised_log_likelihood, normal_kl, per_picture
+from restore.diffusion.likelihood import discretised_log_likelihood, normal_kl, per_image
 from restore.diffusion.parameterization import coefficients, shaped, to_eps
 from restore.diffusion.schedule import Learned, LearnedSchedule
 from restore.errors import ConfigError
@@ -90,7 +90,7 @@ def ends(start: Tensor, end: Tensor, x0: Tensor, eps: Tensor) -> Tensor:
     """Return (B,) what the two ends of a schedule cost: L_T and L_0 (eq. 12 to 14)."""
     a, s = coefficients(end.double().sigmoid()[None], x0)
     zero = x0.new_zeros(())
-    prior = per_picture(normal_kl(a * x0, 2 * s.log(), zero, zero))
+    prior = per_image(normal_kl(a * x0, 2 * s.log(), zero, zero))
     log_scale = shaped((-start / 2)[None], x0)
     mean = x0 + log_scale.exp() * eps
-    return prior + per_picture(-discretised_log_likelihood(x0, mean, log_scale.expand_as(x0)))
+    return prior + per_image(-discretised_log_likelihood(x0, mean, log_scale.expand_as(x0)))

@@ -67,7 +67,7 @@ class Antithetic(LevelSampler):
 class AtTheEnd(LevelSampler):
     """A share of the batch at level T, the rest uniform.
 
-    At T nothing of the picture is left in x_t, so the network learns the conditional mean (or median) of x0: the best
+    At T nothing of the image is left in x_t, so the network learns the conditional mean (or median) of x0: the best
     one-step answer. The other levels teach it to sharpen that answer in further steps.
 
     Attributes:
@@ -111,7 +111,7 @@ class Continuous(LevelSampler):
     Attributes:
         within: `alpha_bar` as in Palette, `sqrt_alpha_bar` as in SR3 (after WaveGrad, algorithm 1).
         first: the lowest step; 2 in Palette's code, so that no level is cleaner than the table's first.
-        shared: all pictures of a batch stand in the same step, as in SR3's code.
+        shared: all images of a batch stand in the same step, as in SR3's code.
     """
 
     between: ClassVar[bool] = True

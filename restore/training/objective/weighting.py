@@ -39,7 +39,7 @@ class MinSNR(Spec):
         """Return the (B,) float32 weights of the prediction's squared error."""
         alpha_bar = level.alpha_bar.to(torch.float64)
         snr = alpha_bar / (1 - alpha_bar)
-        if parameterization.prediction == "eps":  # the ratio's limit, 1, where nothing of the picture is left
+        if parameterization.prediction == "eps":  # the ratio's limit, 1, where nothing of the image is left
             return (self.gamma / snr).clamp(max=1).float()
         return (snr.clamp(max=self.gamma) / parameterization.error_ratio(level)).float()
 

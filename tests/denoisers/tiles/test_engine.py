@@ -171,7 +171,7 @@ def test_the_halo_is_the_field_of_view(spec: EfficientUNetSpec) -> None:
         ]
         return network(other, torch.ones(1), Condition(image))[..., middle, middle]
 
-    # a larger picture around it, so that padding does not matter either
+    # a larger image around it, so that padding does not matter either
     around = torch.nn.functional.pad(x_t, (m,) * 4), torch.nn.functional.pad(image, (m,) * 4)
     far = network(around[0], torch.ones(1), Condition(around[1]))[..., h + m : h + 2 * m, h + m : h + 2 * m]
     torch.testing.assert_close(far, answer(0), rtol=0, atol=1e-12)
@@ -222,7 +222,7 @@ def test_a_single_tile_that_does_not_fit_is_an_error_that_helps() -> None:
     assert known.batch(8, (8, 8)) == 2 and known.batch(8, (4, 8)) == 8
 
 
-def test_what_fits_is_known_to_the_next_picture(tiny_model: Path) -> None:
+def test_what_fits_is_known_to_the_next_image(tiny_model: Path) -> None:
     restorer = Restorer.from_pretrained(tiny_model, device="cpu", dtype=torch.float32)
     patches, small = Patches(size=16, overlap=0, multiple=4, batch=8, context=16), Small(room=3)
     for _ in range(3):
@@ -246,8 +246,8 @@ def test_tiles_may_be_denoised_elsewhere(network: NetworkDenoiser) -> None:
     torch.testing.assert_close(got, torch.full_like(args[0], 3.0))
 
 
-def test_memory_is_the_picture_and_one_batch() -> None:
-    """No denoiser call sees more than a batch, and what is held besides are buffers of the picture's size."""
+def test_memory_is_the_image_and_one_batch() -> None:
+    """No denoiser call sees more than a batch, and what is held besides are buffers of the image's size."""
     seen = []
 
     def watch(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
@@ -259,7 +259,7 @@ def test_memory_is_the_picture_and_one_batch() -> None:
     assert sum(shape[0] for shape in seen) == 13 * 13 and max(shape[0] for shape in seen) == 6
 
 
-def test_the_picture_tells_each_tile_where_it_is() -> None:
+def test_the_image_tells_each_tile_where_it_is() -> None:
     boxes = []
 
     def watch(x_t: Tensor, level: Level, condition: Condition) -> Estimate:

@@ -75,14 +75,14 @@ def test_tiles_begin_where_coarse_pixels_begin(
 
 @settings(deadline=None, max_examples=80)
 @given(cuts(), lengths, lengths, st.integers(0, 2**40))
-def test_tiles_fit_the_network_and_the_picture(patches: Patches, height: int, width: int, seed: int) -> None:
+def test_tiles_fit_the_network_and_the_image(patches: Patches, height: int, width: int, seed: int) -> None:
     tiles = grid(patches, height, width, HALO, patches.offset(seed, 5, height, width))
     fixed = patches.fixed or patches.grid == "weatherdiffusion"
     for tile in tiles:
         for span, length, side in zip((tile.rows, tile.columns), (height, width), tile.shape, strict=True):
             assert side % patches.multiple == 0
             assert side == patches.size if fixed else side <= patches.size + 2 * HALO
-            # only a tile that is larger than the picture reaches beyond it, or one that begins at a multiple
+            # only a tile that is larger than the image reaches beyond it, or one that begins at a multiple
             assert 0 <= span.seen.start < length
             assert span.seen.stop < max(length, side) + patches.multiple
             assert span.seen.start <= span.kept.start < span.kept.stop <= min(length, span.seen.stop)
@@ -158,7 +158,7 @@ def test_the_whole_grid_keeps_each_pixel_once(height: int, width: int) -> None:
     for tile in grid(patches, height, width, 30):
         counts[tile.rows.kept, tile.columns.kept] += 1
         for span, length in ((tile.rows, height), (tile.columns, width)):
-            # a border of the tile that is none of the picture is further away than the network sees
+            # a border of the tile that is none of the image is further away than the network sees
             assert span.seen.start == 0 or span.kept.start - span.seen.start >= 30
             assert span.seen.stop >= length or span.seen.stop - span.kept.stop >= 30
             assert span.seen.start % 16 == 0

@@ -21,7 +21,7 @@ def inputs(height: int, width: int) -> tuple[Tensor, Level, Condition]:
 
 
 def drifting(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
-    """A denoiser that gives every tile but the whole picture a hue of its own."""
+    """A denoiser that gives every tile but the whole image a hue of its own."""
     box = condition.box
     assert box is not None
     hue = torch.stack([box[:, 0], box[:, 1], -box[:, 0]], dim=1) * 0.5
@@ -29,7 +29,7 @@ def drifting(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
     return Estimate(condition.image + torch.where(whole, 0.0, hue)[:, :, None, None])
 
 
-# two rows of tiles in a picture so low that its coarse look has one: what drifts between them stays
+# two rows of tiles in an image so low that its coarse look has one: what drifts between them stays
 @pytest.mark.parametrize(
     ("height", "width", "left"), [(128, 192, 0.35), (100, 64, 0.35), (30, 300, 0.35), (40, 300, 0.5)]
 )
@@ -41,7 +41,7 @@ def test_drift_goes_and_detail_stays(height: int, width: int, left: float) -> No
     assert (held - truth).abs().mean() < left * (free - truth).abs().mean()
 
 
-def test_a_picture_of_one_tile_is_left_alone() -> None:
+def test_a_image_of_one_tile_is_left_alone() -> None:
     args = inputs(32, 20)
     guarded = in_patches(drifting, PATCHES.model_copy(update={"guard": 1.0}))(*args).x0
     assert torch.equal(guarded, in_patches(drifting, PATCHES)(*args).x0)

@@ -27,7 +27,7 @@ SHARMA = [
 ]
 
 
-def pictures(seed: int, count: int = 2, size: tuple[int, int] = (24, 20)) -> torch.Tensor:
+def images(seed: int, count: int = 2, size: tuple[int, int] = (24, 20)) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, *size), generator=torch.Generator().manual_seed(seed)).double()
 
 
@@ -36,7 +36,7 @@ def last(x: torch.Tensor) -> np.ndarray:
 
 
 def test_limited_luma_is_that_of_skimage_and_its_ends_are_16_and_235() -> None:
-    x = pictures(0)
+    x = images(0)
     np.testing.assert_allclose(
         bt601_luma(x)[:, 0], skimage.color.rgb2ycbcr(last(x).astype(np.uint8))[..., 0], atol=1e-9
     )
@@ -47,20 +47,20 @@ def test_limited_luma_is_that_of_skimage_and_its_ends_are_16_and_235() -> None:
 def test_full_luma_and_psnr_differ_by_the_known_constant() -> None:
     x = torch.tensor([[255.0, 0, 0], [0, 255.0, 0], [0, 0, 255.0]]).view(3, 3, 1, 1)
     assert bt601_luma(x, "bt601-full").flatten().tolist() == pytest.approx([76.245, 149.685, 29.07])
-    a, b = pictures(1), pictures(2)
+    a, b = images(1), images(2)
     difference = psnr(bt601_luma(a), bt601_luma(b)) - psnr(bt601_luma(a, "bt601-full"), bt601_luma(b, "bt601-full"))
     assert difference.tolist() == pytest.approx([1.3219, 1.3219], abs=1e-4)
 
 
 def test_luma_leaves_its_input_alone() -> None:
-    x = pictures(3)
+    x = images(3)
     before = x.clone()
     bt601_luma(x)
     assert torch.equal(x, before)
 
 
 def test_lab_and_ciede2000_equal_skimage() -> None:
-    a, b = pictures(4), pictures(5)
+    a, b = images(4), images(5)
     lab_a, lab_b = skimage.color.rgb2lab(last(a) / 255), skimage.color.rgb2lab(last(b) / 255)
     np.testing.assert_allclose(last(rgb_to_lab(a)), lab_a, atol=1e-6)
     expected = skimage.color.deltaE_ciede2000(lab_a, lab_b)
@@ -76,8 +76,8 @@ def test_ciede2000_gives_the_published_values(row: tuple[float, ...]) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
-def test_differences_are_symmetric_and_zero_only_for_equal_pictures(seed: int) -> None:
-    a, b = pictures(seed, 1, (6, 7)), pictures(seed + 1, 1, (6, 7))
+def test_differences_are_symmetric_and_zero_only_for_equal_images(seed: int) -> None:
+    a, b = images(seed, 1, (6, 7)), images(seed + 1, 1, (6, 7))
     for difference in (delta_e, color_shift):
         assert difference(a, b).item() == pytest.approx(difference(b, a).item(), rel=1e-9)
         assert difference(a, b).item() > 0
@@ -85,7 +85,7 @@ def test_differences_are_symmetric_and_zero_only_for_equal_pictures(seed: int) -
 
 
 def test_color_shift_sees_a_cast_and_not_the_place_of_pixels() -> None:
-    a = pictures(6, 1)
+    a = images(6, 1)
     moved = a.flip(-1)
     assert color_shift(moved, a).item() == pytest.approx(0, abs=1e-9)
     assert delta_e(moved, a).item() > 10
@@ -101,6 +101,6 @@ def test_bad_input_is_named() -> None:
         with pytest.raises(ArrayError, match=r"\(1, 1, 4, 4\)"):
             convert(gray)
     with pytest.raises(ConfigError, match="bt601-limited, bt601-full"):
-        bt601_luma(pictures(0), "bt709")  # type: ignore[arg-type]
+        bt601_luma(images(0), "bt709")  # type: ignore[arg-type]
     with pytest.raises(ArrayError, match="differ in shape"):
-        delta_e(pictures(0), pictures(0)[:1])
+        delta_e(images(0), images(0)[:1])

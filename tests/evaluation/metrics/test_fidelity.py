@@ -73,7 +73,7 @@ def assert_equals_skimage(degraded: np.ndarray, clean: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("degrade", DEGRADATIONS, ids=lambda f: f.__name__)
-def test_every_kodak_picture_scores_as_in_skimage(shared: Path, degrade) -> None:
+def test_every_kodak_image_scores_as_in_skimage(shared: Path, degrade) -> None:
     generator = np.random.default_rng(7)
     names = sorted((shared / "data" / "super_resolution" / "Kodak24").glob("*.png"))
     assert len(names) == 24
@@ -86,7 +86,7 @@ def test_every_kodak_picture_scores_as_in_skimage(shared: Path, degrade) -> None
         assert_equals_skimage(degraded, clean)
 
 
-def test_a_whole_kodak_picture_scores_as_in_skimage(shared: Path) -> None:
+def test_a_whole_kodak_image_scores_as_in_skimage(shared: Path) -> None:
     with Image.open(shared / "data" / "super_resolution" / "Kodak24" / "kodim04.png") as opened:
         clean = np.array(opened.convert("RGB"))
     assert clean.shape == (768, 512, 3)
@@ -110,7 +110,7 @@ def test_ssim_of_unit_range_equals_skimage() -> None:
 
 
 def plain_ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Wang, Simoncelli and Bovik 2003 for one grey picture, as their MATLAB code takes it."""
+    """Wang, Simoncelli and Bovik 2003 for one grey image, as their MATLAB code takes it."""
     result = 1.0
     for level, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
         inner = (slice(5, -5), slice(5, -5))
@@ -149,14 +149,14 @@ def test_values_known_in_closed_form() -> None:
     assert ssim(a, b).tolist() == pytest.approx(light, abs=1e-9)
 
 
-def test_psnr_is_the_mean_of_pictures_and_not_of_their_errors() -> None:
+def test_psnr_is_the_mean_of_images_and_not_of_their_errors() -> None:
     a = torch.zeros(2, 1, 11, 11)
     b = torch.stack([torch.full((1, 11, 11), 1.0), torch.full((1, 11, 11), 100.0)])
     pooled = 10 * np.log10(255**2 / ((1 + 100**2) / 2))
     assert psnr(a, b).mean().item() > pooled + 10
 
 
-def test_identical_pictures() -> None:
+def test_identical_images() -> None:
     _, b = noisy_pair(1, (2, 3, 20, 30))
     assert psnr(b, b).tolist() == [float("inf")] * 2
     assert ssim(b, b).tolist() == pytest.approx([1.0, 1.0], abs=1e-12)
@@ -240,7 +240,7 @@ def test_bad_shapes_are_named() -> None:
 
 
 @pytest.mark.parametrize("size", [(10, 40), (40, 10)])
-def test_a_picture_smaller_than_the_window_is_an_error(size: tuple[int, int]) -> None:
+def test_a_image_smaller_than_the_window_is_an_error(size: tuple[int, int]) -> None:
     a = torch.zeros(1, 3, *size)
     with pytest.raises(ArrayError, match=f"at least 11 pixels.*{size[0]}x{size[1]}"):
         ssim(a, a)

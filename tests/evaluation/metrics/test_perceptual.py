@@ -17,7 +17,7 @@ from restore.evaluation.metrics import METRICS, fid, inception_weights, kid, lpi
 from restore.evaluation.metrics.perceptual import LPIPS_TRUNKS, LpipsTrunk
 
 
-def pictures(seed: int, count: int = 2, side: int = 40) -> torch.Tensor:
+def images(seed: int, count: int = 2, side: int = 40) -> torch.Tensor:
     return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
@@ -26,7 +26,7 @@ def test_a_missing_trunk_names_its_place_and_the_command(
     net: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    x = pictures(0)
+    x = images(0)
     with pytest.raises(MissingResource) as caught:
         lpips(x, x, net=net)  # type: ignore[arg-type]
     message = str(caught.value)
@@ -38,7 +38,7 @@ def test_a_missing_trunk_names_its_place_and_the_command(
 
 def test_missing_inception_weights_name_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for measure in (inception_weights, lambda: fid([pictures(0)], [pictures(1)]), lambda: kid([], [])):
+    for measure in (inception_weights, lambda: fid([images(0)], [images(1)]), lambda: kid([], [])):
         with pytest.raises(MissingResource, match=r"pip install .*torch-fidelity|python -c .*FrechetInceptionDistance"):
             measure()
     assert list(tmp_path.rglob("*")) == []
@@ -80,13 +80,13 @@ def random_trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_lpips_is_that_of_the_package_on_pictures_in_minus_one_to_one(
+def test_lpips_is_that_of_the_package_on_images_in_minus_one_to_one(
     random_trunk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import lpips as package
 
     known_by_its_digest(random_trunk, monkeypatch)
-    a, b = pictures(1), pictures(2)
+    a, b = images(1), images(2)
     got = lpips(a, b)
     assert got.shape == (2,) and got.dtype == torch.float64
     with warnings.catch_warnings():
@@ -120,12 +120,12 @@ def test_a_damaged_trunk_is_named_and_never_used(
     path.write_bytes(b"")
     known_by_its_digest(path, monkeypatch)  # whatever the digest says, what cannot be read is damaged
     with pytest.raises(MissingResource, match="is damaged: delete it"):
-        lpips(pictures(0), pictures(1))
+        lpips(images(0), images(1))
 
 
 def test_lpips_refuses_what_it_would_score_wrongly(random_trunk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known_by_its_digest(random_trunk, monkeypatch)
-    a = pictures(3)
+    a = images(3)
     with pytest.raises(ArrayError, match=r"\[-1, 1\], got a value of magnitude 255"):
         lpips(a * 0 + 255, a)
     with pytest.raises(ArrayError, match="magnitude nan"):
@@ -170,7 +170,7 @@ def test_fid_and_kid_of_given_features_equal_their_closed_forms() -> None:
     expected = sum(within) - 2 * kernel(a, b).mean()
     mean, deviation = kid(*split, features=MeanColor())
     assert mean == pytest.approx(expected, rel=1e-4)
-    assert deviation == pytest.approx(0, abs=1e-6 * abs(expected))  # all 30 pictures are in every subset
+    assert deviation == pytest.approx(0, abs=1e-6 * abs(expected))  # all 30 images are in every subset
 
     with pytest.raises(ArrayError, match="got 1 restored and 30"):
         fid([sets[0][:1]], split[1], features=MeanColor())
@@ -180,5 +180,5 @@ def test_kid_leaves_the_global_generator_alone() -> None:
     pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    kid([pictures(5, 4, 8)], [pictures(6, 6, 8)], features=MeanColor())
+    kid([images(5, 4, 8)], [images(6, 6, 8)], features=MeanColor())
     assert torch.equal(torch.get_rng_state(), before)

@@ -32,9 +32,9 @@ from restore.evaluation.metrics import (
 LIMITED = np.array([65.481, 128.553, 24.966]) / 255
 
 
-def tensor(*pictures: np.ndarray) -> torch.Tensor:
+def tensor(*images: np.ndarray) -> torch.Tensor:
     """8-bit or float levels (H, W, 3) as the package's batch in [-1, 1]."""
-    stacked = np.stack([p.astype(np.float64) for p in pictures])
+    stacked = np.stack([p.astype(np.float64) for p in images])
     return torch.from_numpy(stacked).permute(0, 3, 1, 2) / 127.5 - 1
 
 
@@ -44,9 +44,9 @@ def photograph(seed: int, height: int, width: int) -> np.ndarray:
     return np.clip(np.round(128 + smooth / smooth.std() * 60), 0, 255).astype(np.uint8)
 
 
-def noisy(picture: np.ndarray, seed: int, spread: float = 15) -> np.ndarray:
-    shift = np.random.default_rng(seed).normal(0, spread, picture.shape)
-    return np.clip(np.round(picture + shift), 0, 255).astype(np.uint8)
+def noisy(image: np.ndarray, seed: int, spread: float = 15) -> np.ndarray:
+    shift = np.random.default_rng(seed).normal(0, spread, image.shape)
+    return np.clip(np.round(image + shift), 0, 255).astype(np.uint8)
 
 
 def db(a: np.ndarray, b: np.ndarray) -> float:
@@ -102,8 +102,8 @@ def test_whole_levels_survive_short_float_types(dtype: torch.dtype) -> None:
     assert scores["psnr"].dtype == scores["ssim"].dtype == torch.float64
 
 
-def weatherdiff_in_pillow(picture: np.ndarray) -> np.ndarray:
-    image = Image.fromarray(picture)
+def weatherdiff_in_pillow(photo: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(photo)
     width, height = image.size
     if height > width and height > 1024:
         width, height = int(np.ceil(width * 1024 / height)), 1024
@@ -184,7 +184,7 @@ def cubic(x: np.ndarray) -> np.ndarray:
 
 
 def resize_matrix(n: int, m: int) -> np.ndarray:
-    """MATLAB's imresize along one axis: antialiased cubic weights, the picture mirrored at its ends."""
+    """MATLAB's imresize along one axis: antialiased cubic weights, the image mirrored at its ends."""
     shrink = min(m / n, 1)
     reach = int(np.ceil(2 / shrink)) + 1
     centres = (np.arange(m) + 0.5) * n / m - 0.5
@@ -299,12 +299,12 @@ def test_unknown_names_are_answered_with_the_accepted_ones() -> None:
             score(image, image, "sr", scale=scale)
 
 
-def test_pictures_that_cannot_be_compared_are_refused() -> None:
+def test_images_that_cannot_be_compared_are_refused() -> None:
     a, b = tensor(photograph(26, 20, 20)), tensor(photograph(26, 20, 24))
     for name in ("native", "rgb", "t3", "weatherdiff"):
         with pytest.raises(ArrayError, match=r"20x20 and the ground truth 20x24.*" + name):
             score(a, b, name)
-    with pytest.raises(ArrayError, match="2 restored pictures for 1"):
+    with pytest.raises(ArrayError, match="2 restored images for 1"):
         score(torch.cat([a, a]), a, "native")
     with pytest.raises(ArrayError, match=r"restored: .*not finite"):
         score(a * float("nan"), a, "native")
@@ -316,7 +316,7 @@ def test_pictures_that_cannot_be_compared_are_refused() -> None:
         score(a.to(torch.uint8), a, "native")
     with pytest.raises(ArrayError, match="11 pixels"):
         score(a[..., :10], a[..., :10], "native")
-    with pytest.raises(ArrayError, match="leaves nothing of a picture of 20x20"):
+    with pytest.raises(ArrayError, match="leaves nothing of an image of 20x20"):
         score(a, a, "sr", scale=10)
 
 

@@ -50,7 +50,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_one_another() -> None
     assert bootstrap_interval(values, seed=3) != bootstrap_interval(values, seed=4)
 
 
-def test_many_pictures_are_drawn_in_parts() -> None:
+def test_many_images_are_drawn_in_parts() -> None:
     values = np.random.default_rng(3).normal(size=30_000)
     low, high = bootstrap_interval(values, resamples=100)
     assert low < values.mean() < high
@@ -69,7 +69,7 @@ def test_one_score_has_no_interval_and_none_has_no_mean() -> None:
     assert summarise([]).mean is None
 
 
-def test_a_paired_difference_takes_the_difficulty_of_pictures_out() -> None:
+def test_a_paired_difference_takes_the_difficulty_of_images_out() -> None:
     generator = np.random.default_rng(4)
     difficulty = generator.normal(30, 5, size=60)
     first = difficulty + 0.3 + generator.normal(0, 0.2, size=60)
@@ -90,7 +90,7 @@ def test_pairs_with_an_infinite_score_are_left_out() -> None:
     assert not difference.clear
 
 
-def test_a_handful_of_pictures_makes_no_difference_clear() -> None:
+def test_a_handful_of_images_makes_no_difference_clear() -> None:
     few, enough = ([31.0 + i / 10 for i in range(count)] for count in (5, 6))
     assert not paired_difference(few, [30.0] * 5).clear and not paired_difference(few, [30.0] * 5).enough
     assert paired_difference(enough, [30.0] * 6).clear

@@ -1,4 +1,4 @@
-"""A finished evaluation to report on, without a network: outputs are blurred pictures of their own."""
+"""A finished evaluation to report on, without a network: outputs are blurred images of their own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from restore.evaluation.scoring.images import from_clean
 from torch import Tensor
 
 from restore.data.card import load_card
 from restore.evaluation.metrics import PROTOCOLS
 from restore.evaluation.report import Result
 from restore.evaluation.scoring import Case, EvaluationPlan, Loaded, Output, Provenance, Scoring, evaluate_plan
-from restore.evaluation.scoring.pictures import from_clean
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def split(browser: Browser) -> float:
     return float(browser.run("parseFloat(byId('handle').style.left)"))
 
 
-def test_the_slider_follows_the_mouse_and_uncovers_the_other_picture(browser: Browser) -> None:
+def test_the_slider_follows_the_mouse_and_uncovers_the_other_image(browser: Browser) -> None:
     x, y, width, height = stage(browser)
     assert split(browser) == 50
     seen = []
@@ -217,7 +217,7 @@ def test_every_layer_of_every_entry_is_shown(browser: Browser) -> None:
           for (const layer of byId('choose-right').options) {
             byId('choose-right').value = layer.value; byId('choose-right').onchange();
             await byId('image-right').decode();
-            const texts = ['picture-caption', 'tag-right'].map((id) => byId(id).textContent);
+            const texts = ['image-caption', 'tag-right'].map((id) => byId(id).textContent);
             seen.push([byId('image-right').naturalWidth, ...texts]);
           }
         }
@@ -233,16 +233,16 @@ def test_every_layer_of_every_entry_is_shown(browser: Browser) -> None:
 
 def column(browser: Browser, name: str) -> list[float]:
     script = f"""(() => {{
-      const heads = [...document.querySelectorAll('#pictures-table th')];
+      const heads = [...document.querySelectorAll('#images-table th')];
       const at = heads.findIndex((h) => h.innerText.trim().startsWith({name!r}));
-      return [...document.querySelectorAll('#pictures-table tbody tr')].map((row) => row.cells[at].innerText);
+      return [...document.querySelectorAll('#images-table tbody tr')].map((row) => row.cells[at].innerText);
     }})()"""
     return [float(text) for text in browser.run(script)]
 
 
 def test_the_table_sorts_by_any_column_both_ways(browser: Browser) -> None:
     press = (
-        "[...document.querySelectorAll('#pictures-table th button')].find((b) => b.innerText.startsWith({!r})).click()"
+        "[...document.querySelectorAll('#images-table th button')].find((b) => b.innerText.startsWith({!r})).click()"
     )
     assert len(column(browser, "gain")) == 20
     assert column(browser, "gain") == sorted(column(browser, "gain"), reverse=True)
@@ -251,7 +251,7 @@ def test_the_table_sorts_by_any_column_both_ways(browser: Browser) -> None:
         assert column(browser, name) == sorted(column(browser, name), reverse=True)
         browser.run(press.format(name))
         assert column(browser, name) == sorted(column(browser, name))
-        order = "document.querySelector('#pictures-table th[aria-sort]')"
+        order = "document.querySelector('#images-table th[aria-sort]')"
         assert browser.run(f"{order}.innerText.trim()").startswith(name)
         assert browser.run(f"{order}.getAttribute('aria-sort')") == "ascending"
 

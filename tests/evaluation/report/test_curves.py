@@ -77,7 +77,7 @@ def test_a_line_that_was_cut_off_is_left_aside(tmp_path: Path) -> None:
 
 
 def test_what_is_no_log_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not the log"):
+    with pytest.raises(DataError, match="no such log"):
         read_log(tmp_path / "log.jsonl")
     with pytest.raises(DataError, match="empty"):
         training_figure([], "x")

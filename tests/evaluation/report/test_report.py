@@ -1,4 +1,4 @@
-"""The report: tables, files, pictures and the page."""
+"""The report: tables, files, images and the page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from restore.evaluation.scoring import (
     gain_of,
     show,
 )
-from restore.evaluation.scoring.pictures import from_clean
+from restore.evaluation.scoring.images import from_clean
 
 
 class Page(HTMLParser):
@@ -105,7 +105,7 @@ def test_what_is_left_out_of_a_mean_is_told(result: Result) -> None:
 
     told = Result("", [changed(record) for record in result.records], 20, result.provenance).remarks
     assert any("protocol rgb: 1 of 5 inputs equal the ground truth and are left out of" in text for text in told)
-    assert any("protocol rgb: 1 of 5 pictures have no finite gain in psnr" in text for text in told)
+    assert any("protocol rgb: 1 of 5 images have no finite gain in psnr" in text for text in told)
     assert not any("outputs" in text or "ssim" in text for text in told)
 
 
@@ -114,11 +114,11 @@ def test_notes_on_sets_are_remarks(result: Result) -> None:
     assert replace(result, sets=sets).remarks[-1] == "rain, three: fid after could not be taken: too few"
 
 
-def test_few_pictures_are_nowhere_a_clear_difference(result: Result, page: Page) -> None:
+def test_few_images_are_nowhere_a_clear_difference(result: Result, page: Page) -> None:
     document = json.loads(json_text(result))
     assert {c["difference"]["count"] for c in document["comparisons"]} == {5}
     assert not any(c["difference"]["clear"] for c in document["comparisons"])
-    assert "too few pictures" in page.words
+    assert "too few images" in page.words
     shades = {attributes.get("class") for tag, attributes in page.tags if tag == "div"}
     assert not shades & {"big good", "big bad"}
 
@@ -149,7 +149,7 @@ def test_csv_holds_every_score(result: Result) -> None:
 
 def test_json_holds_everything_and_nothing_that_is_not_json(result: Result) -> None:
     document = json.loads(json_text(result), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert document["complete"] is True and len(document["rows"]) == 8 and len(document["pictures"]) == 20
+    assert document["complete"] is True and len(document["rows"]) == 8 and len(document["images"]) == 20
     assert document["provenance"]["methods"][0]["sha256"] == "ab" * 32
     assert len(document["provenance"]["data"]["manifest_sha256"]) == 64
     assert document["protocols"]["native"]["luma"] == "bt601-limited"
@@ -179,7 +179,7 @@ def test_published_scores_stand_beside_and_are_marked(card_result: Result) -> No
     )
 
 
-# ---- pictures ------------------------------------------------------------------------------------------------------
+# ---- images ------------------------------------------------------------------------------------------------------
 
 
 def test_best_median_and_worst_are_chosen_by_gain() -> None:
@@ -209,7 +209,7 @@ def test_an_error_map_grows_brighter_with_the_error_and_is_black_without() -> No
     assert (np.diff(shades) >= 0).all()
 
 
-def test_the_gallery_holds_the_pictures_that_were_scored_each_once(result: Result, plan: EvaluationPlan) -> None:
+def test_the_gallery_holds_the_images_that_were_scored_each_once(result: Result, plan: EvaluationPlan) -> None:
     gallery = make_gallery(result, plan)
     assert len(gallery.entries) == 4 * 3
     assert {entry.role for entry in gallery.entries} == {"best", "median", "worst"}
@@ -223,7 +223,7 @@ def test_the_gallery_holds_the_pictures_that_were_scored_each_once(result: Resul
             assert np.abs(np.asarray(image.convert("RGB")).astype(float) - expected).max() <= 1
 
 
-def test_pictures_on_a_page_are_reduced_to_its_budget(result: Result, plan: EvaluationPlan) -> None:
+def test_images_on_a_page_are_reduced_to_its_budget(result: Result, plan: EvaluationPlan) -> None:
     gallery = make_gallery(result, plan)
     uris = gallery.data_uris()
     assert gallery.exact
@@ -237,7 +237,7 @@ def test_pictures_on_a_page_are_reduced_to_its_budget(result: Result, plan: Eval
     assert "reduced to" in page_html(result, [], small) and "reduced to" not in page_html(result, [], gallery)
 
 
-def test_a_lack_of_memory_costs_a_picture_and_no_report(result: Result, plan: EvaluationPlan) -> None:
+def test_a_lack_of_memory_costs_a_image_and_no_report(result: Result, plan: EvaluationPlan) -> None:
     @dataclass(frozen=True)
     class Greedy:
         model: str
@@ -267,7 +267,7 @@ def test_names_of_any_length_make_files(
     write_report(replace(result, records=list(evaluate_plan(plan)), expected=2), tmp_path / "report", plan)
     page = Page((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
     keys = {key for entry in json.loads(page.data)["entries"] for key in entry["images"].values()}
-    assert len(keys) == 10 and {path.stem for path in (tmp_path / "report" / "pictures").iterdir()} == keys
+    assert len(keys) == 10 and {path.stem for path in (tmp_path / "report" / "images").iterdir()} == keys
 
 
 def test_names_of_files_are_plain_short_and_never_the_same() -> None:
@@ -284,7 +284,7 @@ def test_a_report_is_complete(report: Path, result: Result) -> None:
     names = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
     assert {"index.html", "report.json", "scores.csv", "table.md", "figures/gains.png"} <= names
     assert sum(name.startswith("figures/") for name in names) == 9
-    assert sum(name.startswith("pictures/") for name in names) > 12
+    assert sum(name.startswith("images/") for name in names) > 12
     for name in names:
         if name.endswith(".png"):
             with Image.open(report / name) as image:
@@ -346,7 +346,7 @@ def test_the_page_lists_the_origins_where_there_are_several(result: Result, page
     assert "It was continued" in words and "another device" in words and "unknown" in words
 
 
-def test_a_picture_that_a_protocol_resized_is_shown_as_it_was_scored(
+def test_a_image_that_a_protocol_resized_is_shown_as_it_was_scored(
     photographs: Path, plan: EvaluationPlan, result: Result, tmp_path: Path
 ) -> None:
     with Image.open(photographs / "coffee.png") as image:
@@ -363,16 +363,16 @@ def test_a_picture_that_a_protocol_resized_is_shown_as_it_was_scored(
 
 def test_the_script_of_the_page_knows_every_score(page: Page, result: Result) -> None:
     data = json.loads(page.data)
-    assert len(data["pictures"]) == len(result.records) and data["protocols"] == ["native", "rgb"]
+    assert len(data["scored"]) == len(result.records) and data["protocols"] == ["native", "rgb"]
     assert all(key in data["images"] for entry in data["entries"] for key in entry["images"].values())
     record = result.records[0]
-    row, name, _, height, width, _, scores = data["pictures"][0]
+    row, name, _, height, width, _, scores = data["scored"][0]
     assert (name, height, width) == (record.name, 96, 128) and row == 0
     gain = scores[0][1] - scores[0][0]
     assert gain == pytest.approx(gain_of(record, "native", "psnr"), abs=1e-3)
 
 
-def test_a_report_without_inputs_or_pictures_is_valid(result: Result, tmp_path: Path) -> None:
+def test_a_report_without_inputs_or_images_is_valid(result: Result, tmp_path: Path) -> None:
     records = [replace(record, before={}, seconds=None, task="", model="theirs") for record in result.records[:10:2]]
     bare = Result("theirs", records, len(records), replace(result.provenance, methods=[{"model": "theirs"}]))
     write_report(bare, tmp_path)

@@ -16,10 +16,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from restore.evaluation.scoring.images import from_card, from_clean, from_folders, from_outputs
 from torch import Tensor
 
 from restore import images
-from restore.data.synthesize import picture_seed, synthesize
+from restore.data.synthesize import image_seed, synthesize
 from restore.degradations import Haze
 from restore.degradations.masks import read_mask
 from restore.denoisers.threshold import NoThreshold
@@ -51,7 +52,6 @@ from restore.evaluation.scoring import (
     tasks_for,
 )
 from restore.evaluation.scoring.cases import enlarged_to
-from restore.evaluation.scoring.pictures import from_card, from_clean, from_folders, from_outputs
 from restore.evaluation.scoring.provenance import data_digest, find_commit, origin_on, peak_memory
 from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
@@ -158,7 +158,7 @@ def test_weather_made_on_the_fly_is_the_weather_on_disk(photographs: Path, pairs
         assert a.after["rgb"] == pytest.approx(b.after["rgb"], abs=1e-4)  # the last bit of a float32 pixel
 
 
-def test_a_picture_does_not_depend_on_its_neighbours_their_order_or_the_batch(
+def test_a_image_does_not_depend_on_its_neighbours_their_order_or_the_batch(
     photographs: Path, method: ModelMethod
 ) -> None:
     cases = from_clean(photographs, ["rain", "snow"]).cases
@@ -175,14 +175,14 @@ def test_a_picture_does_not_depend_on_its_neighbours_their_order_or_the_batch(
     assert all(known[r.data, r.name].after == r.after for r in backwards)
 
 
-def test_samples_of_a_batch_are_those_of_single_pictures(photographs: Path, restorer: Restorer) -> None:
+def test_samples_of_a_batch_are_those_of_single_images(photographs: Path, restorer: Restorer) -> None:
     method = ModelMethod("tiny", "weather", restorer, "", Settings(steps=2, samples=3))
-    pictures = [images.read(path).pixels for path in sorted(photographs.iterdir())[:2]]
+    photos = [images.read(path).pixels for path in sorted(photographs.iterdir())[:2]]
     cases = [Case("x", str(i), photographs) for i in range(2)]
-    together = method(cases, pictures, seed=5)
-    for case, picture, output in zip(cases, pictures, together, strict=True):
+    together = method(cases, photos, seed=5)
+    for case, image, output in zip(cases, photos, together, strict=True):
         own = case.sampler_seed(5)
-        alone = restorer.posterior(picture, Settings("weather", steps=2, samples=3, seed=own)).mean
+        alone = restorer.posterior(image, Settings("weather", steps=2, samples=3, seed=own)).mean
         assert torch.allclose(alone, output.pixels, atol=1e-4)
     assert together[0].tiles == restorer.evaluations(96, 128, Settings(steps=2, samples=3))
 
@@ -199,7 +199,7 @@ def test_every_image_has_sampler_noise_of_its_own_and_every_method_the_same(
     assert torch.allclose(first, again, atol=1e-5)
     seeds = {case.sampler_seed(seed) for case in cases for seed in (0, 1)}
     assert len(seeds) == 4 and all(0 <= seed < 2**63 for seed in seeds)
-    assert not seeds & {picture_seed(seed, f"{case.name}.png") for case in cases for seed in (0, 1)}
+    assert not seeds & {image_seed(seed, f"{case.name}.png") for case in cases for seed in (0, 1)}
 
 
 def test_another_seed_is_other_weather_and_another_restoration(photographs: Path, restorer: Restorer) -> None:
@@ -210,7 +210,7 @@ def test_another_seed_is_other_weather_and_another_restoration(photographs: Path
     assert first.before != second.before and first.after != second.after
 
 
-def test_severity_zero_and_clean_leave_the_picture_as_it_was(photographs: Path, method: ModelMethod) -> None:
+def test_severity_zero_and_clean_leave_the_image_as_it_was(photographs: Path, method: ModelMethod) -> None:
     nothing = list(evaluate_plan(plan_for(from_clean(photographs, ["rain", "clean"], 0.0).first(1).cases, method)))
     assert [r.before["rgb"]["psnr"] for r in nothing] == [math.inf, math.inf]
     (row, _) = summarise_rows(nothing)
@@ -218,7 +218,7 @@ def test_severity_zero_and_clean_leave_the_picture_as_it_was(photographs: Path, 
     assert row.gain["psnr"].mean is None
 
 
-def test_a_protocol_that_resizes_restores_the_resized_picture(
+def test_a_protocol_that_resizes_restores_the_resized_image(
     photographs: Path, restorer: Restorer, tmp_path: Path
 ) -> None:
     with Image.open(photographs / "coffee.png") as image:
@@ -284,7 +284,7 @@ def test_metrics_of_colours_are_taken_once_and_those_of_channels_for_each_protoc
     (record,) = evaluate_plan(plan_for(cases, method, protocols=(NATIVE, RGB), metrics=("mae", "delta_e", "ms_ssim")))
     native, rgb = record.after["native"], record.after["rgb"]
     assert native["delta_e"] == rgb["delta_e"] and native["mae"] != rgb["mae"]
-    assert "ms_ssim" not in rgb  # needs 161 pixels a side; the picture keeps its other scores
+    assert "ms_ssim" not in rgb  # needs 161 pixels a side; the image keeps its other scores
 
 
 def test_a_grey_ground_truth_is_scored_on_its_one_channel(tmp_path: Path) -> None:
@@ -312,8 +312,8 @@ def test_a_grey_ground_truth_is_scored_on_its_one_channel(tmp_path: Path) -> Non
 
 
 def test_finished_outputs_score_like_the_model_that_made_them(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
-    pictures = from_folders(pairs / "input", pairs / "target")
-    ours = list(evaluate_plan(plan_for(pictures.cases, method, keep=tmp_path)))
+    photos = from_folders(pairs / "input", pairs / "target")
+    ours = list(evaluate_plan(plan_for(photos.cases, method, keep=tmp_path)))
     folder = kept_path(tmp_path, ours[0]).parent
     theirs = list(
         evaluate_plan(plan_for(from_outputs(folder, pairs / "target").cases, OutputFolder(folder, Digests())))
@@ -322,7 +322,7 @@ def test_finished_outputs_score_like_the_model_that_made_them(pairs: Path, metho
     assert all(not r.before and r.seconds is None and r.task == "" for r in theirs)
 
 
-def test_pictures_that_another_run_kept_are_made_again(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
+def test_images_that_another_run_kept_are_made_again(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
     cases = from_folders(pairs / "input", pairs / "target").first(1).cases
     plan = plan_for(cases, method, keep=tmp_path)
     (first,) = evaluate_plan(plan)
@@ -339,9 +339,9 @@ def test_outputs_are_found_by_name_and_what_is_missing_is_named(pairs: Path, tmp
     folder = tmp_path / "theirs"
     shutil.copytree(pairs / "target", folder)
     (folder / "coffee.png").unlink()
-    pictures = from_outputs(folder, pairs / "target")
-    assert len(pictures.cases) == 4 and "1 ground truths have no restored picture" in pictures.notes[0]
-    assert "coffee" in pictures.notes[0]
+    photos = from_outputs(folder, pairs / "target")
+    assert len(photos.cases) == 4 and "1 ground truths have no restored image" in photos.notes[0]
+    assert "coffee" in photos.notes[0]
     records = list(
         evaluate_plan(plan_for(from_folders(pairs / "input", pairs / "target").cases, OutputFolder(folder, Digests())))
     )
@@ -368,24 +368,24 @@ def test_a_card_knows_its_protocol_and_clean_cards_need_weather(shared: Path) ->
     root = shared / "data" / "super_resolution" / "Kodak24"
     with pytest.raises(ConfigError, match="--degradation"):
         from_card("kodak24", root)
-    pictures = from_card("kodak24", root, degradations=["rain", "haze"])
-    assert len(pictures.cases) == 48 and {case.label for case in pictures.cases} == {"rain", "haze"}
-    assert len(pictures.first(3).cases) == 6 and "first 3 of 24" in pictures.first(3).notes[0]
-    assert not pictures.notes  # all of them, and no paper beside them
+    photos = from_card("kodak24", root, degradations=["rain", "haze"])
+    assert len(photos.cases) == 48 and {case.label for case in photos.cases} == {"rain", "haze"}
+    assert len(photos.first(3).cases) == 6 and "first 3 of 24" in photos.first(3).notes[0]
+    assert not photos.notes  # all of them, and no paper beside them
     raindrop = from_card("raindrop", shared / "data" / "pairs" / "RainDrop_5")
     assert raindrop.card is not None and raindrop.protocols == (raindrop.card.protocol.id,)
     with pytest.raises(ConfigError, match="of its own"):
         from_card("raindrop", shared / "data" / "pairs" / "RainDrop_5", degradations=["rain"])
 
 
-def test_pictures_that_may_not_be_those_of_the_papers_are_told(pairs: Path, tmp_path: Path) -> None:
+def test_images_that_may_not_be_those_of_the_papers_are_told(pairs: Path, tmp_path: Path) -> None:
     number, layout = from_card("raindrop", pairs).notes
-    assert "split test-a of RainDrop has 58 pictures, and 5 are here" in number and "plain-input-target" in layout
+    assert "split test-a of RainDrop has 58 images, and 5 are here" in number and "plain-input-target" in layout
     for side, end in (("data", "rain"), ("gt", "clean")):
         (tmp_path / "test_a" / side).mkdir(parents=True)
         shutil.copy(pairs / "input" / "coffee.png", tmp_path / "test_a" / side / f"0_{end}.png")
     (number,) = from_card("raindrop", tmp_path).notes
-    assert "58 pictures, and 1 are here" in number
+    assert "58 images, and 1 are here" in number
     assert not from_card("folder", pairs).notes
 
 
@@ -393,9 +393,9 @@ def test_ground_truths_without_an_input_are_named(pairs: Path, tmp_path: Path) -
     folder = shutil.copytree(pairs, tmp_path / "rainy")
     assert not from_folders(folder / "input", folder / "target").notes
     (folder / "input" / "coffee.png").unlink()
-    pictures = from_folders(folder / "input", folder / "target")
-    assert len(pictures.cases) == 4
-    assert pictures.notes == ("1 ground truths have no input picture and were left out: coffee",)
+    photos = from_folders(folder / "input", folder / "target")
+    assert len(photos.cases) == 4
+    assert photos.notes == ("1 ground truths have no input image and were left out: coffee",)
 
 
 def test_a_known_degradation_is_restored_told_and_blind(restorer: Restorer) -> None:
@@ -409,20 +409,20 @@ def test_a_known_degradation_is_restored_told_and_blind(restorer: Restorer) -> N
 
 def test_a_clean_card_keeps_its_protocol_where_the_degradation_is_its_own(shared: Path) -> None:
     root = shared / "data" / "super_resolution" / "Set5"
-    pictures = from_card("set5", root, degradations=["bicubic-x3"])
-    assert (pictures.protocols, pictures.scale) == (("sr",), 3)
-    assert pictures.card is not None
-    assert [(score.condition, score.metrics["psnr"]) for score in pictures.card.reported] == [("x3", 30.39)]
+    photos = from_card("set5", root, degradations=["bicubic-x3"])
+    assert (photos.protocols, photos.scale) == (("sr",), 3)
+    assert photos.card is not None
+    assert [(score.condition, score.metrics["psnr"]) for score in photos.card.reported] == [("x3", 30.39)]
     for others in (["rain"], ["bicubic-x2", "bicubic-x4"], ["blind-x4"]):
-        pictures = from_card("set5", root, degradations=others)
-        assert pictures.protocols == ("native", "rgb")
-        assert pictures.card is None or not pictures.card.reported
+        photos = from_card("set5", root, degradations=others)
+        assert photos.protocols == ("native", "rgb")
+        assert photos.card is None or not photos.card.reported
 
 
 def test_low_resolution_folders_tell_their_factor_and_masks_are_found(photographs: Path, tmp_path: Path) -> None:
     assert not [done.error for done in synthesize(photographs, tmp_path / "low", "bicubic-x3") if done.error]
-    pictures = from_folders(tmp_path / "low" / "input", tmp_path / "low" / "target")
-    assert pictures.scale == 3 and all(case.mask is None for case in pictures.cases)
+    photos = from_folders(tmp_path / "low" / "input", tmp_path / "low" / "target")
+    assert photos.scale == 3 and all(case.mask is None for case in photos.cases)
     made = from_clean(photographs, ["bicubic-x3"])
     assert made.scale == 3
     list(synthesize(photographs, tmp_path / "holes", "mask-box", seed=0))
@@ -433,7 +433,7 @@ def test_low_resolution_folders_tell_their_factor_and_masks_are_found(photograph
         assert told is not None and drawn is not None
         torch.testing.assert_close(told, drawn)
         assert "mask" in {name.partition("/")[0] for name in case.files}
-    assert holes.facts["mask"] == str(tmp_path / "holes" / "mask") and "mask" not in pictures.facts
+    assert holes.facts["mask"] == str(tmp_path / "holes" / "mask") and "mask" not in photos.facts
 
 
 def test_a_coloured_mask_is_read_like_any_other(photographs: Path, tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_a_coloured_mask_is_read_like_any_other(photographs: Path, tmp_path: Pat
     assert told is not None and torch.equal(told, read_mask(tmp_path / "mask.png")) and told.sum() == 400
 
 
-def test_a_hole_follows_its_picture_through_a_protocol_that_resizes(photographs: Path, tmp_path: Path) -> None:
+def test_a_hole_follows_its_image_through_a_protocol_that_resizes(photographs: Path, tmp_path: Path) -> None:
     list(synthesize(photographs, tmp_path / "holes", "mask-irregular", seed=0))
     made = from_clean(photographs, ["mask-irregular"]).cases[0]
     stored = from_folders(tmp_path / "holes" / "input", tmp_path / "holes" / "target").cases[0]
@@ -476,7 +476,7 @@ def test_ground_truths_of_a_low_resolution_are_cut_to_its_multiples(photographs:
 
 def test_a_model_of_another_factor_is_refused(photographs: Path) -> None:
     case = from_clean(photographs, ["bicubic-x4"]).cases[0]
-    with pytest.raises(ConfigError, match="enlarges pictures by 2, and resolution makes them 4 times smaller"):
+    with pytest.raises(ConfigError, match="enlarges images by 2, and resolution makes them 4 times smaller"):
         case.request(SuperResolution(scale=2), 0, 96, 128)
     assert case.request(SuperResolution(scale=4), 0, 96, 128).enlarged
 
@@ -490,7 +490,7 @@ def test_a_severity_out_of_range_is_told_before_any_work(severity: float) -> Non
 # ---- failures, resuming --------------------------------------------------------------------------------------------
 
 
-def test_a_bad_picture_is_named_and_stops_no_other(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
+def test_a_bad_image_is_named_and_stops_no_other(pairs: Path, method: ModelMethod, tmp_path: Path) -> None:
     folder = shutil.copytree(pairs, tmp_path / "rainy")
     good = (folder / "input" / "chelsea.png").read_bytes()
     (folder / "input" / "chelsea.png").write_bytes(good[: len(good) // 2])
@@ -557,7 +557,7 @@ def test_equal_outputs_of_two_methods_are_scored_once_and_kept_apart(pairs: Path
     assert sorted(found) == sorted((case.name, name) for case in cases for name in ("a", "b"))
 
 
-def test_a_lack_of_memory_fails_one_picture_and_other_errors_all(pairs: Path, method: ModelMethod) -> None:
+def test_a_lack_of_memory_fails_one_image_and_other_errors_all(pairs: Path, method: ModelMethod) -> None:
     @dataclass(frozen=True)
     class Greedy(Counted):
         error: str = ""
@@ -684,17 +684,17 @@ def record_of(name: str, before: float, after: float, model: str = "m", seed: in
     )  # fmt: skip
 
 
-def test_a_row_is_the_mean_over_pictures_after_the_mean_over_seeds() -> None:
+def test_a_row_is_the_mean_over_images_after_the_mean_over_seeds() -> None:
     records = [record_of("a", 20, 22), record_of("a", 20, 26, seed=1), record_of("b", 30, 31)]
     (row,) = summarise_rows(records)
-    assert row.pictures == 2 and row.seeds == 2 and row.improved == 2
+    assert row.images == 2 and row.seeds == 2 and row.improved == 2
     assert row.after["psnr"].mean == pytest.approx((24 + 31) / 2)
     assert row.gain["psnr"].mean == pytest.approx((4 + 1) / 2)
     assert row.seconds == 2.0 and row.tiles == 6
     assert scores_by_image(records, "after", "rgb", "psnr") == {"a": 24, "b": 31}
 
 
-def test_methods_are_compared_on_the_pictures_that_both_restored() -> None:
+def test_methods_are_compared_on_the_images_that_both_restored() -> None:
     rng = np.random.default_rng(0)
     hard = rng.uniform(15, 35, 30)
     first = [record_of(str(i), 10, x + 1 + rng.normal(0, 0.1), "first") for i, x in enumerate(hard)]
@@ -703,7 +703,7 @@ def test_methods_are_compared_on_the_pictures_that_both_restored() -> None:
     assert (psnr.first, psnr.second, psnr.difference.count, psnr.first_better) == ("first/t", "second/t", 20, 20)
     assert psnr.difference.mean == pytest.approx(1, abs=0.1) and psnr.difference.clear
     low, high = psnr.difference.low, psnr.difference.high
-    assert low is not None and high is not None and high - low < 0.2  # the difficulty of the pictures is taken out
+    assert low is not None and high is not None and high - low < 0.2  # the difficulty of the images is taken out
 
 
 def test_gain_is_positive_where_it_is_better() -> None:
@@ -721,7 +721,7 @@ def test_gain_is_positive_where_it_is_better() -> None:
     assert math.isnan(gain_of(record, "rgb", "psnr")) and math.isnan(gain_of(record, "native", "psnr"))
 
 
-def test_shown_pictures_are_those_that_were_scored(photographs: Path, method: ModelMethod) -> None:
+def test_shown_images_are_those_that_were_scored(photographs: Path, method: ModelMethod) -> None:
     plan = plan_for(from_clean(photographs, ["rain"]).cases, method)
     record = list(evaluate_plan(plan))[3]
     shown = show(plan, record)
@@ -730,7 +730,7 @@ def test_shown_pictures_are_those_that_were_scored(photographs: Path, method: Mo
         assert float(score(pixels[None], shown.target[None], RGB)["psnr"]) == side["rgb"]["psnr"]
 
 
-def test_shown_pictures_have_the_size_that_was_scored(photographs: Path, method: ModelMethod, tmp_path: Path) -> None:
+def test_shown_images_have_the_size_that_was_scored(photographs: Path, method: ModelMethod, tmp_path: Path) -> None:
     with Image.open(photographs / "coffee.png") as image:
         image.crop((0, 0, 90, 70)).save(tmp_path / "odd.png")
     finished = OutputFolder(tmp_path, Digests())

@@ -40,7 +40,7 @@ class Golden:
         return self.facts["tolerance"].get(name, 1e-5 * max(1.0, float(self.numbers[name].abs().max())))
 
     def close(self, name: str, actual: Tensor) -> None:
-        """Compare with a recorded array, within its tolerance; per picture where that was recorded."""
+        """Compare with a recorded array, within its tolerance; per image where that was recorded."""
         expected = self.numbers[name]
         assert actual.shape == expected.shape, name
         error = (actual - expected).abs()

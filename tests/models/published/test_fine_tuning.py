@@ -20,8 +20,8 @@ def pairs(folder):
     for side in ("degraded", "clean"):
         (folder / side).mkdir()
         for i in range(2):
-            picture = draws.integers(0, 256, (24, 24, 3), dtype=np.uint8)
-            Image.fromarray(picture).save(folder / side / f"{i}.png")
+            image = draws.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(image).save(folder / side / f"{i}.png")
     return {"kind": "pairs", "input": str(folder / "degraded"), "target": str(folder / "clean")}
 
 
@@ -40,7 +40,7 @@ def test_it_starts_from_the_weights_of_the_file(golden, tmp_path):
         "optimizer": {"name": "adam", "rate": 2e-5, "warmup": 0, "weight_decay": 0.0},
         "region": 16,
         "precision": "fp32",
-        "validation": {"pictures": 0},
+        "validation": {"images": 0},
         "save_every": 1000,
     }
     trainer = Trainer(parse(TrainConfig, document, "run"), device="cpu")

@@ -159,7 +159,7 @@ def test_mean_and_variance(models, name, schedule):
         g.close(f"unet_b.pmv.{schedule}.{word}.log_variance", log_variance(steps, kind).flatten())
 
 
-def test_a_network_that_predicts_the_picture(models):
+def test_a_network_that_predicts_the_image(models):
     g = models.g
     restorer = models.restorer("unet_b", "linear", predict_xstart=True)
     assert restorer.recipe.prediction == "x0"
@@ -170,7 +170,7 @@ def test_a_network_that_predicts_the_picture(models):
 
 
 def test_inversion(models):
-    """DDIM upwards: from a picture to the noise that gives it back; the last step leads to alpha_bar = 0."""
+    """DDIM upwards: from an image to the noise that gives it back; the last step leads to alpha_bar = 0."""
     g, restorer = models.g, models.restorer("unet_b", "linear")
     denoiser, alpha_bar = models.denoiser(restorer), restorer.schedule.alpha_bar
     names = [name for name in g.numbers if name.startswith("unet_b.ddim_reverse.ddim")]

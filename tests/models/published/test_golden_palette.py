@@ -48,8 +48,8 @@ def test_level_features(module):
 
 
 def test_network(module):
-    pictures, gammas = module["forward.x_cond_then_noisy"], module["forward.gammas"].flatten()
-    x, condition = pictures[:, 3:], Condition(pictures[:, :3])
+    images, gammas = module["forward.x_cond_then_noisy"], module["forward.gammas"].flatten()
+    x, condition = images[:, 3:], Condition(images[:, :3])
     for weights in ("net", "ema"):
         restorer = module.restorer(weights)
         assert sum(p.numel() for p in restorer.network.parameters()) == module.facts["n_params"]

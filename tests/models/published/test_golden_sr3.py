@@ -45,9 +45,9 @@ def test_level_features(golden):
 
 def test_network(module):
     g, name, facts, restorer = module
-    pictures = g[f"{name}.forward.x"]
+    images = g[f"{name}.forward.x"]
     value = g[f"{name}.forward.{'t' if name == 'ddpm' else 'level'}"].flatten()
-    x, condition = pictures[:, -3:], Condition(pictures[:, :-3])
+    x, condition = images[:, -3:], Condition(images[:, :-3])
     assert sum(p.numel() for p in restorer.network.parameters()) == facts["n_params"]
     with torch.no_grad():
         g.close(f"{name}.forward.out", restorer.network(x, value, condition))
@@ -95,7 +95,7 @@ def test_sampling(module):
             if step.t % facts["sample"]["sample_inter"] == 0:
                 frames.append(step.x_t.clone())
     g.close(f"{name}.sample.frames", torch.cat(frames))
-    g.close(f"{name}.sample.out", frames[-1][-1])  # the original returns the last picture of a batch alone
+    g.close(f"{name}.sample.out", frames[-1][-1])  # the original returns the last image of a batch alone
 
 
 def test_loss(module):

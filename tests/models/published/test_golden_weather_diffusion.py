@@ -94,10 +94,10 @@ def test_loss(golden, network):
     g = golden("weatherdiffusion")
     for weights in ("ema", "raw"):
         restorer = g.restorer(g.facts["checkpoint"]["file"], None, f"weights={weights}")
-        pictures, problem = g["loss.x0_cond_gt_pm1"], restorer.parameterization
+        images, problem = g["loss.x0_cond_gt_pm1"], restorer.parameterization
         level = problem.schedule.level(g["loss.t"] + 1)
         with torch.no_grad():
-            answer = problem.predict(restorer.network, pictures[:, 3:], Condition(pictures[:, :3]), level, g["loss.e"])
+            answer = problem.predict(restorer.network, images[:, 3:], Condition(images[:, :3]), level, g["loss.e"])
         g.close(f"loss.{weights}", (answer.output - answer.eps).square().sum((1, 2, 3)).mean())
 
 
@@ -107,9 +107,9 @@ def test_gradients_of_the_last_step(golden):
     path = g.folder / g.facts["checkpoint"]["file"]
     restorer = g.restorer(g.facts["checkpoint"]["file"], None, "weights=raw")
     model: nn.Module = restorer.network.requires_grad_(True)
-    pictures, problem = g["loss.x0_cond_gt_pm1"], restorer.parameterization
+    images, problem = g["loss.x0_cond_gt_pm1"], restorer.parameterization
     level = problem.schedule.level(g["loss.t"] + 1)
-    answer = problem.predict(model, pictures[:, 3:], Condition(pictures[:, :3]), level, g["loss.e"])
+    answer = problem.predict(model, images[:, 3:], Condition(images[:, :3]), level, g["loss.e"])
     loss = (answer.output - answer.eps).square().sum((1, 2, 3)).mean()
     loss.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}

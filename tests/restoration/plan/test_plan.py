@@ -45,7 +45,7 @@ def test_operations_are_those_of_the_network(restorer: Restorer) -> None:
         restorer.batch(Prepared(image), Settings(tiles=patches), on_tiles=counted)
     assert seen == [2]
     recipe = restorer.recipe.model_copy(update={"patches": patches})
-    thumbnails = 2 * 2 * (9 * 4 * 3 * 8**2 + 9 * 8 * 4 * 4**2 + 9 * 8 * 8 * 2**2)  # made once a picture, not a tile
+    thumbnails = 2 * 2 * (9 * 4 * 3 * 8**2 + 9 * 8 * 4 * 4**2 + 9 * 8 * 8 * 2**2)  # made once an image, not a tile
     assert cost(recipe, 2, 24, 40).flop == flops.get_total_flops() - thumbnails
 
 
@@ -142,7 +142,7 @@ def test_every_sample_takes_its_time(restorer: Restorer) -> None:
     assert six.evaluations == 3 * two.evaluations
     assert (
         choose(restorer, 90, 90, 1e-6, settings=Settings(samples=2), speed=SPEED).sampler.steps == 2
-    )  # one step gives one picture
+    )  # one step gives one image
 
 
 def test_the_guards_look_at_the_whole_is_counted(restorer: Restorer) -> None:
@@ -185,7 +185,7 @@ def test_a_plan_can_be_carried_out(restorer: Restorer) -> None:
 
 def test_the_survey_compares_and_marks_what_needs_too_much(restorer: Restorer) -> None:
     plans = survey(restorer, 300, 400, memory=1, speed=SPEED)
-    assert {"the model's own", "whole picture", "shifted grid", "published, r = 16"} <= set(plans)
+    assert {"the model's own", "whole image", "shifted grid", "published, r = 16"} <= set(plans)
     assert not any(plan.fits for plan in plans.values())
     published = plans["published, r = 16"]
     assert published.evaluations == 25 * 16 * 22  # (300 - 64) and (400 - 64) in steps of 16, and the border
@@ -237,11 +237,11 @@ def test_the_command_prints_what_there_is_to_choose(tiny_model: Path, photograph
 
     app = typer.Typer()
     app.command()(plan)
-    picture = str(next(photographs.glob("*.png")))
-    done = CliRunner().invoke(app, [picture, "--model", str(tiny_model), "--device", "cpu", "--budget", "1h"])
+    image = str(next(photographs.glob("*.png")))
+    done = CliRunner().invoke(app, [image, "--model", str(tiny_model), "--device", "cpu", "--budget", "1h"])
     assert done.exit_code == 0, done.output
     assert "128x96" in done.output and "within the budget" in done.output and "published, r = 16" in done.output
-    done = CliRunner().invoke(app, [picture, "--model", str(tiny_model), "--device", "cpu", "--steps", "2", "--json"])
+    done = CliRunner().invoke(app, [image, "--model", str(tiny_model), "--device", "cpu", "--steps", "2", "--json"])
     document = json.loads(done.output)
     assert document["chosen"]["sampler"]["steps"] == 2 and document["chosen"]["seconds"] > 0
 

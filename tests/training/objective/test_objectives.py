@@ -215,7 +215,7 @@ def test_few_step_training_lowers_the_error_of_those_steps() -> None:
     assert value(objective, network, parameterization, x0, condition, seeded()).item() < 0.8 * first
 
 
-def test_a_classifier_learns_labels_of_noised_pictures() -> None:
+def test_a_classifier_learns_labels_of_noised_images() -> None:
     x0, _ = batch(48)
     label = torch.arange(48) % 2
     condition = Condition(label.float().reshape(-1, 1, 1, 1).expand_as(x0) - 0.5, label)
@@ -231,7 +231,7 @@ def test_a_classifier_learns_labels_of_noised_pictures() -> None:
     loss = value(objective, network, parameterization, x0, condition, seeded())
     assert loss.item() == pytest.approx(math.log(2))
     loss.backward()
-    assert weight.grad < 0  # brighter pictures are of label 1
+    assert weight.grad < 0  # brighter images are of label 1
     generator = seeded()
     level = Uniform()(48, SCHEDULE, generator)
     torch.testing.assert_close(seen[0], noised(condition.image, noise(x0, generator), level.alpha_bar))
@@ -270,8 +270,8 @@ def test_an_objective_without_a_kind_is_simple() -> None:
         parse(ObjectiveSpec, {"kind": "nce"}, "objective")
 
 
-def test_the_logarithm_counts_pictures_alike() -> None:
-    """Halving the squared error of any one picture gains the same."""
+def test_the_logarithm_counts_images_alike() -> None:
+    """Halving the squared error of any one image gains the same."""
     target = torch.zeros(2, 3, 8, 8)
     output = torch.tensor([0.5, 0.1]).reshape(2, 1, 1, 1).expand_as(target)
     before, after = (distance(x, target, "log_mse") for x in (output, output / 2**0.5))
@@ -280,14 +280,14 @@ def test_the_logarithm_counts_pictures_alike() -> None:
 
 
 class Judge(nn.Module):
-    """Logits that are the mean and the highest of the pictures; it remembers how large they were."""
+    """Logits that are the mean and the highest of the images; it remembers how large they were."""
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        self.seen = pictures
-        return torch.stack([pictures.mean((1, 2, 3)), pictures.amax((1, 2, 3)), pictures.amin((1, 2, 3))], dim=1)
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen = images
+        return torch.stack([images.mean((1, 2, 3)), images.amax((1, 2, 3)), images.amin((1, 2, 3))], dim=1)
 
 
-def test_a_detector_is_shown_pictures_made_smaller() -> None:
+def test_a_detector_is_shown_images_made_smaller() -> None:
     x0, condition = batch()
     parameterization, judge = Parameterization(SCHEDULE, "x0", "t"), Judge()
     plain = value(Recognition(), judge, parameterization, x0, condition, seeded())

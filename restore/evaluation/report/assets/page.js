@@ -70,7 +70,7 @@
       choice.right.value = known.includes(kept.right) ? kept.right : known[1];
       stage.style.aspectRatio = `${entry.width} / ${entry.height}`;
       stage.style.maxWidth = `min(100%, calc(78vh * ${entry.width / entry.height}))`;
-      byId("picture-caption").textContent = entry.caption;
+      byId("image-caption").textContent = entry.caption;
       view.zoom = 1;
       row.value = String(entry.row);
       const shown = data.entries.filter((other) => other.row === entry.row);
@@ -141,10 +141,10 @@
   };
   const open = viewer();
 
-  // ---- every picture --------------------------------------------------------------------------------------------
+  // ---- every image --------------------------------------------------------------------------------------------
 
   const table = () => {
-    const host = byId("pictures-table");
+    const host = byId("images-table");
     if (!host) return;
     const FIRST = 100;
     const protocol = byId("table-protocol"), row = byId("table-row"), search = byId("table-search");
@@ -158,9 +158,9 @@
     const score = (metric, side) => (r) => number(r.scores[Number(protocol.value)][2 * metric + side]);
     const fixed = (places, sign = false) => (v) =>
       Number.isNaN(v) ? "\u2013" : v === Infinity ? "identical" : (sign && v > 0 ? "+" : "") + v.toFixed(places);
-    const columns = [{ name: "picture", text: true, get: (r) => r.name }];
+    const columns = [{ name: "image", text: true, get: (r) => r.name }];
     if (data.rows.length > 1) columns.push({ name: "row", text: true, get: (r) => data.rows[r.row] });
-    if (new Set(data.pictures.map((r) => r[2])).size > 1) columns.push({ name: "seed", get: (r) => r.seed, show: String });
+    if (new Set(data.scored.map((r) => r[2])).size > 1) columns.push({ name: "seed", get: (r) => r.seed, show: String });
     columns.push({ name: "size", get: (r) => r.width * r.height, cell: (r) => `${r.width}\u00d7${r.height}` });
     data.metrics.forEach((metric, i) => {
       const show = fixed(metric.decimals);
@@ -172,9 +172,9 @@
         columns.push({ name: "gain", get: gain, show: fixed(metric.decimals, true), shade, label: `gain in ${metric.name}` });
       }
     });
-    if (data.pictures.some((r) => r[5] !== null)) columns.push({ name: "seconds", get: (r) => number(r.seconds), show: fixed(2) });
+    if (data.scored.some((r) => r[5] !== null)) columns.push({ name: "seconds", get: (r) => number(r.seconds), show: fixed(2) });
 
-    const all = data.pictures.map(([row, name, seed, height, width, seconds, scores]) =>
+    const all = data.scored.map(([row, name, seed, height, width, seconds, scores]) =>
       ({ row, name, seed, height, width, seconds, scores }));
     const drawn = new Map(data.entries.map((e) => [`${e.row}|${e.name}|${e.seed}`, e]));
     const order = { column: columns.findIndex((c) => c.name === "gain"), down: true };
@@ -213,8 +213,8 @@
       if (column.shade) cell.className += ` ${column.shade(value)}`;
       const entry = i === 0 && open && drawn.get(`${r.row}|${r.name}|${r.seed}`);
       if (entry) {
-        const show = () => { open(entry); byId("pictures").scrollIntoView(); };
-        cell.append(make("button", { type: "button", className: "link", title: "show the picture", onclick: show }, value));
+        const show = () => { open(entry); byId("images").scrollIntoView(); };
+        cell.append(make("button", { type: "button", className: "link", title: "show the image", onclick: show }, value));
       } else cell.textContent = column.cell ? column.cell(r) : column.show ? column.show(value) : value;
       return cell;
     }));

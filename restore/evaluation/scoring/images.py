@@ -1,4 +1,4 @@
-"""Where pictures come from: two folders, a dataset card, clean photographs, or somebody's outputs."""
+"""Where images come from: two folders, a dataset card, clean photographs, or somebody's outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from restore.data.pairs import Pair, Pairs, find_pairs, folder_pairs, inspect_sp
 from restore.errors import ConfigError, DataError
 from restore.evaluation.scoring.cases import Case, SeveritySetting, made_cases, paired_cases
 
-__all__ = ["Pictures", "from_card", "from_clean", "from_folders", "from_outputs"]
+__all__ = ["Images", "from_card", "from_clean", "from_folders", "from_outputs"]
 
 IN_CARDS = {
     "resolution": "downsampling",
@@ -27,8 +27,8 @@ IN_CARDS = {
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures of an evaluation.
+class Images:
+    """The images of an evaluation.
 
     Attributes:
         title: what a report calls them.
@@ -38,7 +38,7 @@ class Pictures:
         card: of the data set, if there is one.
         split: of the data set.
         notes: what a reader must know.
-        scale: the factor of super-resolution, where all pictures have one and the same.
+        scale: the factor of super-resolution, where all images have one and the same.
     """
 
     title: str
@@ -50,20 +50,20 @@ class Pictures:
     notes: tuple[str, ...] = ()
     scale: int | None = None
 
-    def first(self, count: int | None) -> Pictures:
-        """Return the first `count` pictures (with all degradations of each), or all for None."""
+    def first(self, count: int | None) -> Images:
+        """Return the first `count` images (with all degradations of each), or all for None."""
         if count is None:
             return self
         names = list(dict.fromkeys(case.name for case in self.cases))
         kept = set(names[:count])
         if len(kept) == len(names):
             return self
-        note = f"only the first {count} of {len(names)} pictures were evaluated"
+        note = f"only the first {count} of {len(names)} images were evaluated"
         cases = [case for case in self.cases if case.name in kept]
         return replace(self, cases=cases, notes=(*self.notes, note))
 
 
-def from_folders(inputs: Path, targets: Path) -> Pictures:
+def from_folders(inputs: Path, targets: Path) -> Images:
     """Return the pairs of two folders, by name, with the masks of a folder `mask` beside `input` where there is one.
 
     Raises:
@@ -76,8 +76,8 @@ def from_folders(inputs: Path, targets: Path) -> Pictures:
     cases = paired_cases(pairs, title, masks)
     facts = {"name": title, "input": str(inputs), "target": str(targets)}
     facts |= {"mask": str(beside)} if any(case.mask is not None for case in cases) else {}
-    notes = _unused(pairs, targets, "input picture")
-    return Pictures(title, cases, facts, notes=notes, scale=_enlargement(pairs))
+    notes = _unused(pairs, targets, "input image")
+    return Images(title, cases, facts, notes=notes, scale=_enlargement(pairs))
 
 
 def _enlargement(pairs: Sequence[Pair]) -> int | None:
@@ -98,11 +98,11 @@ def from_card(
     severity: SeveritySetting = None,
     mask: Path | None = None,
     invert_mask: bool = False,
-) -> Pictures:
-    """Return the pictures of a dataset card; clean sets need degradations (see `made_cases`).
+) -> Images:
+    """Return the images of a dataset card; clean sets need degradations (see `made_cases`).
 
     Raises:
-        ConfigError: no such card, clean pictures without a degradation, or pairs with one.
+        ConfigError: no such card, clean images without a degradation, or pairs with one.
         DataError: the folder does not hold what the card says.
     """
     card = load_card(name)
@@ -111,40 +111,40 @@ def from_card(
     clean = all(pair.input is None for pair in pairs)
     if clean and not degradations:
         example = "bicubic-x4" if "downsampling" in card.degradations else "rain,snow,haze"
-        raise ConfigError(f"{card.name} holds clean pictures only: pass --degradation, for example {example}")
+        raise ConfigError(f"{card.name} holds clean images only: pass --degradation, for example {example}")
     if degradations and not clean:
-        raise ConfigError(f"{card.name} holds degraded pictures of its own: leave --degradation out")
+        raise ConfigError(f"{card.name} holds degraded images of its own: leave --degradation out")
     if not clean:
         scored = _protocols(card, _enlargement(pairs))
         cases = paired_cases(pairs, card.name)
         doubts = _doubts(card, pairs, card.reported)
-        return Pictures(card.name, cases, facts, scored, card, pairs.split, doubts, _enlargement(pairs))
+        return Images(card.name, cases, facts, scored, card, pairs.split, doubts, _enlargement(pairs))
     facts |= _made_facts(degradations, severity, mask, invert_mask)
     cases = made_cases(pairs, degradations, severity, mask, invert_mask)
     scale = _scale(cases)
     kinds = {IN_CARDS.get(case.label or "", "") for case in cases}
     if not kinds <= set(card.degradations):
-        return Pictures(card.name, cases, facts, split=pairs.split, notes=_doubts(card, pairs), scale=scale)
+        return Images(card.name, cases, facts, split=pairs.split, notes=_doubts(card, pairs), scale=scale)
     # what papers report was measured on another degradation than ours, but for the one that is no matter of chance
     same = {f"x{scale}"} if kinds == {"downsampling"} and severity in (None, 1) else set()
     reported = tuple(score for score in card.reported if score.condition in same)
     shown = card.model_copy(update={"reported": reported})
     doubts = _doubts(card, pairs, reported)
-    return Pictures(card.name, cases, facts, _protocols(card, scale), shown, pairs.split, doubts, scale)
+    return Images(card.name, cases, facts, _protocols(card, scale), shown, pairs.split, doubts, scale)
 
 
 def _doubts(card: DatasetCard, pairs: Pairs, reported: Sequence[ReportedScore] = ()) -> tuple[str, ...]:
-    """Return notes on why the pictures may not be those of the card: their number, and plain folders beside papers."""
+    """Return notes on why the images may not be those of the card: their number, and plain folders beside papers."""
     count, notes = card.splits[pairs.split].count, []
     if count not in ("unknown", len(pairs)):
         notes.append(
-            f"split {pairs.split} of {card.title} has {count} pictures, and {len(pairs)} are here: the scores are not "
+            f"split {pairs.split} of {card.title} has {count} images, and {len(pairs)} are here: the scores are not "
             "those of the whole split"
         )
     if pairs.layout.startswith("plain-") and any(score.split == pairs.split for score in reported):
         notes.append(
             f"the folders are in no layout of {card.title} that is known (layout {pairs.layout}): nothing but their "
-            "number says that these are the pictures that papers scored"
+            "number says that these are the images that papers scored"
         )
     return tuple(notes)
 
@@ -176,7 +176,7 @@ def from_clean(
     severity: SeveritySetting = None,
     mask: Path | None = None,
     invert_mask: bool = False,
-) -> Pictures:
+) -> Images:
     """Return clean photographs with made degradations (see `made_cases`).
 
     Raises:
@@ -189,10 +189,10 @@ def from_clean(
     title = folder.resolve().name
     facts = {"name": title, "clean": str(folder), **_made_facts(degradations, severity, mask, invert_mask)}
     cases = made_cases(pairs, degradations, severity, mask, invert_mask)
-    return Pictures(title, cases, facts, scale=_scale(cases))
+    return Images(title, cases, facts, scale=_scale(cases))
 
 
-def from_outputs(restored: Path, targets: Path) -> Pictures:
+def from_outputs(restored: Path, targets: Path) -> Images:
     """Return the ground truths that belong to a folder of outputs, by name.
 
     Raises:
@@ -201,8 +201,8 @@ def from_outputs(restored: Path, targets: Path) -> Pictures:
     pairs = folder_pairs(restored, targets)
     title = _title(targets, {"target", "targets", "gt", "clean", "hq"})
     cases = [Case(title, pair.name, pair.target) for pair in pairs]
-    notes = _unused(pairs, targets, "restored picture")
-    return Pictures(title, cases, {"name": title, "target": str(targets)}, notes=notes)
+    notes = _unused(pairs, targets, "restored image")
+    return Images(title, cases, {"name": title, "target": str(targets)}, notes=notes)
 
 
 def _unused(pairs: Sequence[Pair], targets: Path, lacking: str) -> tuple[str, ...]:
@@ -222,7 +222,7 @@ def _clean(folder: Path) -> list[Pair]:
         one, other = found.ambiguous[0]
         raise DataError(f"ambiguous names in {folder}: {one.name} beside {other.name}; keep one of each")
     if not found.pairs:
-        raise DataError(f"{folder} holds no pictures")
+        raise DataError(f"{folder} holds no images")
     return found.pairs
 
 

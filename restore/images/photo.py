@@ -1,4 +1,4 @@
-"""The `Picture` that users hold: a `Raster` that can save itself."""
+"""The `Photo` that users hold: a `Raster` that can save itself."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Self
 from restore.images.raster import Raster
 from restore.images.write import write
 
-__all__ = ["Picture"]
+__all__ = ["Photo"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Picture(Raster):
+class Photo(Raster):
     """One image, upright, which can save itself; its attributes are those of `restore.images.raster.Raster`."""
 
     @classmethod
     def of(cls, raster: Raster, source: Path | None = None) -> Self:
-        """Return a raster as a picture, with the path of the file that it was read from, if any.
+        """Return a raster as an image, with the path of the file that it was read from, if any.
 
         Colours that nobody sees are put aside here, once for everything that comes later.
         """
