@@ -27,7 +27,7 @@ from torch import Tensor
 
 from restore.degradations import JPEG, Mixture, Random
 from restore.degradations.resolution import shrink_by
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.models.auxiliary import DetectorRecipe
 from restore.models.recipe import Recipe
 from restore.networks import EfficientUNetSpec, TwoViewsSpec
@@ -87,7 +87,7 @@ def shipped(name: str, photograph: str, clean: Tensor) -> Outputs:
         mask = torch.zeros(1, height, width)
         mask[:, 20:50, 30:64] = mask[:, 70:73] = 1
         how = {"request": Request(mask=mask)}
-    small = restorer.recipe.patches.model_copy(update={"size": 64, "overlap": 16})
+    small = restorer.recipe.tiles.model_copy(update={"size": 64, "overlap": 16})
     yield "given", given[0]
     yield "one step", restored(restorer, given, **how)
     yield "four steps", restored(restorer, given, steps=4, seed=5, **how)
@@ -145,8 +145,8 @@ def trained(folder: Path) -> Outputs:
     for name, image in photographs().items():
         Image.fromarray((image[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(images / f"{name}.png")
     network = EfficientUNetSpec(channels=(8, 16), blocks=(1, 1), embedding=16, context=8)
-    tiles = Patches(size=64, overlap=16, batch=3, multiple=4, context=16)
-    plain = Recipe(name="tiny", network=network, patches=tiles)
+    tiles = Tiles(size=64, overlap=16, batch=3, multiple=4, context=16)
+    plain = Recipe(name="tiny", network=network, tiles=tiles)
     varied = plain.model_copy(update={"network": network.model_copy(update={"learned_variance": True})})
     eyes = TwoViewsSpec(stem=(8, 8), channels=(8, 8, 16, 16), coarse=(8, 8, 8, 8), piece=32, whole=32)
     holes = {"task": {"kind": "inpaint"}, "network": {**network.model_dump(), "condition_channels": 4}}
@@ -155,7 +155,7 @@ def trained(folder: Path) -> Outputs:
         "muon": {"model": plain, "optimizer": {"name": "muon", "rate": 1e-3, "warmup": 2}},
         "few steps": {"model": plain, "objective": {"kind": "few_step", "steps": 2}},
         "hybrid": {"model": varied, "objective": {"kind": "hybrid", "levels": {"kind": "importance", "keep": 1}}},
-        "holes": {"model": Recipe(name="holes", patches=tiles, **holes)},
+        "holes": {"model": Recipe(name="holes", tiles=tiles, **holes)},
         "detector": {
             "model": DetectorRecipe(name="eyes", network=eyes),
             "objective": {"kind": "recognition"},

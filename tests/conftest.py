@@ -45,7 +45,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_recipe():  # type: ignore[no-untyped-def]
     """A recipe whose network is small enough for a test."""
-    from restore.denoisers.tiles import Patches
+    from restore.denoisers.tiles import Tiles
     from restore.models.recipe import Recipe
     from restore.networks import EfficientUNetSpec
 
@@ -53,7 +53,7 @@ def tiny_recipe():  # type: ignore[no-untyped-def]
         name="tiny",
         tasks={"weather": "unknown", "derain": "rain", "desnow": "snow", "dehaze": "haze"},
         network=EfficientUNetSpec(channels=(8, 16), blocks=(1, 1), embedding=16, context=8),
-        patches=Patches(size=64, overlap=16, batch=3, multiple=4, context=16),
+        tiles=Tiles(size=64, overlap=16, batch=3, multiple=4, context=16),
     )
 
 

@@ -13,7 +13,7 @@ from restore.denoisers.ensemble import SelfEnsemble
 from restore.denoisers.guidance import ClassifierFree
 from restore.denoisers.stack import Guidance, stacked
 from restore.denoisers.threshold import Static
-from restore.denoisers.tiles import Patched, Patches, grid, in_patches
+from restore.denoisers.tiles import Tiled, Tiles, grid, in_tiles
 from restore.samplers.interpolation import blended
 
 
@@ -82,19 +82,19 @@ def numbered(height: int = 30, width: int = 44) -> Hinted:
 
 
 LEVEL = Level(torch.full((3,), 5), torch.full((3,), 0.2, dtype=torch.float64), 5, 0.2)
-TILES = Patches(size=16, overlap=4, multiple=8, batch=4, context=8)
+TILES = Tiles(size=16, overlap=4, multiple=8, batch=4, context=8)
 DECORATED: dict[str, Callable[[Denoiser], Denoiser]] = {
-    "tiles": lambda denoiser: Patched(denoiser, TILES),
-    "shifted tiles": lambda denoiser: Patched(
-        denoiser, Patches(grid="shifted", size=16, overlap=4, multiple=8), seeds=(4, 5, 6)
+    "tiles": lambda denoiser: Tiled(denoiser, TILES),
+    "shifted tiles": lambda denoiser: Tiled(
+        denoiser, Tiles(grid="shifted", size=16, overlap=4, multiple=8), seeds=(4, 5, 6)
     ),
-    "guard": lambda denoiser: in_patches(denoiser, TILES.model_copy(update={"guard": 1.0})),
+    "guard": lambda denoiser: in_tiles(denoiser, TILES.model_copy(update={"guard": 1.0})),
     "self-ensemble": lambda denoiser: SelfEnsemble(denoiser, 8, lambda turned: turned),
     "aligned": Aligned,
     "guidance": lambda denoiser: ClassifierFree(denoiser, 2.0, ("label",)),
     "whole stack": lambda denoiser: stacked(
         denoiser,
-        lambda inner: in_patches(inner, TILES.model_copy(update={"guard": 0.5})),
+        lambda inner: in_tiles(inner, TILES.model_copy(update={"guard": 0.5})),
         guidance=Guidance(1.5, ("label",)),
         orientations=4,
         aligned=True,
@@ -145,7 +145,7 @@ def test_new_fields_go_to_the_device_of_the_tiles() -> None:
         return Estimate(torch.zeros(x_t.shape))
 
     whole = numbered()
-    Patched(denoiser, TILES, device=torch.device("meta"))(torch.zeros_like(whole.image), LEVEL, whole)
+    Tiled(denoiser, TILES, device=torch.device("meta"))(torch.zeros_like(whole.image), LEVEL, whole)
     assert set(places) == {"meta"}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from restore.contracts import Condition, Level
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
 from restore.restoration.settings import Settings
@@ -39,7 +39,7 @@ def test_no_step_waits_for_the_gpu(tiny_recipe: Recipe, sampler, prediction: str
     recipe = tiny_recipe.model_copy(update={"prediction": prediction, "sampler": sampler})
     restorer = Restorer(recipe, recipe.network.build(), torch.device("cuda"))
     image = torch.zeros(2, 3, 96, 80, device="cuda")
-    tiles = Patches(size=64, overlap=16, batch=3, multiple=4, context=16, grid="shifted", guard=0.5)
+    tiles = Tiles(size=64, overlap=16, batch=3, multiple=4, context=16, grid="shifted", guard=0.5)
     steps = restorer.stream(Prepared(image), Settings(tiles=tiles, self_ensemble=2))
     next(steps)  # the first step prepares what the others find ready
     torch.cuda.set_sync_debug_mode("error")

@@ -113,7 +113,7 @@ def open_model(
     device: str,
     dtype: str,
     *,
-    patches: Mapping[str, Any] | None = None,
+    tiles: Mapping[str, Any] | None = None,
     sampler: str | None = None,
     guidance: float = 1.0,
     self_ensemble: int = 1,
@@ -127,7 +127,7 @@ def open_model(
         model: a name or a file.
         device: `auto`, `cpu` or `cuda`.
         dtype: `auto`, `fp32` or `bf16`.
-        patches: changes to how images are cut; None values change nothing.
+        tiles: changes to how images are cut; None values change nothing.
         sampler: kind of another sampler than the model's own, and its settings as `key=value`, with commas.
         guidance: scale of classifier-free guidance.
         self_ensemble: in how many orientations each image is looked at.
@@ -140,7 +140,7 @@ def open_model(
     """
     import torch
 
-    from restore.denoisers.tiles import Patches
+    from restore.denoisers.tiles import Tiles
     from restore.diffusion.schedule.spacing import section_count
     from restore.restoration.restorer import Restorer
     from restore.restoration.settings import Settings
@@ -166,14 +166,14 @@ def open_model(
         # "steps=" was asked for, so that no other number is taken
         named = chosen.steps if any(change.startswith("steps=") for change in changes) else None
         settings = settings.changed(sampler=chosen, steps=named)
-    changes = {key: value for key, value in (patches or {}).items() if value is not None}
+    changes = {key: value for key, value in (tiles or {}).items() if value is not None}
     if changes:
-        document = {**restorer.recipe.patches.model_dump(), **changes}
+        document = {**restorer.recipe.tiles.model_dump(), **changes}
         if "overlap" in changes:
             if document["grid"] == "whole":
                 raise ConfigError("the parts of the whole grid do not overlap: leave --overlap out, or --grid whole")
             document["stride"] = None  # else it would say alone how far tiles are apart
         elif "size" in changes:
-            document["overlap"] = restorer.recipe.patches.overlap_of(changes["size"])
-        settings = settings.changed(tiles=parse(Patches, document, "--patch, --overlap, --grid"))
+            document["overlap"] = restorer.recipe.tiles.overlap_of(changes["size"])
+        settings = settings.changed(tiles=parse(Tiles, document, "--patch, --overlap, --grid"))
     return restorer, settings

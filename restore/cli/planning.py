@@ -100,8 +100,8 @@ def _row(plan: Plan) -> list[Any]:
     return [
         plan.sampler.kind,
         plan.sampler.steps,
-        plan.patches.size,
-        plan.patches.size - plan.patches.step,
+        plan.tiles.size,
+        plan.tiles.size - plan.tiles.step,
         plan.evaluations,
         round(plan.tflop, 3 if plan.tflop < 1 else 1),
         show_seconds(plan.seconds),
@@ -113,7 +113,7 @@ def _row(plan: Plan) -> list[Any]:
 def _document(plan: Plan) -> dict[str, Any]:
     return {
         "sampler": plan.sampler.model_dump(mode="json"),
-        "patches": plan.patches.model_dump(mode="json"),
+        "tiles": plan.tiles.model_dump(mode="json"),
         "evaluations": plan.evaluations,
         "tflop": round(plan.tflop, 6),
         "seconds": round(plan.seconds, 4),

@@ -189,7 +189,7 @@ def run(
         model or model_for(task, scale),
         device,
         dtype,
-        patches={"size": patch, "overlap": overlap, "grid": grid, "guard": guard},
+        tiles={"size": patch, "overlap": overlap, "grid": grid, "guard": guard},
         sampler=sampler,
         guidance=guidance,
         self_ensemble=self_ensemble,
@@ -266,7 +266,7 @@ def _kept_within(
     )
     short = "" if plan.fits else "; nothing faster is at hand, it will take longer"
     typer.echo(
-        f"plan for {width}x{height}: {plan.sampler.kind}, {plan.sampler.steps} steps, tiles of {plan.patches.size}, "
+        f"plan for {width}x{height}: {plan.sampler.kind}, {plan.sampler.steps} steps, tiles of {plan.tiles.size}, "
         f"about {show_seconds(plan.seconds)} and {show_bytes(plan.memory)}{short}",
         err=True,
     )

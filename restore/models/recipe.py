@@ -11,7 +11,7 @@ from restore.denoisers.guidance import Droppable
 from restore.denoisers.network import LevelInput
 from restore.denoisers.parameterization import Parameterization
 from restore.denoisers.threshold import Static, ThresholdSpec
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.diffusion.parameterization import PredictionKind
 from restore.diffusion.schedule import Cosine, ScheduleSpec
 from restore.errors import ConfigError, did_you_mean
@@ -25,18 +25,30 @@ from restore.tasks import TaskSpec, Weather
 __all__ = ["Preset", "Recipe"]
 
 
+def renamed(document: Any) -> Any:
+    """Return a document with today's keys: files of the first edition call the tiles `patches`."""
+    if isinstance(document, dict) and "patches" in document and "tiles" not in document:
+        return {"tiles" if key == "patches" else key: value for key, value in document.items()}
+    return document
+
+
 class Preset(Spec):
     """Another way to make images with the same weights, under a name: `published` is how the authors do.
 
     Attributes:
         sampler: and its steps.
-        patches: how images are cut.
+        tiles: how images are cut.
         threshold: what keeps estimates in the range of images.
     """
 
     sampler: SamplerSpec
-    patches: Patches
+    tiles: Tiles
     threshold: ThresholdSpec = Static()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, document: Any) -> Any:
+        return renamed(document)
 
 
 class Recipe(Spec):
@@ -56,7 +68,7 @@ class Recipe(Spec):
         sampling_schedule: the schedule that images are made with, where it is not that of training (Palette).
         codec: what leads from images to the states that are diffused, and back.
         sampler: how images are sampled by default.
-        patches: how images are cut into tiles by default.
+        tiles: how images are cut into tiles by default.
         presets: other ways to make images.
         labels: names of the degradation labels, in the order of the network's; the first is `unknown`, blind.
     """
@@ -73,7 +85,7 @@ class Recipe(Spec):
     dropped: tuple[Droppable, ...] = ()
     sampling_schedule: ScheduleSpec | None = None
     sampler: SamplerSpec = DDIM()
-    patches: Patches = Patches()
+    tiles: Tiles = Tiles()
     codec: Identity = Identity()
     presets: dict[str, Preset] = Field(default_factory=dict)
     labels: tuple[str, ...] = LABELS
@@ -83,6 +95,7 @@ class Recipe(Spec):
     def _call_by_kind(cls, document: Any) -> Any:
         if not isinstance(document, dict):
             return document
+        document = renamed(document)
         if "upscale" in document and document["upscale"] is None:
             # files written before there was `task` carry this key, always empty
             document = {key: value for key, value in document.items() if key != "upscale"}
@@ -109,9 +122,9 @@ class Recipe(Spec):
             raise ValueError(
                 f"network.labels={network.labels} is too few for the {len(self.labels)} labels of the model"
             )
-        given = {"patches": self.patches, **{f"presets.{name}.patches": x.patches for name, x in self.presets.items()}}
-        for name, patches in given.items():
-            self._check_tiles(name, patches)
+        given = {"tiles": self.tiles, **{f"presets.{name}.tiles": x.tiles for name, x in self.presets.items()}}
+        for name, tiles in given.items():
+            self._check_tiles(name, tiles)
         told = self.level_input in {"alpha_bar", "sqrt_alpha_bar"} and self.level_scale == 1
         if network.gated and not told:
             raise ValueError(
@@ -122,10 +135,10 @@ class Recipe(Spec):
             raise ValueError("a posterior_mean belongs to the schedule of training: leave sampling_schedule out")
         return self
 
-    def _check_tiles(self, name: str, patches: Patches) -> None:
+    def _check_tiles(self, name: str, tiles: Tiles) -> None:
         """Return nothing if all tiles that an image can be cut into have sides that the network takes."""
-        needed, one_size = self.network.multiple, patches.fixed or patches.grid == "weatherdiffusion"
-        for key, value in (("size", patches.size), *(() if one_size else (("multiple", patches.multiple),))):
+        needed, one_size = self.network.multiple, tiles.fixed or tiles.grid == "weatherdiffusion"
+        for key, value in (("size", tiles.size), *(() if one_size else (("multiple", tiles.multiple),))):
             if value % needed:
                 raise ValueError(f"{name}.{key} must be a multiple of {needed}, as the network needs it, not {value}")
 

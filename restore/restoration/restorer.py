@@ -19,7 +19,7 @@ from restore.denoisers.latent import decoded, encoded, shrunk_mask
 from restore.denoisers.parameterization import Parameterization
 from restore.denoisers.stack import Guidance, Known, stacked
 from restore.denoisers.threshold import NoThreshold
-from restore.denoisers.tiles import Capacity, Patches, batches, compiled, in_patches, thumbnail
+from restore.denoisers.tiles import Capacity, Tiles, batches, compiled, in_tiles, thumbnail
 from restore.diffusion.schedule import Schedule
 from restore.errors import ArrayError, ConfigError
 from restore.models import native, published
@@ -128,7 +128,7 @@ class Restorer:
         """How many pixels around a tile the network looks at; None where there is no bound."""
         return self.recipe.network.capabilities.halo
 
-    def compiled(self, tiles: Patches | None = None) -> Restorer:
+    def compiled(self, tiles: Tiles | None = None) -> Restorer:
         """Return the model with its network compiled, and all tiles of one size: each other is a minute or more.
 
         Args:
@@ -137,10 +137,10 @@ class Restorer:
         Raises:
             ConfigError: there is no compiler here, or the grid has no tiles of one size.
         """
-        own = tiles or self.recipe.patches
+        own = tiles or self.recipe.tiles
         if own.grid == "whole":
             raise ConfigError("the parts of the whole grid have many sizes: compile the network for another --grid")
-        recipe = self.recipe.model_copy(update={"patches": own.model_copy(update={"fixed": True})})
+        recipe = self.recipe.model_copy(update={"tiles": own.model_copy(update={"fixed": True})})
         return replace(self, network=compiled(self.network, own.batch), recipe=recipe)
 
     # what the settings mean for this model
@@ -157,9 +157,9 @@ class Restorer:
         self.recipe.label(name)
         return self.recipe.task.asked(name)
 
-    def tiles(self, settings: Settings = Settings()) -> Patches:
+    def tiles(self, settings: Settings = Settings()) -> Tiles:
         """Return how images are cut."""
-        return settings.tiles or self.recipe.patches
+        return settings.tiles or self.recipe.tiles
 
     def label(self, settings: Settings = Settings()) -> int:
         """Return the number of the degradation label that the network is conditioned on.
@@ -233,8 +233,8 @@ class Restorer:
             known: pixels that are kept.
         """
         tiles = partial(
-            in_patches,
-            patches=self.tiles(settings),
+            in_tiles,
+            tiles=self.tiles(settings),
             halo=self.halo,
             seeds=tuple(seeds),
             device=self.device,

@@ -8,7 +8,7 @@ from typing import Any
 
 from restore.contracts import Denoiser
 from restore.denoisers.ensemble import check_orientations
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.errors import ConfigError, did_you_mean
 from restore.samplers import SamplerSpec
 from restore.tasks import Request
@@ -45,7 +45,7 @@ class Settings:
     samples: int = 1
     seed: int = 0
     sampler: SamplerSpec | None = None
-    tiles: Patches | None = None
+    tiles: Tiles | None = None
     guidance: float = 1.0
     guide: Callable[[Denoiser], Denoiser] | None = None
     self_ensemble: int = 1

@@ -168,7 +168,7 @@ class TrainConfig(Spec):
     @property
     def thumbnail(self) -> int:
         """The side of the thumbnail that the network gets of each region, 0 for none."""
-        return self.model.patches.context if isinstance(self.model, Recipe) else 0
+        return self.model.tiles.context if isinstance(self.model, Recipe) else 0
 
     @property
     def steps(self) -> int:

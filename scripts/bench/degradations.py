@@ -47,7 +47,7 @@ def training_step(recipe: Recipe) -> Callable[[], None]:
     generator, setting = torch.Generator().manual_seed(0), Setting(network, recipe.parameterization())
     loss = config.objective.build(setting)
     x0 = torch.rand(PATCHES, 3, PATCH, PATCH) * 2 - 1
-    size = recipe.patches.context
+    size = recipe.tiles.context
     small = torch.rand(PATCHES, 3, size, size) if size else None
     condition = Condition(x0.clone(), torch.zeros(PATCHES, dtype=torch.int64), small, box=torch.rand(PATCHES, 4))
 

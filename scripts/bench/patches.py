@@ -25,7 +25,7 @@ from machine import describe, forget_peak, status, table, timed
 from torch import Tensor
 
 from restore.contracts import Condition
-from restore.denoisers.tiles import Patches, compiled, thumbnail
+from restore.denoisers.tiles import Tiles, compiled, thumbnail
 from restore.restoration.restorer import Restorer
 from restore.restoration.settings import Settings
 from restore.samplers import DDIM
@@ -37,7 +37,7 @@ PATCH, CHUNK = 64, 64
 
 def plain(restorer: Restorer, degraded: Tensor, stride: int, steps: int) -> Iterator[Tensor]:
     """Yield x_t after each step of the published algorithm, as one would write it down."""
-    schedule, patches = restorer.schedule, restorer.recipe.patches
+    schedule, tiles = restorer.schedule, restorer.recipe.tiles
     denoise = restorer.parameterization.denoiser(restorer.network, restorer.dtype)
     levels = schedule.steps(steps, "trailing")
     height, width = degraded.shape[-2:]
@@ -55,7 +55,7 @@ def plain(restorer: Restorer, degraded: Tensor, stride: int, steps: int) -> Iter
         for i in range(0, len(crops), CHUNK):
             crop = crops[i : i + CHUNK]
             n = len(crop)
-            small = thumbnail(degraded, patches.context).expand(n, -1, -1, -1) if patches.context else None
+            small = thumbnail(degraded, tiles.context).expand(n, -1, -1, -1) if tiles.context else None
             label = torch.zeros(n, dtype=torch.int64, device=degraded.device)
             condition = Condition(given[i : i + n], label, small, box=boxes[i : i + n].to(degraded))
             outputs.append(denoise(crop, schedule.level(t, n, degraded.device), condition).x0)
@@ -71,9 +71,9 @@ def plain(restorer: Restorer, degraded: Tensor, stride: int, steps: int) -> Iter
 
 
 @torch.no_grad()
-def engine(restorer: Restorer, degraded: Tensor, patches: Patches, steps: int) -> Iterator[Tensor]:
+def engine(restorer: Restorer, degraded: Tensor, tiles: Tiles, steps: int) -> Iterator[Tensor]:
     """Yield x_t after each step of ours."""
-    settings = Settings(sampler=DDIM(steps=steps), tiles=patches)
+    settings = Settings(sampler=DDIM(steps=steps), tiles=tiles)
     for step in restorer.stream(Prepared(degraded), settings):
         yield step.x_t
 
@@ -81,15 +81,15 @@ def engine(restorer: Restorer, degraded: Tensor, patches: Patches, steps: int) -
 def contestant(name: str, restorer: Restorer, options: argparse.Namespace, degraded: Tensor) -> Iterator[Tensor]:
     """Return the steps of a contestant; the names are the table's."""
     degraded = degraded.to(restorer.device)
-    patches = Patches(
+    tiles = Tiles(
         grid="weatherdiffusion",
         size=PATCH,
         stride=options.stride,
         overlap=0,
         batch=options.batch,
         window="uniform",
-        multiple=restorer.recipe.patches.multiple,
-        context=restorer.recipe.patches.context,
+        multiple=restorer.recipe.tiles.multiple,
+        context=restorer.recipe.tiles.context,
     )
     if name == "plain loop":
         return torch.no_grad()(plain)(restorer, degraded, options.stride, options.steps)
@@ -97,7 +97,7 @@ def contestant(name: str, restorer: Restorer, options: argparse.Namespace, degra
         restorer = replace(restorer, network=deepcopy(restorer.network), dtype=fast_dtype(restorer.device))
     if name == "engine, compiled":
         restorer = replace(restorer, network=compiled(restorer.network, options.batch))
-    return engine(restorer, degraded, patches, options.steps)
+    return engine(restorer, degraded, tiles, options.steps)
 
 
 def image(size: str) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from restore import images
 from restore.degradations import Mixture, Random
-from restore.denoisers.tiles import Patches, grid
+from restore.denoisers.tiles import Tiles, grid
 from restore.evaluation.metrics import color_shift, delta_e, psnr
 from restore.restoration.plan import Speed, predict
 from restore.restoration.restorer import Restorer
@@ -35,16 +35,16 @@ WEATHER = ("rain", "snow", "haze", "rain+haze", "raindrop")
 NO_SPEED = Speed({(1, 64, 64): (1.0, 1.0)})
 
 
-def ways(own: Patches, sampler: SamplerSpec) -> dict[str, tuple[Patches, SamplerSpec]]:
+def ways(own: Tiles, sampler: SamplerSpec) -> dict[str, tuple[Tiles, SamplerSpec]]:
     """Return the ways to restore that are compared, by name."""
 
-    def cut(**changes: object) -> Patches:
-        return Patches.model_validate({**own.model_dump(), **changes})
+    def cut(**changes: object) -> Tiles:
+        return Tiles.model_validate({**own.model_dump(), **changes})
 
     published = cut(grid="weatherdiffusion", size=64, stride=16, overlap=0, window="uniform", batch=16)
     shifted = cut(grid="shifted", size=64, stride=None, overlap=8, batch=16)
     whole = cut(grid="whole", size=2048, stride=None, overlap=0, batch=1)
-    found: dict[str, tuple[Patches, SamplerSpec]] = {
+    found: dict[str, tuple[Tiles, SamplerSpec]] = {
         "model's own": (own, sampler),
         "model's own, guarded": (cut(guard=1.0), sampler),
         "model's own, no thumbnail": (cut(context=0), sampler),
@@ -114,11 +114,11 @@ def pairs(options: argparse.Namespace) -> Iterator[tuple[str, Tensor, Tensor]]:
             yield label, degraded.mul(255).round_().div_(255), clean
 
 
-def borders(patches: Patches, height: int, width: int, halo: int | None) -> tuple[list[int], list[int]]:
+def borders(tiles: Tiles, height: int, width: int, halo: int | None) -> tuple[list[int], list[int]]:
     """Return the rows and columns where a tile of a grid that does not move begins or ends inside the image."""
-    tiles = grid(patches, height, width, halo)
-    rows = {edge for tile in tiles for edge in (tile.rows.kept.start, tile.rows.kept.stop)} - {0, height}
-    columns = {edge for tile in tiles for edge in (tile.columns.kept.start, tile.columns.kept.stop)} - {0, width}
+    placed = grid(tiles, height, width, halo)
+    rows = {edge for tile in placed for edge in (tile.rows.kept.start, tile.rows.kept.stop)} - {0, height}
+    columns = {edge for tile in placed for edge in (tile.columns.kept.start, tile.columns.kept.stop)} - {0, width}
     return sorted(rows), sorted(columns)
 
 
@@ -151,16 +151,16 @@ def main() -> None:
         height, width = clean.shape[-2:]
         true, untiled = clean.mul(255), {}
 
-        def restored(patches: Patches, sampler: SamplerSpec, degraded: Tensor = degraded, given: str = given) -> Tensor:
-            settings = Settings(label=given, sampler=sampler, tiles=patches)
+        def restored(tiles: Tiles, sampler: SamplerSpec, degraded: Tensor = degraded, given: str = given) -> Tensor:
+            settings = Settings(label=given, sampler=sampler, tiles=tiles)
             return restorer.posterior(degraded[0] * 2 - 1, settings).mean[None].add(1).mul(127.5).round_()
 
         scores["degraded"].append((float(psnr(degraded * 255, true)), *_colours(degraded * 255, true), 1.0))
-        for name, (patches, sampler) in found.items():
-            tflop[name] = predict(restorer, patches, sampler, height, width, NO_SPEED).tflop
-            moves = len(patches.places(height)) * len(patches.places(width)) > 1
-            image, seam = restored(patches, sampler), math.nan if moves else 1.0
-            edges = borders(patches, height, width, restorer.halo)
+        for name, (tiles, sampler) in found.items():
+            tflop[name] = predict(restorer, tiles, sampler, height, width, NO_SPEED).tflop
+            moves = len(tiles.places(height)) * len(tiles.places(width)) > 1
+            image, seam = restored(tiles, sampler), math.nan if moves else 1.0
+            edges = borders(tiles, height, width, restorer.halo)
             if any(edges) and sampler.steps <= 4 and not moves:
                 key = sampler.model_dump_json()
                 untiled[key] = untiled[key] if key in untiled else restored(whole, sampler)

@@ -19,7 +19,7 @@ from machine import describe, table
 from torch import Tensor
 
 from restore import images
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.restoration.plan.choice import whole
 from restore.restoration.restorer import Restorer
 from restore.restoration.settings import Settings
@@ -52,18 +52,18 @@ def main() -> None:
     )
     options = parser.parse_args()
     restorer = Restorer.from_pretrained(options.model, options.device)
-    own = restorer.recipe.patches
+    own = restorer.recipe.tiles
     image = images.read(options.photo).pixels[None]
     scale = (options.megapixels * 1e6 / image[0, 0].numel()) ** 0.5
     image = F.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False).clamp_(-1, 1)[0]
     ways = {"whole": whole(own)}
     for tiles in options.tiles:
         size, overlap = map(int, tiles.split("/"))
-        ways[tiles] = Patches(**{**own.model_dump(), "size": size, "overlap": overlap})
+        ways[tiles] = Tiles(**{**own.model_dump(), "size": size, "overlap": overlap})
     found, seconds = {}, {}
-    for name, patches in ways.items():
+    for name, tiles in ways.items():
         start = time.perf_counter()
-        found[name] = restorer.posterior(image, Settings(task=options.task, tiles=patches)).mean.mean(0) * 127.5
+        found[name] = restorer.posterior(image, Settings(task=options.task, tiles=tiles)).mean.mean(0) * 127.5
         seconds[name] = time.perf_counter() - start
     first = options.tiles[0]
     rows = []

@@ -14,7 +14,7 @@ from PIL import Image
 from restore import images
 from restore.cli.console import model_for
 from restore.degradations.resolution import shrink_by
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.errors import ConfigError
 from restore.models import find, native
 from restore.models.card import ModelCard
@@ -34,8 +34,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], Path]:
         network = EfficientUNetSpec(
             channels=(8, 16), blocks=(1, 1), embedding=16, context=8, condition_channels=task.channels
         )
-        patches = Patches(size=64, overlap=16, batch=3, multiple=4, context=16)
-        recipe = Recipe(name=f"tiny-{task.kind}", task=task, network=network, patches=patches)
+        tiles = Tiles(size=64, overlap=16, batch=3, multiple=4, context=16)
+        recipe = Recipe(name=f"tiny-{task.kind}", task=task, network=network, tiles=tiles)
         torch.manual_seed(0)
         built = network.build()
         with torch.no_grad():

@@ -12,7 +12,7 @@ from restore.contracts import Condition, Estimate, Level
 from restore.denoisers.masked import Masked
 from restore.denoisers.network import NetworkDenoiser
 from restore.denoisers.threshold import Clipped
-from restore.denoisers.tiles import Patches, in_patches
+from restore.denoisers.tiles import Tiles, in_tiles
 from restore.diffusion.schedule import Linear
 from restore.errors import ArrayError
 from restore.samplers import DDIM, Ancestral, DPMSolver, RecordedNoise, SeededNoise
@@ -102,7 +102,7 @@ def test_masks_and_patches_commute() -> None:
     image, x_t = drawn(2, 5)
     hole = torch.zeros(2, 1, 8, 6)
     hole[..., 3:, 1:4] = 1
-    patches = Patches(size=4, overlap=2, multiple=2, fixed=True, context=0)
+    tiles = Tiles(size=4, overlap=2, multiple=2, fixed=True, context=0)
 
     def core(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         return Estimate(torch.tanh(x_t + condition.image))
@@ -113,9 +113,9 @@ def test_masks_and_patches_commute() -> None:
         return Estimate(torch.where(hidden, x0, known))
 
     level = SCHEDULE.level(7, 2)
-    outside = Masked(in_patches(core, patches), image, hole)(x_t, level, Condition(image))
+    outside = Masked(in_tiles(core, tiles), image, hole)(x_t, level, Condition(image))
     packed = Condition(torch.cat([image, image, hole], dim=1))
-    inside = in_patches(pasting, patches)(x_t, level, packed)
+    inside = in_tiles(pasting, tiles)(x_t, level, packed)
     torch.testing.assert_close(outside.x0, inside.x0)
 
 

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from restore.contracts import Condition, Estimate, Level
 from restore.denoisers.threshold import Clipped
-from restore.denoisers.tiles import Patches, in_patches
+from restore.denoisers.tiles import Tiles, in_tiles
 from restore.diffusion.parameterization import to_eps, to_x0
 from restore.diffusion.schedule import Linear
 
 SCHEDULE = Linear(steps=100).build()
-PATCHES = Patches(size=8, overlap=5, multiple=2, fixed=True, window="uniform", context=0)
+PATCHES = Tiles(size=8, overlap=5, multiple=2, fixed=True, window="uniform", context=0)
 
 
 def eps_of(x_t: Tensor, level: Level) -> Tensor:
@@ -32,13 +32,13 @@ def test_averages_of_noise_and_of_images_are_the_same(t: int) -> None:
     def as_eps(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         return Estimate(eps_of(x_t, level))
 
-    merged = in_patches(as_x0, PATCHES)(x_t, level, condition)
-    eps = in_patches(as_eps, PATCHES)(x_t, level, condition).x0
+    merged = in_tiles(as_x0, PATCHES)(x_t, level, condition)
+    eps = in_tiles(as_eps, PATCHES)(x_t, level, condition).x0
     # weights are float32, and at the first level an error of x0 is thirty times larger in the noise
     torch.testing.assert_close(to_eps(merged.x0, x_t, level.alpha_bar), eps, rtol=0, atol=1e-5)
     torch.testing.assert_close(merged.fraction, x_t.sigmoid())
     # clipping before the merge is something else, where it has something to clip
     if t == 100:
-        inside = in_patches(Clipped(as_x0), PATCHES)(x_t, level, condition).x0
-        outside = Clipped(in_patches(as_x0, PATCHES))(x_t, level, condition).x0
+        inside = in_tiles(Clipped(as_x0), PATCHES)(x_t, level, condition).x0
+        outside = Clipped(in_tiles(as_x0, PATCHES))(x_t, level, condition).x0
         assert (inside - outside).abs().max() > 0.01

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restore.denoisers.latent import decoded, encoded, shrunk_mask
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.models.recipe import Recipe
 from restore.networks import EfficientUNetSpec
 from restore.networks.codec import Identity
@@ -54,8 +54,8 @@ def recipe(task: Task | None = None, prediction: str = "residual") -> Recipe:
         condition_channels=channels,
         gain=False,
     )
-    tiles = Patches(size=32, overlap=8, batch=3, multiple=2, context=16)
-    made = Recipe(name="tiny").model_copy(update={"network": network, "patches": tiles, "codec": Unshuffled()})
+    tiles = Tiles(size=32, overlap=8, batch=3, multiple=2, context=16)
+    made = Recipe(name="tiny").model_copy(update={"network": network, "tiles": tiles, "codec": Unshuffled()})
     changes = {"prediction": prediction, **({} if task is None else {"task": task, "tasks": {"inpaint": "unknown"}})}
     return made.model_copy(update=changes)
 

@@ -40,7 +40,7 @@ def document(photographs: Path, output: Path, **changes: object) -> dict[str, ob
             "name": "tiny",
             "network": NETWORK,
             "schedule": {"kind": "cosine", "steps": 20},
-            "patches": {"size": 32, "overlap": 8, "multiple": 4, "context": 8},
+            "tiles": {"size": 32, "overlap": 8, "multiple": 4, "context": 8},
         },
         "data": {"kind": "clean", "folders": [str(photographs)]},
         "output": str(output),

@@ -18,7 +18,7 @@ from PIL import Image
 from restore import Photo, Posterior, Restorer
 from restore.contracts import Denoiser
 from restore.denoisers.threshold import NoThreshold
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.errors import ArrayError, CheckpointError, ConfigError, ImageError, TensorMismatch
 from restore.models.recipe import Recipe
 from restore.restoration.settings import Settings
@@ -92,7 +92,7 @@ def test_the_number_of_tiles_is_told_before_and_counted_after(restorer: Restorer
     seen: list[int] = []
     restorer.posterior(torch.zeros(3, 150, 100), Settings(steps=2, samples=3), on_tiles=seen.append)
     assert sum(seen) == restorer.evaluations(150, 100, Settings(steps=2, samples=3))
-    assert max(seen) <= restorer.recipe.patches.batch
+    assert max(seen) <= restorer.recipe.tiles.batch
 
 
 def test_the_task_is_told_to_the_network(restorer: Restorer) -> None:
@@ -120,7 +120,7 @@ def test_what_is_refused(restorer: Restorer, tmp_path: Path) -> None:
 
 def test_threads_share_a_restorer_and_its_settings_do_not_mix(restorer: Restorer) -> None:
     x = torch.rand(3, 70, 90, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    small = Patches(size=32, overlap=8, batch=2, multiple=4, context=16)
+    small = Tiles(size=32, overlap=8, batch=2, multiple=4, context=16)
     ways = [
         Settings(),
         Settings(task="derain", steps=3),
@@ -152,7 +152,7 @@ def test_threads_share_a_restorer_and_its_settings_do_not_mix(restorer: Restorer
 
 
 def test_a_restorer_is_frozen(restorer: Restorer) -> None:
-    for name in ("recipe", "network", "patches", "guide"):
+    for name in ("recipe", "network", "tiles", "guide"):
         with pytest.raises(FrozenInstanceError):
             setattr(restorer, name, None)
     with pytest.raises(FrozenInstanceError):
@@ -164,7 +164,7 @@ def test_a_restorer_is_frozen(restorer: Restorer) -> None:
     [
         Settings(),
         Settings(steps=3, samples=2),
-        Settings(tiles=Patches(size=16, overlap=4, multiple=4, batch=2, context=16, guard=0.5), steps=2),
+        Settings(tiles=Tiles(size=16, overlap=4, multiple=4, batch=2, context=16, guard=0.5), steps=2),
         Settings(self_ensemble=4, sampler=DPMSolver(steps=3)),
         Settings(sampler=Ancestral(steps=3)),
     ],

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from restore.evaluation.scoring.images import from_clean
 
 from restore.contracts import Condition
 from restore.degradations import LABELS
@@ -16,6 +15,7 @@ from restore.diffusion import likelihood
 from restore.errors import ConfigError
 from restore.evaluation.metrics import PROTOCOLS
 from restore.evaluation.scoring import EvaluationPlan, Journal, ModelMethod, Scoring, evaluate_plan, summarise_rows
+from restore.evaluation.scoring.images import from_clean
 from restore.evaluation.scoring.likelihood import TERMS
 from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
@@ -106,7 +106,7 @@ def test_several_samples_of_a_one_step_model_take_the_steps_that_make_them_diffe
 def test_bits_are_those_of_the_whole_image_at_once(photographs: Path, restorer: Restorer) -> None:
     """The image fits one tile here, so that the bound can be computed without any of the machinery of patches."""
     tiles = restorer.tiles().model_copy(update={"size": 256})
-    whole = replace(restorer, recipe=restorer.recipe.model_copy(update={"patches": tiles}))
+    whole = replace(restorer, recipe=restorer.recipe.model_copy(update={"tiles": tiles}))
     method = ModelMethod("tiny", "derain", whole, "", Settings(steps=7), likelihood=True)
     plan = plan_for(photographs, method, count=1)
     (record,) = evaluate_plan(plan)

@@ -73,7 +73,7 @@ def test_every_whole_number_of_every_document_has_a_bound() -> None:
         ("model.network", {"kind": "unet", "blocks": 128}),
         ("model.network", {"kind": "unet", "level": {"width": 2, "hidden": 10**9}}),
         ("model.network", {"kind": "unet", "classes": 10**12}),
-        ("model.patches.size", 2**62),
+        ("model.tiles.size", 2**62),
         ("model.schedule", {"kind": "linear", "steps": 10**9}),
         ("model.sampler.steps", 2**63),
         ("region", 10**9),

@@ -13,7 +13,7 @@ from torch import nn
 from restore.contracts import Condition
 from restore.degradations import LABELS, Mixture, Random
 from restore.degradations.names import named
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.diffusion.schedule import Cosine
 from restore.errors import ConfigError
 from restore.images import Metadata, Photo
@@ -55,8 +55,8 @@ def recipe(task: Task, **changes: object) -> Recipe:
     network = EfficientUNetSpec(
         channels=(8, 16), blocks=(1, 1), embedding=16, context=8, condition_channels=task.channels
     )
-    patches = Patches(size=64, overlap=16, batch=3, multiple=4, context=16)
-    return Recipe(**{"name": "tiny", "task": task, "network": network, "patches": patches, **changes})
+    tiles = Tiles(size=64, overlap=16, batch=3, multiple=4, context=16)
+    return Recipe(**{"name": "tiny", "task": task, "network": network, "tiles": tiles, **changes})
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_a_generator_fills_holes_though_it_is_shown_nothing(start: int | None) -
         level_input="t",
         schedule=Cosine(steps=1000),
         sampler=DDIM(steps=3, start=start, spacing="leading"),
-        patches=Patches(size=64, multiple=8, overlap=8),
+        tiles=Tiles(size=64, multiple=8, overlap=8),
     )
     seen: list[torch.Tensor] = []
 

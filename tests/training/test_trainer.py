@@ -140,7 +140,7 @@ def test_every_stage_is_shared_by_all_processes_or_none(config: TrainConfig) -> 
 
 def test_what_is_shown_no_thumbnail_is_not_trained(config: TrainConfig) -> None:
     document = config.model_dump()
-    document["model"]["patches"]["context"] = 0
+    document["model"]["tiles"]["context"] = 0
     trainer = Trainer(TrainConfig(**document), device="cpu")
     for group in trainer.optimizer.param_groups:
         group["lr"] = 3e-3

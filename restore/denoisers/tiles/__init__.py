@@ -8,10 +8,10 @@ pixel, as long as clipping comes after the merge. So every sampler becomes patch
 from __future__ import annotations
 
 from restore.denoisers.tiles.compiled import FixedBatch, compiled
-from restore.denoisers.tiles.engine import Capacity, Patched
+from restore.denoisers.tiles.engine import Capacity, Tiled
 from restore.denoisers.tiles.grid import Span, Tile, batches, grid
-from restore.denoisers.tiles.guard import Guarded, in_patches
-from restore.denoisers.tiles.spec import Grid, Patches
+from restore.denoisers.tiles.guard import Guarded, in_tiles
+from restore.denoisers.tiles.spec import Grid, Tiles
 from restore.denoisers.tiles.thumbnail import thumbnail
 from restore.denoisers.tiles.windows import WindowShape, axis_weights, window
 
@@ -20,16 +20,16 @@ __all__ = [
     "FixedBatch",
     "Grid",
     "Guarded",
-    "Patched",
-    "Patches",
     "Span",
     "Tile",
+    "Tiled",
+    "Tiles",
     "WindowShape",
     "axis_weights",
     "batches",
     "compiled",
     "grid",
-    "in_patches",
+    "in_tiles",
     "thumbnail",
     "window",
 ]

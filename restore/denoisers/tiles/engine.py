@@ -16,13 +16,13 @@ from torch import Tensor
 from restore.contracts import Condition, Denoiser, Estimate, Level
 from restore.denoisers.tiles.grid import Tile, grid
 from restore.denoisers.tiles.padding import reflect_crop
-from restore.denoisers.tiles.spec import Patches
+from restore.denoisers.tiles.spec import Tiles
 from restore.denoisers.tiles.thumbnail import thumbnail
 from restore.denoisers.tiles.transfer import Transfer
 from restore.errors import ConfigError
 from restore.system.devices import is_out_of_memory
 
-__all__ = ["Capacity", "Patched"]
+__all__ = ["Capacity", "Tiled"]
 
 Cut = tuple[int, Tile]
 """One tile of one image of the batch."""
@@ -60,7 +60,7 @@ class Capacity:
 
 
 @dataclass(frozen=True)
-class Patched:
+class Tiled:
     """A denoiser that sees an image of any size through tiles.
 
     Every pixel is covered, the merge is a stream (the image and one batch of tiles are all that is held), and what
@@ -69,7 +69,7 @@ class Patched:
 
     Attributes:
         denoiser: denoises tiles.
-        patches: how to cut.
+        tiles: how to cut.
         halo: how far the network sees around a pixel; None for without bound. The whole grid needs it.
         seeds: one per image, for shifted grids; 0 for all where it is empty.
         device: where tiles are denoised, if not where the images are: images larger than a GPU's memory.
@@ -78,7 +78,7 @@ class Patched:
     """
 
     denoiser: Denoiser
-    patches: Patches
+    tiles: Tiles
     halo: int | None = None
     seeds: tuple[int, ...] = ()
     device: torch.device | None = None
@@ -87,13 +87,13 @@ class Patched:
 
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         """Return the merged estimate; see `Denoiser`."""
-        if condition.thumbnail is None and condition.features is None and self.patches.context:
-            condition = condition.replaced(thumbnail=thumbnail(condition.image, self.patches.context))
+        if condition.thumbnail is None and condition.features is None and self.tiles.context:
+            condition = condition.replaced(thumbnail=thumbnail(condition.image, self.tiles.context))
         transfer = Transfer(x_t.device, self.device or x_t.device)
         totals: list[Tensor | None] = [None] * len(Estimate._fields)
         cuts, position = self._cuts(x_t, level), 0
         while position < len(cuts):
-            batch = take(cuts, position, self.capacity.batch(self.patches.batch, cuts[position][1].shape))
+            batch = take(cuts, position, self.capacity.batch(self.tiles.batch, cuts[position][1].shape))
             estimate = None
             try:
                 estimate = self.denoiser(*transfer.there(*crop(batch, x_t, level, condition)))
@@ -117,8 +117,8 @@ class Patched:
         seeds = self.seeds or (0,) * b
         shapes: dict[tuple[int, int], list[Cut]] = {}
         for i, (seed, t) in enumerate(zip(seeds, level.numbers(), strict=True)):
-            offset = self.patches.offset(seed, t, height, width)
-            for tile in grid(self.patches, height, width, self.halo, offset, x_t.device):
+            offset = self.tiles.offset(seed, t, height, width)
+            for tile in grid(self.tiles, height, width, self.halo, offset, x_t.device):
                 shapes.setdefault(tile.shape, []).append((i, tile))
         return list(chain.from_iterable(shapes.values()))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from restore.denoisers.tiles.spec import Patches
+from restore.denoisers.tiles.spec import Tiles
 from restore.denoisers.tiles.windows import axis_weights
 from restore.errors import ConfigError
 
@@ -71,25 +71,25 @@ class Tile:
         return rows.stop - rows.start, columns.stop - columns.start
 
 
-def padded(patches: Patches, length: int) -> int:
+def padded(tiles: Tiles, length: int) -> int:
     """Return the length of an axis that the tiles cover: that of the image, or more where it is below a tile.
 
     Tiles of the anchored and the shifted grid begin at multiples of what a network needs, the last one too, unless a
     stride is asked for: its coarse levels then see the same squares where two tiles meet, and the blocks of a JPEG
     file where they were seen in training.
     """
-    if patches.grid == "whole" or (patches.grid in {"anchored", "shifted"} and patches.stride is None):
-        length = math.ceil(length / patches.multiple) * patches.multiple
-    return length if patches.grid == "whole" else max(length, patches.tile(length))
+    if tiles.grid == "whole" or (tiles.grid in {"anchored", "shifted"} and tiles.stride is None):
+        length = math.ceil(length / tiles.multiple) * tiles.multiple
+    return length if tiles.grid == "whole" else max(length, tiles.tile(length))
 
 
-def windowed(patches: Patches, length: int, offset: int) -> Iterator[Span]:
+def windowed(tiles: Tiles, length: int, offset: int) -> Iterator[Span]:
     """Yield the overlapping tiles along an axis, weighted by their windows."""
-    covered = padded(patches, length)
-    tile = patches.tile(covered)
-    starts = patches.starts(covered, offset)
-    published = patches.published(covered) if patches.grid == "weatherdiffusion" else len(starts)
-    weights = axis_weights(starts[:published], tile, covered, patches.window)
+    covered = padded(tiles, length)
+    tile = tiles.tile(covered)
+    starts = tiles.starts(covered, offset)
+    published = tiles.published(covered) if tiles.grid == "weatherdiffusion" else len(starts)
+    weights = axis_weights(starts[:published], tile, covered, tiles.window)
     if len(starts) == 1:
         yield Span(slice(0, tile), slice(0, length))
         return
@@ -101,7 +101,7 @@ def windowed(patches: Patches, length: int, offset: int) -> Iterator[Span]:
         yield Span(slice(start, start + tile), slice(starts[published - 1] + tile, length))
 
 
-def surrounded(patches: Patches, length: int, halo: int | None) -> Iterator[Span]:
+def surrounded(tiles: Tiles, length: int, halo: int | None) -> Iterator[Span]:
     """Yield the parts of an axis, each seen with `halo` pixels around it as far as the image reaches.
 
     Only what lies further away than the field of view is left out, and the network's own zero padding is met at the
@@ -110,15 +110,15 @@ def surrounded(patches: Patches, length: int, halo: int | None) -> Iterator[Span
     Raises:
         ConfigError: there is more than one part, but the network's field of view has no bound.
     """
-    covered = padded(patches, length)
-    if covered > patches.size and halo is None:
+    covered = padded(tiles, length)
+    if covered > tiles.size and halo is None:
         raise ConfigError(
             f"this network sees as far as the image reaches, so that {length} pixels cannot be taken in parts of "
-            f"{patches.size}: pass a patch size of at least {covered}, or another grid"
+            f"{tiles.size}: pass a tile size of at least {covered}, or another grid"
         )
-    halo = math.ceil((halo or 0) / patches.multiple) * patches.multiple
-    n = math.ceil(covered / patches.size)
-    part = math.ceil(covered / n / patches.multiple) * patches.multiple
+    halo = math.ceil((halo or 0) / tiles.multiple) * tiles.multiple
+    n = math.ceil(covered / tiles.size)
+    part = math.ceil(covered / n / tiles.multiple) * tiles.multiple
     for start in range(0, covered, part):
         seen = slice(max(0, start - halo), min(covered, start + part + halo))
         yield Span(seen, slice(start, min(start + part, length)))
@@ -126,7 +126,7 @@ def surrounded(patches: Patches, length: int, halo: int | None) -> Iterator[Span
 
 @lru_cache(maxsize=16)
 def grid(
-    patches: Patches,
+    tiles: Tiles,
     height: int,
     width: int,
     halo: int | None = None,
@@ -136,7 +136,7 @@ def grid(
     """Return the tiles of an image, row by row.
 
     Args:
-        patches: how to cut.
+        tiles: how to cut.
         height: of the image, in pixels.
         width: of the image, in pixels.
         halo: how far the network sees around a pixel, None for without bound; the whole grid needs it.
@@ -146,12 +146,12 @@ def grid(
     Raises:
         ConfigError: the whole grid needs several parts, but the network has no bounded field of view.
     """
-    if patches.grid == "whole":
-        rows, columns = (list(surrounded(patches, length, halo)) for length in (height, width))
+    if tiles.grid == "whole":
+        rows, columns = (list(surrounded(tiles, length, halo)) for length in (height, width))
         return tuple(Tile(row, column, (0.0, 0.0, 1.0, 1.0)) for row in rows for column in columns)
     axes = ((height, offset[0]), (width, offset[1]))
-    rows, columns = ([span.to(device) for span in windowed(patches, *axis)] for axis in axes)
-    h, w = padded(patches, height), padded(patches, width)
+    rows, columns = ([span.to(device) for span in windowed(tiles, *axis)] for axis in axes)
+    h, w = padded(tiles, height), padded(tiles, width)
     return tuple(
         Tile(row, column, (row.seen.start / h, column.seen.start / w, row.seen.stop / h, column.seen.stop / w))
         for row in rows
@@ -159,24 +159,24 @@ def grid(
     )
 
 
-def evaluations(patches: Patches, height: int, width: int, halo: int | None = None) -> Iterator[tuple[int, int, int]]:
+def evaluations(tiles: Tiles, height: int, width: int, halo: int | None = None) -> Iterator[tuple[int, int, int]]:
     """Yield (tiles, rows, columns) of each network evaluation of a step for one image, the guard's included.
 
     A shifted grid has not the same number of tiles at every place; it is the most that it can have.
     """
     offsets = [
-        max(patches.places(padded(patches, length)), key=lambda o, n=length: len(patches.starts(padded(patches, n), o)))
+        max(tiles.places(padded(tiles, length)), key=lambda o, n=length: len(tiles.starts(padded(tiles, n), o)))
         for length in (height, width)
     ]
-    shapes = Counter(tile.shape for tile in grid(patches, height, width, halo, (offsets[0], offsets[1])))
+    shapes = Counter(tile.shape for tile in grid(tiles, height, width, halo, (offsets[0], offsets[1])))
     for shape, count in shapes.items():
-        for start in range(0, count, patches.batch):
-            yield min(patches.batch, count - start), *shape
-    if coarse := patches.coarse_size(height, width):
-        yield from evaluations(patches.coarse, *coarse)
+        for start in range(0, count, tiles.batch):
+            yield min(tiles.batch, count - start), *shape
+    if coarse := tiles.coarse_size(height, width):
+        yield from evaluations(tiles.coarse, *coarse)
 
 
-def batches(patches: Patches, height: int, width: int, halo: int | None = None) -> Iterator[int]:
+def batches(tiles: Tiles, height: int, width: int, halo: int | None = None) -> Iterator[int]:
     """Yield the number of tiles of each network evaluation of a step for one image, see `evaluations`."""
-    for count, _, _ in evaluations(patches, height, width, halo):
+    for count, _, _ in evaluations(tiles, height, width, halo):
         yield count

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restore.contracts import Condition, Denoiser, Estimate, Level
-from restore.denoisers.tiles.engine import Capacity, Patched
-from restore.denoisers.tiles.spec import Patches
+from restore.denoisers.tiles.engine import Capacity, Tiled
+from restore.denoisers.tiles.spec import Tiles
 from restore.denoisers.tiles.thumbnail import thumbnail
 
-__all__ = ["Guarded", "in_patches", "low_frequencies", "shrink"]
+__all__ = ["Guarded", "in_tiles", "low_frequencies", "shrink"]
 
 CELL = 16  # pixels of the coarse image that are averaged into one cell; finer than that, the tiles know better
 
@@ -69,35 +69,35 @@ class Guarded:
     Attributes:
         denoiser: denoises images of any size, in patches.
         coarse: the same, for one small image.
-        patches: how images are cut; `guard` is the strength, `size` the largest side of the coarse image.
+        tiles: how images are cut; `guard` is the strength, `size` the largest side of the coarse image.
         seeds: one per image; 0 for all where it is empty.
     """
 
     denoiser: Denoiser
     coarse: Denoiser
-    patches: Patches
+    tiles: Tiles
     seeds: tuple[int, ...] = ()
 
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         """Return the estimate with its low frequencies corrected; see `Denoiser`."""
         estimate = self.denoiser(x_t, level, condition)
         height, width = x_t.shape[-2:]
-        size = self.patches.coarse_size(height, width)
+        size = self.tiles.coarse_size(height, width)
         if size is None:
             return estimate
-        if condition.thumbnail is None and condition.features is None and self.patches.context:
-            condition = condition.replaced(thumbnail=thumbnail(condition.image, self.patches.context))
+        if condition.thumbnail is None and condition.features is None and self.tiles.context:
+            condition = condition.replaced(thumbnail=thumbnail(condition.image, self.tiles.context))
         seen = condition.map(lambda image: F.adaptive_avg_pool2d(image, size), spatial=True)
         whole = self.coarse(shrink(x_t, level, size, self.seeds), level, seen).x0
         cells = math.ceil(size[0] / CELL), math.ceil(size[1] / CELL)
         drift = low_frequencies(whole, cells) - low_frequencies(estimate.x0, cells)
         correction = F.interpolate(drift, (height, width), mode="bilinear", align_corners=False)
-        return estimate._replace(x0=estimate.x0.add_(correction, alpha=self.patches.guard))
+        return estimate._replace(x0=estimate.x0.add_(correction, alpha=self.tiles.guard))
 
 
-def in_patches(
+def in_tiles(
     denoiser: Denoiser,
-    patches: Patches,
+    tiles: Tiles,
     *,
     halo: int | None = None,
     seeds: tuple[int, ...] = (),
@@ -109,7 +109,7 @@ def in_patches(
 
     Args:
         denoiser: denoises tiles.
-        patches: how to cut.
+        tiles: how to cut.
         halo: how far the network sees around a pixel; None for without bound.
         seeds: one per image, for all that is drawn inside: the places of shifted grids, the guard's noise.
         device: where tiles are denoised, if not where the images are.
@@ -117,8 +117,8 @@ def in_patches(
         on_tiles: called with the number of tiles after each evaluation.
     """
     capacity = capacity or Capacity()
-    whole = Patched(denoiser, patches, halo, seeds, device, capacity, on_tiles)
-    if not patches.guard:
+    whole = Tiled(denoiser, tiles, halo, seeds, device, capacity, on_tiles)
+    if not tiles.guard:
         return whole
-    coarse = Patched(denoiser, patches.coarse, device=device, capacity=capacity, on_tiles=on_tiles)
-    return Guarded(whole, coarse, patches, seeds)
+    coarse = Tiled(denoiser, tiles.coarse, device=device, capacity=capacity, on_tiles=on_tiles)
+    return Guarded(whole, coarse, tiles, seeds)

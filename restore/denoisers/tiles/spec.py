@@ -11,12 +11,12 @@ from pydantic import Field, model_validator
 from restore.denoisers.tiles.windows import WindowShape
 from restore.schema import Spec
 
-__all__ = ["Grid", "Patches"]
+__all__ = ["Grid", "Tiles"]
 
 Grid = Literal["anchored", "weatherdiffusion", "shifted", "whole"]
 
 
-class Patches(Spec):
+class Tiles(Spec):
     """How an image is cut.
 
     Attributes:
@@ -51,7 +51,7 @@ class Patches(Spec):
     guard: float = Field(0.0, ge=0, le=1)
 
     @model_validator(mode="after")
-    def _check(self) -> Patches:
+    def _check(self) -> Tiles:
         if self.overlap >= self.size:
             raise ValueError(f"overlap must be below the patch size, {self.size}, not {self.overlap}")
         if self.stride is not None and self.stride > self.size:
@@ -66,7 +66,7 @@ class Patches(Spec):
     def shared(self) -> int:
         """Pixels that neighbouring tiles share at least.
 
-        >>> Patches(size=64, overlap=20).shared
+        >>> Tiles(size=64, overlap=20).shared
         32
         """
         rounded = math.ceil(self.overlap / self.multiple) * self.multiple
@@ -78,14 +78,14 @@ class Patches(Spec):
         return self.stride or self.size - self.shared
 
     @property
-    def coarse(self) -> Patches:
+    def coarse(self) -> Tiles:
         """How the guard's small image is cut: it is one tile."""
-        return Patches(size=self.size, overlap=0, multiple=self.multiple, fixed=self.fixed, batch=self.batch)
+        return Tiles(size=self.size, overlap=0, multiple=self.multiple, fixed=self.fixed, batch=self.batch)
 
     def coarse_size(self, height: int, width: int) -> tuple[int, int] | None:
         """Return the size of the guard's small image; None where there is no guard, or the image is one tile.
 
-        >>> Patches(size=64, guard=1).coarse_size(100, 200)
+        >>> Tiles(size=64, guard=1).coarse_size(100, 200)
         (32, 64)
         """
         factor = self.size / max(height, width)
@@ -96,7 +96,7 @@ class Patches(Spec):
     def overlap_of(self, size: int) -> int:
         """Return the overlap of tiles of another size: the same share of the tile, or 32 pixels where that is less.
 
-        >>> [Patches(size=1024, overlap=128).overlap_of(size) for size in (512, 128, 32)]
+        >>> [Tiles(size=1024, overlap=128).overlap_of(size) for size in (512, 128, 32)]
         [64, 32, 16]
         """
         return min(max(self.overlap * size // self.size, min(self.overlap, 32)), size // 2)
@@ -119,9 +119,9 @@ class Patches(Spec):
             length: of the axis, in pixels.
             offset: how far a shifted grid is moved; others ignore it.
 
-        >>> Patches(size=64, overlap=16, fixed=True).starts(150)
+        >>> Tiles(size=64, overlap=16, fixed=True).starts(150)
         [0, 48, 86]
-        >>> Patches(size=64, overlap=16, grid="shifted").starts(150, offset=30)
+        >>> Tiles(size=64, overlap=16, grid="shifted").starts(150, offset=30)
         [0, 30, 78, 86]
         """
         tile = self.tile(length)

@@ -233,7 +233,7 @@ class ModelMethod:
             "guidance": self.settings.guidance,
             "self_ensemble": self.settings.self_ensemble,
             "levels_of_likelihood": (self.settings.steps or self.restorer.schedule.T) if self.likelihood else 0,
-            "patches": self.restorer.tiles(self.settings).model_dump(mode="json"),
+            "tiles": self.restorer.tiles(self.settings).model_dump(mode="json"),
             "dtype": str(self.restorer.dtype).removeprefix("torch."),
             "device": str(self.restorer.device),
         }

@@ -37,10 +37,10 @@ __all__ = [
     "level_embedding",
     "make",
     "published",
+    "published_tiles",
     "schedule",
     "settle",
     "tables",
-    "tiles",
     "word",
 ]
 
@@ -231,7 +231,7 @@ def tables(
     return frozenset(found)
 
 
-def tiles(size: int, spec: UNetSpec, batch: int) -> dict[str, Any]:
+def published_tiles(size: int, spec: UNetSpec, batch: int) -> dict[str, Any]:
     """Return how images are cut for a network that knows one size, as plain values: a quarter overlaps, blended."""
     return {
         "size": size,

@@ -16,8 +16,8 @@ from restore.models.published.family import (
     input_channels,
     level_embedding,
     make,
+    published_tiles,
     settle,
-    tiles,
 )
 from restore.models.published.guided_shapes import Ways, find_ways, pool_of
 from restore.models.published.keymap import KeyMap, Shapes, stages_down, stages_up
@@ -216,7 +216,7 @@ def named_schedule(settings: OriginalSettings, steps: int) -> dict[str, Any]:
 
 def guided_sampling(size: int, spec: UNetSpec, settings: OriginalSettings, steps: int) -> dict[str, Any]:
     """Return how images are made: our faster way, and the published respacing as a preset."""
-    patches = tiles(size, spec, batch=2)
+    tiles = published_tiles(size, spec, batch=2)
     respacing = str(settings.get(str | int, str(min(250, steps)), "timestep_respacing") or steps)
     variance: Literal["learned", "beta"] = "learned" if spec.outputs == 6 else "beta"
     if respacing.startswith("ddim"):
@@ -225,8 +225,8 @@ def guided_sampling(size: int, spec: UNetSpec, settings: OriginalSettings, steps
         visited = {"kind": "ancestral", "variance": variance, "spacing": respacing}
     return {
         "sampler": faster(spec, 25, steps),
-        "patches": patches,
-        "presets": {"published": {"sampler": visited, "patches": patches}},
+        "tiles": tiles,
+        "presets": {"published": {"sampler": visited, "tiles": tiles}},
     }
 
 

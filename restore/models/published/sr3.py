@@ -19,10 +19,10 @@ from restore.models.published.family import (
     is_real,
     level_embedding,
     make,
+    published_tiles,
     schedule,
     settle,
     tables,
-    tiles,
     word,
 )
 from restore.models.published.keymap import KeyMap, Shapes, stages_down, stages_up
@@ -264,14 +264,14 @@ def numbered(stages: Iterator[tuple[str, str | None]], way: str, first: int) -> 
 
 def sr3_sampling(size: int, spec: UNetSpec, steps: int) -> dict[str, Any]:
     """Return how images are made: our faster way, and the published one (every step, ancestral) as a preset."""
-    patches = tiles(size, spec, batch=4)
+    tiles = published_tiles(size, spec, batch=4)
     return {
         "sampler": faster(spec, 50, steps),
-        "patches": patches,
+        "tiles": tiles,
         "presets": {
             "published": {
                 "sampler": {"kind": "ancestral", "steps": steps, "variance": "beta_tilde"},
-                "patches": patches,
+                "tiles": tiles,
             }
         },
     }

@@ -12,9 +12,9 @@ from restore.models.published.family import (
     input_channels,
     level_embedding,
     make,
+    published_tiles,
     schedule,
     settle,
-    tiles,
 )
 from restore.models.published.keymap import KeyMap, Shapes, stages_down, stages_up
 from restore.models.published.settings import OriginalSettings
@@ -126,16 +126,16 @@ class WeatherDiffusion:
 
     def sampling(self, size: int, network: UNetSpec, steps: int) -> dict[str, Any]:
         """Return how images are made: our faster way, and the published one as a preset."""
-        patches = tiles(size, network, batch=16)
+        tiles = published_tiles(size, network, batch=16)
         stride = min(STRIDE, size)
         return {
             "sampler": faster(network, 10, steps),
-            "patches": patches,
+            "tiles": tiles,
             "presets": {
                 "published": {
                     "sampler": {"kind": "ddim", "steps": 25, "eta": 0.0, "spacing": "weatherdiffusion"},
-                    "patches": {
-                        **patches,
+                    "tiles": {
+                        **tiles,
                         "grid": "weatherdiffusion",
                         "stride": stride,
                         "overlap": 0,

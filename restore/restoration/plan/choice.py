@@ -10,7 +10,7 @@ from itertools import product
 
 import torch
 
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.denoisers.tiles.grid import evaluations
 from restore.errors import ConfigError
 from restore.restoration.plan.cost import cost
@@ -27,9 +27,7 @@ __all__ = ["Plan", "calibrated", "choose", "predict", "survey"]
 STEPS = (50, 25, 10, 4, 2, 1)  # to how many a budget may cut the steps, most wanted first
 SIZES = (512, 256, 128, 64)  # of tiles, where memory does not suffice for the model's own
 LEAST_OVERLAP = 8
-PUBLISHED_TILES = Patches(
-    grid="weatherdiffusion", size=64, stride=16, overlap=0, batch=64, window="uniform", fixed=True
-)
+PUBLISHED_TILES = Tiles(grid="weatherdiffusion", size=64, stride=16, overlap=0, batch=64, window="uniform", fixed=True)
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Plan:
 
     Attributes:
         sampler: with its steps.
-        patches: how images are cut.
+        tiles: how images are cut.
         evaluations: how many tiles the network sees.
         tflop: its operations, in 10^12.
         seconds: of restoring one image, with all its samples, without reading and writing it.
@@ -47,7 +45,7 @@ class Plan:
     """
 
     sampler: SamplerSpec
-    patches: Patches
+    tiles: Tiles
     evaluations: int
     tflop: float
     seconds: float
@@ -56,12 +54,12 @@ class Plan:
 
     def apply(self, settings: Settings) -> Settings:
         """Return the settings with which it is done this way."""
-        return settings.changed(sampler=self.sampler, steps=self.sampler.steps, tiles=self.patches)
+        return settings.changed(sampler=self.sampler, steps=self.sampler.steps, tiles=self.tiles)
 
 
 def predict(
     restorer: Restorer,
-    patches: Patches,
+    tiles: Tiles,
     sampler: SamplerSpec,
     height: int,
     width: int,
@@ -74,7 +72,7 @@ def predict(
 
     Args:
         restorer: the model.
-        patches: how to cut.
+        tiles: how to cut.
         sampler: with its steps.
         height: of the result, in pixels.
         width: of the result, in pixels.
@@ -84,10 +82,10 @@ def predict(
     """
     steps = sampler.evaluations(restorer.schedule)
     looks = 1 if settings.guidance == 1 else 2  # guidance asks with and without the condition
-    tiles, flop, seconds, held = 0, 0, 0.0, 0
-    for shape, count in shapes(restorer, patches, height, width).items():
+    seen, flop, seconds, held = 0, 0, 0.0, 0
+    for shape, count in shapes(restorer, tiles, height, width).items():
         call = cost(restorer.recipe, *shape, restorer.dtype)
-        tiles += count * shape[0]
+        seen += count * shape[0]
         flop += count * call.flop * looks
         seconds += count * speed.seconds(call.flop, shape)
         held = max(held, call.bytes)
@@ -99,17 +97,17 @@ def predict(
     buffers = (HELD + earlier + moments + turned + beside) * 3 * height * width * 4
     return Plan(
         sampler,
-        patches,
-        evaluations=tiles * times,
+        tiles,
+        evaluations=seen * times,
         tflop=flop * times / 1e12,
         seconds=(seconds + speed.pixel * height * width) * times,
         memory=in_use(torch.device(restorer.device)) + buffers + held,
     )
 
 
-def shapes(restorer: Restorer, patches: Patches, height: int, width: int) -> Counter[Shape]:
+def shapes(restorer: Restorer, tiles: Tiles, height: int, width: int) -> Counter[Shape]:
     """Return how often the network is evaluated in one step, for each number and size of tiles."""
-    return Counter(evaluations(patches, height, width, restorer.halo))
+    return Counter(evaluations(tiles, height, width, restorer.halo))
 
 
 def survey(
@@ -133,7 +131,7 @@ def survey(
     """
     own, steps = restorer.tiles(settings), settings.steps
     sampler = restorer.sampler(settings)
-    ways: dict[str, tuple[Patches, SamplerSpec]] = {"the model's own": (own, sampler)}
+    ways: dict[str, tuple[Tiles, SamplerSpec]] = {"the model's own": (own, sampler)}
     for n in sorted(STEPS) if steps is None else ():
         # a schedule has so many levels, and a spacing of sections as many steps as they say
         with suppress(ConfigError):
@@ -189,9 +187,9 @@ def choose(
     small: list[Plan] = []
     least: int | None = None
     refused: ConfigError | None = None
-    for sampler, patches in product(samplers, ways):
+    for sampler, tiles in product(samplers, ways):
         try:
-            plan = predict(restorer, patches, sampler, height, width, speed, settings=settings, beside=beside)
+            plan = predict(restorer, tiles, sampler, height, width, speed, settings=settings, beside=beside)
         except ConfigError as error:  # parts of an image, for a network that must see the whole
             refused = refused or error
             continue
@@ -224,7 +222,7 @@ def fewer(restorer: Restorer, settings: Settings = Settings()) -> list[SamplerSp
     return found
 
 
-def cuts(own: Patches) -> Iterator[Patches]:
+def cuts(own: Tiles) -> Iterator[Tiles]:
     """Yield the ways to cut that are worth to consider: the model's own, then with less and less of everything."""
     sizes = [own.size] if own.fixed else [own.size, *(size for size in SIZES if size < own.size)]
     for size in sizes:
@@ -234,7 +232,7 @@ def cuts(own: Patches) -> Iterator[Patches]:
                     yield own.model_copy(update={"size": size, "batch": batch, **change})
 
 
-def _sparser(own: Patches, size: int) -> Iterator[dict[str, int | None]]:
+def _sparser(own: Tiles, size: int) -> Iterator[dict[str, int | None]]:
     """Yield how far apart tiles of a size may lie, closest first."""
     overlap = own.overlap_of(size)
     if own.stride is None:
@@ -248,12 +246,12 @@ def _sparser(own: Patches, size: int) -> Iterator[dict[str, int | None]]:
     yield {"overlap": overlap, "stride": size}
 
 
-def shifted(own: Patches) -> Patches:
+def shifted(own: Tiles) -> Tiles:
     """Return the model's tiles on a grid that moves with each step and hardly overlaps."""
     return own.model_copy(update={"grid": "shifted", "overlap": min(own.overlap, LEAST_OVERLAP)})
 
 
-def whole(own: Patches) -> Patches:
+def whole(own: Tiles) -> Tiles:
     """Return what restores the whole image at once, in parts where it is large."""
     return own.model_copy(update={"grid": "whole", "size": 1024, "overlap": 0, "batch": 1, "stride": None})
 
@@ -271,7 +269,7 @@ def _sampler(restorer: Restorer, settings: Settings) -> SamplerSpec:
 
 
 def calibrated(
-    restorer: Restorer, height: int, width: int, memory: int | None = None, tiles: Patches | None = None
+    restorer: Restorer, height: int, width: int, memory: int | None = None, tiles: Tiles | None = None
 ) -> Speed:
     """Return how fast this machine is, with the evaluations timed that an image of this size is likely to take.
 
@@ -282,5 +280,5 @@ def calibrated(
         memory: the most bytes that may be needed, while it is timed, too; None for no limit.
         tiles: how images will be cut; the recipe's by default.
     """
-    own = tiles or restorer.recipe.patches
+    own = tiles or restorer.recipe.tiles
     return calibrate(restorer, list(shapes(restorer, own, height, width))[:2], memory=memory)

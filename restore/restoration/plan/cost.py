@@ -77,7 +77,7 @@ def _empty(recipe: str, dtype: torch.dtype) -> tuple[Recipe, nn.Module]:
 @lru_cache(maxsize=256)
 def _measure(recipe: str, batch: int, height: int, width: int, dtype: torch.dtype) -> Cost:
     document, network = _empty(recipe, dtype)
-    side, known = document.patches.context, document.network.capabilities
+    side, known = document.tiles.context, document.network.capabilities
     with torch.device("meta"), torch.no_grad():
         small = torch.empty(batch, 3, side, side, dtype=dtype) if side else None
         features = network.encode(small) if small is not None and known.encodes else None

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from restore.contracts import Condition, Estimate, Level
 from restore.denoisers.threshold import Clipped
-from restore.denoisers.tiles import Patches, in_patches
+from restore.denoisers.tiles import Tiles, in_tiles
 from restore.restoration.plan.cost import cost
 from restore.restoration.restorer import Restorer
 from restore.restoration.settings import Settings
@@ -89,9 +89,9 @@ def calibrate(
 
 def probes_for(restorer: Restorer) -> list[Shape]:
     """Return evaluations from which others can be told, the quickest first: small and large, few tiles and many."""
-    patches = restorer.recipe.patches
-    if patches.fixed:
-        return [(1, patches.size, patches.size), (max(2, patches.batch), patches.size, patches.size)]
+    tiles = restorer.recipe.tiles
+    if tiles.fixed:
+        return [(1, tiles.size, tiles.size), (max(2, tiles.batch), tiles.size, tiles.size)]
     multiple = restorer.recipe.network.multiple
     rounded = {side: max(multiple, side // multiple * multiple) for _, *sides in PROBES for side in sides}
     return [(n, rounded[height], rounded[width]) for n, height, width in PROBES]
@@ -114,7 +114,7 @@ def _evaluation(restorer: Restorer, batch: int, height: int, width: int) -> Call
     device = torch.device(restorer.device)
     single = {"grid": "whole", "size": max(height, width), "overlap": 0, "batch": batch}
     plain = {"guard": 0.0, "fixed": False, "stride": None}
-    alone = Settings(tiles=restorer.recipe.patches.model_copy(update=single | plain))
+    alone = Settings(tiles=restorer.recipe.tiles.model_copy(update=single | plain))
     image = torch.zeros(batch, restorer.recipe.task.channels, height, width, device=device)
     condition = restorer.overview(Condition(image, torch.zeros(batch, dtype=torch.int64, device=device)), alone)
     level = restorer.schedule.level(restorer.schedule.T, batch, device)
@@ -137,14 +137,14 @@ def waited(device: torch.device) -> None:
 
 def _outside(restorer: Restorer, side: int = 512, steps: int = 4) -> float:
     """Return the seconds for each pixel and step that a sampler takes around a network that takes none."""
-    patches = Patches(size=128, overlap=16, context=restorer.recipe.patches.context)
+    tiles = Tiles(size=128, overlap=16, context=restorer.recipe.tiles.context)
 
     def nothing(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         return Estimate(condition.image)
 
     device, steps = torch.device(restorer.device), min(steps, restorer.schedule.T)
     condition = Condition(torch.zeros(1, 3, side, side, device=device))
-    denoiser = Clipped(in_patches(nothing, patches))
+    denoiser = Clipped(in_tiles(nothing, tiles))
 
     @torch.no_grad()
     def call() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from restore.contracts import Condition
-from restore.denoisers.tiles import FixedBatch, Patches
+from restore.denoisers.tiles import FixedBatch, Tiles
 from restore.denoisers.tiles.compiled import check_compiler
 from restore.errors import ConfigError
 from restore.models.recipe import Recipe
@@ -65,9 +65,9 @@ def test_without_a_compiler_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_the_whole_grid_is_not_compiled(tiny_recipe: Recipe) -> None:
-    patches = Patches(grid="whole", size=64, overlap=0, multiple=4)
+    tiles = Tiles(grid="whole", size=64, overlap=0, multiple=4)
     with pytest.raises(ConfigError, match="whole grid"):
-        Restorer(tiny_recipe, tiny_recipe.network.build()).compiled(patches)
+        Restorer(tiny_recipe, tiny_recipe.network.build()).compiled(tiles)
 
 
 def test_a_compiled_network_answers_as_before(tiny_recipe: Recipe) -> None:
@@ -81,8 +81,8 @@ def test_a_compiled_network_answers_as_before(tiny_recipe: Recipe) -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
-    patches = Patches(size=16, overlap=4, batch=2, multiple=spec.multiple, context=16)
-    plain = Restorer(tiny_recipe.model_copy(update={"network": spec, "patches": patches}), network)
+    tiles = Tiles(size=16, overlap=4, batch=2, multiple=spec.multiple, context=16)
+    plain = Restorer(tiny_recipe.model_copy(update={"network": spec, "tiles": tiles}), network)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the compiler's own
         made = plain.compiled()

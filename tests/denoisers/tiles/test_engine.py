@@ -13,7 +13,7 @@ from torch import Tensor
 
 from restore.contracts import Condition, Estimate, Level
 from restore.denoisers.network import NetworkDenoiser
-from restore.denoisers.tiles import FixedBatch, Patched, Patches, in_patches
+from restore.denoisers.tiles import FixedBatch, Tiled, Tiles, in_tiles
 from restore.denoisers.tiles.engine import Capacity
 from restore.errors import ConfigError
 from restore.networks import EfficientUNetSpec
@@ -58,12 +58,12 @@ def pointwise(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
     st.integers(0, 999),
 )
 def test_where_tiles_agree_the_merge_changes_nothing(
-    kind: str, tiles: int, batch: int, shape: tuple[int, int, int], window: str, t: int
+    kind: str, half: int, batch: int, shape: tuple[int, int, int], window: str, t: int
 ) -> None:
-    size = 2 * tiles
-    patches = Patches(grid=kind, size=size, overlap=size // 3, multiple=2, batch=batch, window=window)
+    size = 2 * half
+    tiles = Tiles(grid=kind, size=size, overlap=size // 3, multiple=2, batch=batch, window=window)
     x_t, level, condition = inputs(*shape, t=t)
-    got = Patched(pointwise, patches, halo=3)(x_t, level, condition)
+    got = Tiled(pointwise, tiles, halo=3)(x_t, level, condition)
     want = pointwise(x_t, level, condition)
     assert got.gradient is None
     for mine, theirs in zip(got[:2], want[:2], strict=True):
@@ -74,26 +74,26 @@ def test_where_tiles_agree_the_merge_changes_nothing(
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 50), (37, 1), (7, 9), (16, 16), (61, 45)])
 def test_the_batch_size_changes_nothing(network: NetworkDenoiser, kind: str, height: int, width: int) -> None:
     args = inputs(2, height, width)
-    patches = Patches(grid=kind, size=16, overlap=4, multiple=4, batch=1, context=16)
-    one = Patched(network, patches, SPEC.halo)(*args).x0
+    tiles = Tiles(grid=kind, size=16, overlap=4, multiple=4, batch=1, context=16)
+    one = Tiled(network, tiles, SPEC.halo)(*args).x0
     assert one.shape == args[0].shape and bool(one.isfinite().all())
     for batch in (3, 64):
-        other = Patched(network, patches.model_copy(update={"batch": batch}), SPEC.halo)(*args).x0
+        other = Tiled(network, tiles.model_copy(update={"batch": batch}), SPEC.halo)(*args).x0
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_neighbours_and_order_change_nothing(network: NetworkDenoiser, kind: str) -> None:
     x_t, level, condition = inputs(3, 41, 30)
-    patches = Patches(grid=kind, size=16, overlap=2, multiple=4, batch=4, context=16)
+    tiles = Tiles(grid=kind, size=16, overlap=2, multiple=4, batch=4, context=16)
     seeds = (5, 6, 7)
-    together = Patched(network, patches, SPEC.halo, seeds)(x_t, level, condition).x0
+    together = Tiled(network, tiles, SPEC.halo, seeds)(x_t, level, condition).x0
     order = torch.tensor([2, 0, 1])
-    shuffled = Patched(network, patches, SPEC.halo, tuple(seeds[i] for i in order))(
+    shuffled = Tiled(network, tiles, SPEC.halo, tuple(seeds[i] for i in order))(
         x_t[order], level.map(lambda part: part[order]), condition.select(order)
     ).x0
     torch.testing.assert_close(shuffled, together[order], rtol=1e-4, atol=1e-5)
-    alone = Patched(network, patches, SPEC.halo, seeds[1:2])(
+    alone = Tiled(network, tiles, SPEC.halo, seeds[1:2])(
         x_t[1:2], level.map(lambda part: part[1:2]), condition.select(slice(1, 2))
     ).x0
     torch.testing.assert_close(alone, together[1:2], rtol=1e-4, atol=1e-5)
@@ -122,8 +122,8 @@ def test_the_published_grid_gives_the_published_result(
 ) -> None:
     """Averaged noise estimates are averaged x0, to rounding; where the original has nothing, there is something."""
     args = inputs(1, height, width)
-    patches = Patches(grid="weatherdiffusion", size=16, stride=stride, overlap=0, multiple=4, window="uniform", batch=5)
-    want, got = plain_loop(network, args, 16, stride), Patched(network, patches)(*args).x0
+    tiles = Tiles(grid="weatherdiffusion", size=16, stride=stride, overlap=0, multiple=4, window="uniform", batch=5)
+    want, got = plain_loop(network, args, 16, stride), Tiled(network, tiles)(*args).x0
     defined = want.isfinite()
     assert bool(defined[..., :16, :16].all()) and bool(got.isfinite().all())
     assert bool(defined.all()) == ((height - 16) % stride == 0 and (width - 16) % stride == 0)
@@ -133,14 +133,14 @@ def test_the_published_grid_gives_the_published_result(
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (50, 83), (20, 71), (1, 90)])
 def test_parts_of_the_whole_grid_are_the_untiled_result(network: NetworkDenoiser, height: int, width: int) -> None:
     args = inputs(2, height, width)
-    whole = Patches(grid="whole", size=256, overlap=0, multiple=4, batch=2, context=16)
-    untiled = Patched(network, whole, SPEC.halo)(*args).x0
+    whole = Tiles(grid="whole", size=256, overlap=0, multiple=4, batch=2, context=16)
+    untiled = Tiled(network, whole, SPEC.halo)(*args).x0
     for size in (16, 36):
-        parts = Patched(network, whole.model_copy(update={"size": size}), SPEC.halo)(*args).x0
+        parts = Tiled(network, whole.model_copy(update={"size": size}), SPEC.halo)(*args).x0
         torch.testing.assert_close(parts, untiled, rtol=1e-5, atol=2e-6)
     # with less than the field of view it is not: the halo is needed
     if height == 64:
-        less = Patched(network, whole.model_copy(update={"size": 16}), SPEC.halo // 4)(*args).x0
+        less = Tiled(network, whole.model_copy(update={"size": 16}), SPEC.halo // 4)(*args).x0
         assert (less - untiled).abs().max() > 1e-4
 
 
@@ -179,15 +179,13 @@ def test_the_halo_is_the_field_of_view(spec: EfficientUNetSpec) -> None:
 
 
 def test_a_step_can_be_repeated_and_another_is_cut_elsewhere(network: NetworkDenoiser) -> None:
-    patches = Patches(grid="shifted", size=16, overlap=2, multiple=4)
+    tiles = Tiles(grid="shifted", size=16, overlap=2, multiple=4)
     x_t, level, condition = inputs(1, 50, 60)
-    first = Patched(network, patches, seeds=(3,))
+    first = Tiled(network, tiles, seeds=(3,))
     assert torch.equal(first(x_t, level, condition).x0, first(x_t, level, condition).x0)
     other = Level(level.t + 1, level.alpha_bar)
     assert not torch.equal(first(x_t, level, condition).x0, first(x_t, other, condition).x0)
-    assert not torch.equal(
-        first(x_t, level, condition).x0, Patched(network, patches, seeds=(4,))(x_t, level, condition).x0
-    )
+    assert not torch.equal(first(x_t, level, condition).x0, Tiled(network, tiles, seeds=(4,))(x_t, level, condition).x0)
 
 
 class Small:
@@ -207,7 +205,7 @@ class Small:
 def test_a_batch_that_does_not_fit_is_halved_once_and_for_all(error: type[RuntimeError]) -> None:
     args = inputs(2, 40, 40)
     small = Small(room=3, error=error)
-    patched = Patched(small, Patches(size=8, overlap=0, multiple=8, batch=16))
+    patched = Tiled(small, Tiles(size=8, overlap=0, multiple=8, batch=16))
     torch.testing.assert_close(patched(*args).x0, pointwise(*args).x0)
     assert small.tried[:4] == [16, 8, 4, 2] and sum(small.tried[3:]) == 50
     small.tried.clear()
@@ -217,16 +215,16 @@ def test_a_batch_that_does_not_fit_is_halved_once_and_for_all(error: type[Runtim
 
 def test_a_single_tile_that_does_not_fit_is_an_error_that_helps() -> None:
     with pytest.raises(ConfigError, match=r"8x8 pixels does not fit.*smaller patch"):
-        Patched(Small(room=0), Patches(size=8, overlap=0, multiple=8, batch=4))(*inputs(1, 20, 20))
+        Tiled(Small(room=0), Tiles(size=8, overlap=0, multiple=8, batch=4))(*inputs(1, 20, 20))
     known = Capacity({(8, 8): 2})
     assert known.batch(8, (8, 8)) == 2 and known.batch(8, (4, 8)) == 8
 
 
 def test_what_fits_is_known_to_the_next_image(tiny_model: Path) -> None:
     restorer = Restorer.from_pretrained(tiny_model, device="cpu", dtype=torch.float32)
-    patches, small = Patches(size=16, overlap=0, multiple=4, batch=8, context=16), Small(room=3)
+    tiles, small = Tiles(size=16, overlap=0, multiple=4, batch=8, context=16), Small(room=3)
     for _ in range(3):
-        settings = Settings(tiles=patches, guide=lambda denoiser: small)
+        settings = Settings(tiles=tiles, guide=lambda denoiser: small)
         restorer.batch(Prepared(torch.zeros(1, 3, 32, 32)), settings)
     assert small.tried == [4, 2, 2, 2, 2, 2, 2]
 
@@ -241,8 +239,8 @@ def test_tiles_may_be_denoised_elsewhere(network: NetworkDenoiser) -> None:
         return Estimate(torch.full(x_t.shape, 3.0))
 
     args = inputs(2, 30, 20)
-    patches = Patches(size=8, overlap=2, multiple=4, batch=3, context=8)
-    got = Patched(far, patches, device=torch.device("meta"))(*args).x0
+    tiles = Tiles(size=8, overlap=2, multiple=4, batch=3, context=8)
+    got = Tiled(far, tiles, device=torch.device("meta"))(*args).x0
     torch.testing.assert_close(got, torch.full_like(args[0], 3.0))
 
 
@@ -254,8 +252,8 @@ def test_memory_is_the_image_and_one_batch() -> None:
         seen.append(x_t.shape)
         return Estimate(x_t)
 
-    patches = Patches(grid="weatherdiffusion", size=16, stride=4, overlap=0, batch=6)
-    Patched(watch, patches)(*inputs(1, 64, 64))
+    tiles = Tiles(grid="weatherdiffusion", size=16, stride=4, overlap=0, batch=6)
+    Tiled(watch, tiles)(*inputs(1, 64, 64))
     assert sum(shape[0] for shape in seen) == 13 * 13 and max(shape[0] for shape in seen) == 6
 
 
@@ -267,7 +265,7 @@ def test_the_image_tells_each_tile_where_it_is() -> None:
         assert condition.thumbnail is not None and condition.thumbnail.shape == (len(x_t), 3, 16, 16)
         return Estimate(x_t)
 
-    Patched(watch, Patches(size=16, overlap=0, batch=3, context=16))(*inputs(1, 32, 48))
+    Tiled(watch, Tiles(size=16, overlap=0, batch=3, context=16))(*inputs(1, 32, 48))
     want = [[y / 2, x / 3, (y + 1) / 2, (x + 1) / 3] for y in range(2) for x in range(3)]
     torch.testing.assert_close(torch.cat(boxes), torch.tensor(want))
 
@@ -298,10 +296,10 @@ class Strict(torch.nn.Module):
 def test_a_network_for_one_shape_sees_one_shape(network: NetworkDenoiser) -> None:
     strict = Strict(network.network)
     args = inputs(1, 40, 40)
-    patches = Patches(size=16, overlap=4, multiple=4, batch=4)
+    tiles = Tiles(size=16, overlap=4, multiple=4, batch=4)
     fixed = FixedBatch(strict, 4)
-    got = in_patches(NetworkDenoiser(fixed, network.prediction, network.level_input), patches)(*args).x0
-    torch.testing.assert_close(got, in_patches(network, patches)(*args).x0, rtol=1e-4, atol=1e-5)
+    got = in_tiles(NetworkDenoiser(fixed, network.prediction, network.level_input), tiles)(*args).x0
+    torch.testing.assert_close(got, in_tiles(network, tiles)(*args).x0, rtol=1e-4, atol=1e-5)
     assert len(strict.shapes) == 1
     thumbnail = torch.rand(1, 3, 16, 16)
     assert torch.equal(fixed.encode(thumbnail), network.network.encode(thumbnail))  # type: ignore[attr-defined]

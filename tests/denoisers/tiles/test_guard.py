@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from restore.contracts import Condition, Estimate, Level
-from restore.denoisers.tiles import Patches, in_patches
+from restore.denoisers.tiles import Tiles, in_tiles
 from restore.denoisers.tiles.guard import shrink
 
-PATCHES = Patches(size=32, overlap=8, batch=8, context=8)
+PATCHES = Tiles(size=32, overlap=8, batch=8, context=8)
 
 
 def inputs(height: int, width: int) -> tuple[Tensor, Level, Condition]:
@@ -35,20 +35,20 @@ def drifting(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
 )
 def test_drift_goes_and_detail_stays(height: int, width: int, left: float) -> None:
     args = inputs(height, width)
-    free = in_patches(drifting, PATCHES)(*args).x0
-    held = in_patches(drifting, PATCHES.model_copy(update={"guard": 1.0}))(*args).x0
+    free = in_tiles(drifting, PATCHES)(*args).x0
+    held = in_tiles(drifting, PATCHES.model_copy(update={"guard": 1.0}))(*args).x0
     truth = args[2].image
     assert (held - truth).abs().mean() < left * (free - truth).abs().mean()
 
 
 def test_a_image_of_one_tile_is_left_alone() -> None:
     args = inputs(32, 20)
-    guarded = in_patches(drifting, PATCHES.model_copy(update={"guard": 1.0}))(*args).x0
-    assert torch.equal(guarded, in_patches(drifting, PATCHES)(*args).x0)
+    guarded = in_tiles(drifting, PATCHES.model_copy(update={"guard": 1.0}))(*args).x0
+    assert torch.equal(guarded, in_tiles(drifting, PATCHES)(*args).x0)
 
 
 def test_off_is_off() -> None:
-    assert type(in_patches(drifting, PATCHES)).__name__ == "Patched"
+    assert type(in_tiles(drifting, PATCHES)).__name__ == "Patched"
 
 
 def test_a_denoiser_without_drift_is_not_disturbed() -> None:
@@ -58,7 +58,7 @@ def test_a_denoiser_without_drift_is_not_disturbed() -> None:
     def honest(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
         return Estimate(condition.image * 2)
 
-    got = in_patches(honest, PATCHES.model_copy(update={"guard": 1.0}))(args[0], args[1], flat).x0
+    got = in_tiles(honest, PATCHES.model_copy(update={"guard": 1.0}))(args[0], args[1], flat).x0
     torch.testing.assert_close(got, flat.image * 2)
 
 

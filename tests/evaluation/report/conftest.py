@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from restore.evaluation.scoring.images import from_clean
 from torch import Tensor
 
 from restore.data.card import load_card
 from restore.evaluation.metrics import PROTOCOLS
 from restore.evaluation.report import Result
 from restore.evaluation.scoring import Case, EvaluationPlan, Loaded, Output, Provenance, Scoring, evaluate_plan
+from restore.evaluation.scoring.images import from_clean
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from restore.evaluation.scoring.images import from_card, from_clean, from_folders, from_outputs
 from torch import Tensor
 
 from restore import images
@@ -52,6 +51,7 @@ from restore.evaluation.scoring import (
     tasks_for,
 )
 from restore.evaluation.scoring.cases import enlarged_to
+from restore.evaluation.scoring.images import from_card, from_clean, from_folders, from_outputs
 from restore.evaluation.scoring.provenance import data_digest, find_commit, origin_on, peak_memory
 from restore.models.recipe import Recipe
 from restore.restoration.restorer import Restorer
@@ -606,7 +606,7 @@ def test_no_setting_of_a_model_is_left_out_of_what_an_evaluation_continues_from(
         "labels": (*recipe.labels, "one more"),
         "prediction": "eps",
         "dropped": ("label",),
-        "patches": recipe.patches.model_copy(update={"window": "uniform"}),
+        "tiles": recipe.tiles.model_copy(update={"window": "uniform"}),
         "sampler": recipe.sampler.model_copy(update={"eta": 0.5}),
         "tasks": {**recipe.tasks, "derain": "snow"},
     }
@@ -614,7 +614,7 @@ def test_no_setting_of_a_model_is_left_out_of_what_an_evaluation_continues_from(
     knobs = [
         {"guidance": 2.0},
         {"self_ensemble": 2},
-        {"tiles": recipe.patches.model_copy(update={"size": 2 * recipe.patches.size})},
+        {"tiles": recipe.tiles.model_copy(update={"size": 2 * recipe.tiles.size})},
         {"steps": 3},
         {"samples": 2},
         {"sampler": recipe.sampler.model_copy(update={"eta": 0.25, "steps": 2})},

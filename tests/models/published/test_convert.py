@@ -288,6 +288,6 @@ def test_presets_reach_the_restorer(weather):
     fast, published = (Restorer.from_pretrained(weather, "cpu", preset=name) for name in (None, "published"))
     assert published.recipe.sampler.spacing == "weatherdiffusion"
     assert fast.recipe.sampler != published.recipe.sampler
-    assert published.tiles().grid == published.recipe.patches.grid == "weatherdiffusion"
+    assert published.tiles().grid == published.recipe.tiles.grid == "weatherdiffusion"
     with pytest.raises(ConfigError, match="no preset 'slow'"):
         Restorer.from_pretrained(weather, "cpu", preset="slow")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from restore.contracts import Condition
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.diffusion.schedule import visited
 from restore.models.published.convert import identify, to_original
 from restore.models.published.settings import OriginalSettings
@@ -57,7 +57,7 @@ def test_sampling_over_patches(golden):
         ("restore", g.facts["grid"], list(g.facts["sampling"])),
         ("restore.r_small", g.facts["grid_small"], ["4"]),
     ):
-        settings = restoration.Settings(tiles=Patches(**{**model.recipe.patches.model_dump(), "stride": grid["r"]}))
+        settings = restoration.Settings(tiles=Tiles(**{**model.recipe.tiles.model_dump(), "stride": grid["r"]}))
         for count in counts:
             name = f"{prefix}.steps{count}.out"
             sampler = DDIM(steps=int(count), spacing="weatherdiffusion")

@@ -116,7 +116,7 @@ def test_a_preset_changes_sampler_patches_and_threshold_together():
     recipe = model_card("weatherdiff64").recipe
     assert isinstance(recipe, Recipe)
     published = recipe.preset("published")
-    assert (published.sampler.steps, published.patches.stride, published.threshold.kind) == (25, 16, "none")
+    assert (published.sampler.steps, published.tiles.stride, published.threshold.kind) == (25, 16, "none")
     assert recipe.sampler.steps != 25 and recipe.threshold.kind == "static"
     with pytest.raises(ConfigError, match="no preset 'fast'; it has published"):
         recipe.preset("fast")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from restore.denoisers.tiles import Patches
+from restore.denoisers.tiles import Tiles
 from restore.diffusion.schedule import Cosine
 from restore.errors import ConfigError
 from restore.models.recipe import Recipe
@@ -40,11 +40,11 @@ def test_operations_are_those_of_the_network(restorer: Restorer) -> None:
     def counted(steps_batch: int) -> None:
         seen.append(steps_batch)
 
-    patches = Patches(size=40, overlap=0, multiple=4, batch=2, context=16)
+    tiles = Tiles(size=40, overlap=0, multiple=4, batch=2, context=16)
     with FlopCounterMode(display=False) as flops:
-        restorer.batch(Prepared(image), Settings(tiles=patches), on_tiles=counted)
+        restorer.batch(Prepared(image), Settings(tiles=tiles), on_tiles=counted)
     assert seen == [2]
-    recipe = restorer.recipe.model_copy(update={"patches": patches})
+    recipe = restorer.recipe.model_copy(update={"tiles": tiles})
     thumbnails = 2 * 2 * (9 * 4 * 3 * 8**2 + 9 * 8 * 4 * 4**2 + 9 * 8 * 8 * 2**2)  # made once an image, not a tile
     assert cost(recipe, 2, 24, 40).flop == flops.get_total_flops() - thumbnails
 
@@ -61,24 +61,24 @@ def test_bytes_grow_with_the_tile_and_do_not_count_weights() -> None:
 
 def test_any_network_can_be_counted() -> None:
     spec = UNetSpec.model_validate({"channels": (32, 64), "blocks": 1})
-    patches = Patches(size=64, overlap=0, multiple=spec.multiple, fixed=True)
-    found = cost(Recipe(name="other", network=spec, patches=patches), 1, 64, 64)
+    tiles = Tiles(size=64, overlap=0, multiple=spec.multiple, fixed=True)
+    found = cost(Recipe(name="other", network=spec, tiles=tiles), 1, 64, 64)
     assert found.flop > 1e6 and found.bytes > 64 * 64 * 32 * 4
 
 
 def test_tiles_are_counted_as_they_are_seen(restorer: Restorer) -> None:
     seen = []
     for grid in ("anchored", "weatherdiffusion", "whole"):
-        patches = Patches(grid=grid, size=32, overlap=8, multiple=4, batch=3, context=16)
-        plan = predict(restorer, patches, DDIM(steps=2), 70, 50, SPEED)
+        tiles = Tiles(grid=grid, size=32, overlap=8, multiple=4, batch=3, context=16)
+        plan = predict(restorer, tiles, DDIM(steps=2), 70, 50, SPEED)
         seen.clear()
         restorer.batch(Prepared(torch.zeros(1, 3, 70, 50)), plan.apply(Settings()), on_tiles=seen.append)
         assert plan.evaluations == sum(seen)
 
 
 def test_a_plan_grows_with_its_steps(restorer: Restorer) -> None:
-    patches = Patches(size=32, overlap=8, multiple=4, context=16)
-    one, four = (predict(restorer, patches, DDIM(steps=n), 200, 300, SPEED) for n in (1, 4))
+    tiles = Tiles(size=32, overlap=8, multiple=4, context=16)
+    one, four = (predict(restorer, tiles, DDIM(steps=n), 200, 300, SPEED) for n in (1, 4))
     assert four.tflop == pytest.approx(4 * one.tflop)
     assert four.seconds == pytest.approx(4 * one.seconds)
     assert one.memory > resident()
@@ -89,13 +89,13 @@ def test_a_plan_grows_with_its_steps(restorer: Restorer) -> None:
 def test_a_choice_keeps_to_its_time_and_only_takes_away(
     restorer: Restorer, budget: float, size: int, stride: int | None
 ) -> None:
-    own = Patches(size=64, overlap=16, stride=stride, batch=3, multiple=4, context=16, grid="anchored")
-    many = Restorer(restorer.recipe.model_copy(update={"patches": own, "sampler": DDIM(steps=25)}), restorer.network)
+    own = Tiles(size=64, overlap=16, stride=stride, batch=3, multiple=4, context=16, grid="anchored")
+    many = Restorer(restorer.recipe.model_copy(update={"tiles": own, "sampler": DDIM(steps=25)}), restorer.network)
     plan = choose(many, 100 * size, 150, budget, speed=SPEED)
     free = choose(many, 100 * size, 150, speed=SPEED)
     assert plan.seconds <= budget or not plan.fits
     assert isinstance(plan.sampler, DDIM) and plan.sampler.steps <= 25
-    assert plan.seconds <= free.seconds and (free.sampler, free.patches) == (DDIM(steps=25), own)
+    assert plan.seconds <= free.seconds and (free.sampler, free.tiles) == (DDIM(steps=25), own)
     assert (plan == replace(free, memory=plan.memory)) == (free.seconds <= budget)
     # with more time it has no fewer steps
     more = choose(many, 100 * size, 150, budget * 4, speed=SPEED)
@@ -119,12 +119,12 @@ def test_only_what_schedule_and_spacing_allow_is_surveyed(tiny_recipe: Recipe) -
 
 def test_a_network_that_must_see_the_whole_is_not_shown_parts() -> None:
     spec = UNetSpec.model_validate({"channels": (32, 64), "blocks": 1})
-    patches = Patches(grid="whole", size=512, overlap=0, multiple=spec.multiple)
-    recipe = Recipe(name="other", network=spec, patches=patches)
+    tiles = Tiles(grid="whole", size=512, overlap=0, multiple=spec.multiple)
+    recipe = Recipe(name="other", network=spec, tiles=tiles)
     with torch.device("meta"):
         network = spec.build()
     restorer = Restorer(recipe, network, device="meta")
-    assert choose(restorer, 300, 300, 1e9, speed=SPEED).patches == patches
+    assert choose(restorer, 300, 300, 1e9, speed=SPEED).tiles == tiles
     with pytest.raises(ConfigError, match="600 pixels cannot be taken in parts"):
         choose(restorer, 600, 600, 1e9, speed=SPEED)
 
@@ -147,11 +147,11 @@ def test_every_sample_takes_its_time(restorer: Restorer) -> None:
 
 def test_the_guards_look_at_the_whole_is_counted(restorer: Restorer) -> None:
     seen: list[int] = []
-    patches = Patches(size=32, overlap=8, multiple=4, batch=3, context=16, guard=0.5)
-    plan = predict(restorer, patches, DDIM(steps=2), 70, 50, SPEED)
+    tiles = Tiles(size=32, overlap=8, multiple=4, batch=3, context=16, guard=0.5)
+    plan = predict(restorer, tiles, DDIM(steps=2), 70, 50, SPEED)
     restorer.batch(Prepared(torch.zeros(1, 3, 70, 50)), plan.apply(Settings()), on_tiles=seen.append)
     assert plan.evaluations == sum(seen)
-    assert restorer.evaluations(70, 50, Settings(steps=2, tiles=patches)) == sum(seen)
+    assert restorer.evaluations(70, 50, Settings(steps=2, tiles=tiles)) == sum(seen)
 
 
 def test_a_condition_with_a_mask_can_be_timed(tiny_recipe: Recipe) -> None:
@@ -165,13 +165,13 @@ def test_a_condition_with_a_mask_can_be_timed(tiny_recipe: Recipe) -> None:
 
 
 def test_little_memory_means_small_tiles_or_an_error(tiny_recipe: Recipe) -> None:
-    patches = Patches(size=512, overlap=32, multiple=4, batch=4)
-    large = Restorer(tiny_recipe.model_copy(update={"patches": patches}), tiny_recipe.network.build())
+    tiles = Tiles(size=512, overlap=32, multiple=4, batch=4)
+    large = Restorer(tiny_recipe.model_copy(update={"tiles": tiles}), tiny_recipe.network.build())
     free = choose(large, 2000, 2000, speed=SPEED)
-    assert free.patches == patches
+    assert free.tiles == tiles
     tight = choose(large, 2000, 2000, memory=free.memory - 30_000_000, speed=SPEED)
     assert tight.memory <= free.memory - 30_000_000
-    assert tight.patches.size * tight.patches.batch < 512 * 4
+    assert tight.tiles.size * tight.tiles.batch < 512 * 4
     with pytest.raises(ConfigError, match=r"at least .* of memory"):
         choose(large, 2000, 2000, memory=1_000_000, speed=SPEED)
 
@@ -179,7 +179,7 @@ def test_little_memory_means_small_tiles_or_an_error(tiny_recipe: Recipe) -> Non
 def test_a_plan_can_be_carried_out(restorer: Restorer) -> None:
     plan = choose(restorer, 40, 60, 0.05, settings=Settings(steps=3), speed=SPEED)
     steps = list(restorer.stream(Prepared(torch.zeros(1, 3, 40, 60)), plan.apply(Settings(seed=7))))
-    assert plan.apply(Settings(seed=7)) == Settings(seed=7, sampler=plan.sampler, steps=3, tiles=plan.patches)
+    assert plan.apply(Settings(seed=7)) == Settings(seed=7, sampler=plan.sampler, steps=3, tiles=plan.tiles)
     assert len(steps) == plan.sampler.steps == 3 and steps[-1].x_t.shape == (1, 3, 40, 60)
 
 
@@ -247,8 +247,8 @@ def test_the_command_prints_what_there_is_to_choose(tiny_model: Path, photograph
 
 
 def test_tiles_that_share_much_can_be_timed(restorer: Restorer) -> None:
-    own = Patches(size=1024, overlap=256, multiple=4, context=16)
+    own = Tiles(size=1024, overlap=256, multiple=4, context=16)
     assert own.overlap_of(256) == 64
     # calibrates with images that are smaller than what tiles share
     small = choose(restorer, 40, 60, budget=100.0, settings=Settings(tiles=own))
-    assert small.fits and small.patches == own
+    assert small.fits and small.tiles == own
