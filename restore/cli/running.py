@@ -226,7 +226,7 @@ def run(
 def _refuse_unconditional(restorer: Restorer) -> None:
     """Raise ConfigError where a model has no input for an image, unless it was said what it should do with one."""
     recipe = restorer.recipe
-    if recipe.network.condition_channels:
+    if recipe.network.capabilities.condition_channels:
         return
     can = {
         "inpaint": "--task inpaint --mask MASK fills holes",

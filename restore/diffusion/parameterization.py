@@ -6,7 +6,7 @@ With `a = sqrt(alpha_bar)` and `s = sqrt(1 - alpha_bar)`, a noised image is `x_t
 prediction        the network's output                        x0
 ================  ==========================================  ==============================
 `eps`             the noise (DDPM, eq. 14)                    (x_t - s output) / a
-`x0`              the clean image                           output
+`x0`              the clean image                             output
 `v`               a eps - s x0 (progressive distillation, D)  a x_t - s output
 `residual`        x0 - condition                              condition + output
 `posterior_mean`  the mean of q(x_{t-1} | x_t, x0)            (output - c_t x_t) / c_0
@@ -99,7 +99,7 @@ def to_x0(
     if prediction == "v":
         return a * x_t - s * output
     if prediction == "eps":
-        # not asked of a GPU, which all would wait for: there `NetworkDenoiser` knows the level as a plain number
+        # not checked on a GPU, where it would synchronise: there `NetworkDenoiser` has the level as a plain number
         if alpha_bar.device.type == "cpu" and bool((alpha_bar <= 0).any()):
             raise ConfigError("an eps prediction says nothing about x0 where alpha_bar is 0; use v, x0 or residual")
         return (x_t - s * output) / a
@@ -114,7 +114,7 @@ def prediction_target(
     condition: Tensor,
     alpha_bar_prev: Tensor | None = None,
 ) -> Tensor:
-    """Return what a network of this kind should have answered, (B, C, H, W); the inverse of `to_x0`."""
+    """Return the regression target of a network of this kind, (B, C, H, W); the inverse of `to_x0`."""
     if prediction == "x0":
         return x0
     if prediction == "residual":

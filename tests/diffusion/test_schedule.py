@@ -132,7 +132,7 @@ def test_tables_that_are_no_schedule(table: list[float]) -> None:
 
 
 def test_unknown_kinds_name_the_choices() -> None:
-    with pytest.raises(ConfigError, match=r"'sine'.*'cosine'"):
+    with pytest.raises(ConfigError, match=r"'sine'.*cosine"):
         parse(ScheduleSpec, {"kind": "sine"}, "x")
 
 

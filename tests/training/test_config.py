@@ -19,7 +19,7 @@ from restore.training.config import load_train_config
         ("ema=2", "ema"),
         ("model.network.blocks=[1, 2]", "one number for each level, not 4 and 2"),
         ("model.network.context=1", "at least 2"),
-        ("model.tiles={size: 64, multiple: 8, overlap: 8}", "patches.multiple must be a multiple of 16"),
+        ("model.tiles={size: 64, multiple: 8, overlap: 8}", "tiles.multiple must be a multiple of 16"),
         ("data.folders", "key.sub=value"),
         ("optimizer.final_rate=1", r"final_rate=1\.0 is above optimizer\.rate=0\.0"),
         ("align=129", "a patch of 192 one place in a region of 320: set align to 128"),

@@ -127,7 +127,7 @@ def test_what_is_refused(put: Callable, tmp_path: Path) -> None:
         (
             {"card": "csd", "root": pairs, "color_augmentation": {}},
             ConfigError,
-            r"data\.color_augmentation is for clean pict",
+            r"data\.color_augmentation is for clean im",
         ),
         ({"card": "csd", "root": pairs, "zoom": (1, 2)}, ConfigError, r"data\.zoom is for clean images, but these"),
     ):

@@ -48,7 +48,7 @@ def test_a_image_of_one_tile_is_left_alone() -> None:
 
 
 def test_off_is_off() -> None:
-    assert type(in_tiles(drifting, PATCHES)).__name__ == "Patched"
+    assert type(in_tiles(drifting, PATCHES)).__name__ == "Tiled"
 
 
 def test_a_denoiser_without_drift_is_not_disturbed() -> None:

@@ -21,7 +21,7 @@ gains = st.lists(st.floats(-5, 20), min_size=2, max_size=60)
 def bars_of(values: list[float]) -> list[tuple[float, float, int]]:
     """Left and right edge of each bin, the gap between bars aside, and its height."""
     (axes,) = gain_histogram(values, "psnr", "rgb", "", "h", gain=True).drawing.figure.axes
-    return [(bar.get_x(), bar.get_x() + bar.get_width() / 0.94, int(bar.get_height())) for bar in axes.tiles]
+    return [(bar.get_x(), bar.get_x() + bar.get_width() / 0.94, int(bar.get_height())) for bar in axes.patches]
 
 
 @settings(max_examples=20, deadline=None)

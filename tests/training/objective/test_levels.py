@@ -148,7 +148,7 @@ def test_the_history_survives_saving() -> None:
 
 def test_bad_values_are_named() -> None:
     for document, said in (
-        ({"kind": "random"}, "'random'.*'uniform', 'antithetic', 'at_the_end', 'continuous', 'importance'"),
+        ({"kind": "random"}, "'random'.*uniform, antithetic, at_the_end, continuous, importance"),
         ({"kind": "continuous", "within": "beta"}, "within.*'alpha_bar' or 'sqrt_alpha_bar'.*got 'beta'"),
     ):
         with pytest.raises(ConfigError, match=said):
