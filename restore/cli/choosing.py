@@ -57,7 +57,7 @@ def severity_of(text: str | None, made: Mapping[str, Degradation]) -> SeveritySe
 
 
 def refuse_inside(option: str, folder: Path | None, read: Sequence[Path | None]) -> None:
-    """Return nothing if a folder that is written to lies in none whose images are evaluated.
+    """Raise ConfigError if a folder that is written to lies in one whose images are evaluated.
 
     Raises:
         ConfigError: what is written there would be evaluated, too, the next time.
@@ -126,7 +126,7 @@ def card_of(models: Sequence[str], tasks: Sequence[str]) -> str:
     if named == AUTO:
         return recipe.task.card
     recipe.label(named)
-    return recipe.task.asked(named).card
+    return recipe.task.variant(named).card
 
 
 def images_of(
@@ -144,7 +144,7 @@ def images_of(
     """Return the images of exactly one of the forms of use.
 
     Raises:
-        ConfigError: none or several are asked for, or an option is missing or does not belong.
+        ConfigError: none or several are chosen, or an option is missing or does not belong.
     """
     from restore.evaluation.scoring import images
 

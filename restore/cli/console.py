@@ -66,7 +66,7 @@ def model_for(task: str | None, scale: int | None = None, default: str = "weathe
 
     Args:
         task: None and `auto` take the default model.
-        scale: the factor of super-resolution, where one was asked for.
+        scale: the requested factor of super-resolution, if any.
         default: the first choice, if it knows the task.
 
     Raises:
@@ -130,7 +130,7 @@ def open_model(
         tiles: changes to how images are cut; None values change nothing.
         sampler: kind of another sampler than the model's own, and its settings as `key=value`, with commas.
         guidance: scale of classifier-free guidance.
-        self_ensemble: in how many orientations each image is looked at.
+        self_ensemble: over how many orientations of each image the restoration is averaged.
         preset: a named way to make images.
         config: config file of a published codebase.
         overrides: `key=value` in the words of that config.
@@ -163,7 +163,7 @@ def open_model(
         if any(change.startswith("spacing=") and section_count(change[8:]) for change in changes):
             kept.pop("steps")  # sections say themselves how many
         chosen = parse(SamplerSpec, apply_overrides({**kept, "kind": kind}, changes), "--sampler")
-        # "steps=" was asked for, so that no other number is taken
+        # an explicit "steps=" takes precedence over the model's own number of steps
         named = chosen.steps if any(change.startswith("steps=") for change in changes) else None
         settings = settings.changed(sampler=chosen, steps=named)
     changes = {key: value for key, value in (tiles or {}).items() if value is not None}

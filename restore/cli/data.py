@@ -12,7 +12,7 @@ from restore.errors import ConfigError
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Look at, check and make data.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Describe, preview, check and make data sets.", rich_markup_mode=None)
 
 Card = Annotated[str, typer.Argument(help="A dataset card (`restore data list`).")]
 Root = Annotated[Path, typer.Option(help="The folder that holds the set.")]

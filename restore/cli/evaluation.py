@@ -347,7 +347,7 @@ def _result(photos: Images, plan: EvaluationPlan, records: list[Record], notes: 
 
 
 def _present(result: Result, as_json: bool, csv: Path | None, report: Path | None, plan: EvaluationPlan) -> None:
-    """Print the table, or everything as JSON, and write what was asked for."""
+    """Print the table, or everything as JSON, and write the requested files."""
     from restore.evaluation.report import count_images, csv_text, write_report
     from restore.system.atomic import write_atomically
 

@@ -165,7 +165,7 @@ def convert_file(
 
     Those of WeatherDiffusion, Palette, SR3 and guided-diffusion are known; what the file is gets printed.
 
-    Nothing in the file is run: a pickle that asks for more than tensors and plain values is refused.
+    Nothing in the file is run: a pickle that refers to more than tensors and plain values is refused.
 
     Examples:
 

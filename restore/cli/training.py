@@ -93,7 +93,7 @@ CLEAN = 100.0
 
 
 class _Figure:
-    """The course of a run, drawn beside its log; what hinders that is told once and never stops the run."""
+    """The course of a run, drawn beside its log; an error in that is reported once and never stops the run."""
 
     def __init__(self, folder: Path, title: str) -> None:
         self.folder, self.title, self.told = folder, title, False

@@ -137,7 +137,7 @@ Pairing = Annotated[SameNames | SuffixNames | RegexNames, Field(discriminator="r
 
 
 class FolderSplit(Spec):
-    """Inputs and targets in two folders, or in one folder told apart by a glob (`*_hazy.*`).
+    """Inputs and targets in two folders, or in one folder distinguished by a glob (`*_hazy.*`).
 
     Attributes:
         input: folder or glob of the degraded images, relative to the root.
@@ -294,7 +294,7 @@ class Leak(Spec):
 
 
 class ReportedScore(Spec):
-    """A score as its paper printed it; never to be shown beside re-run scores without that mark.
+    """A score as its paper printed it; never to be listed beside re-run scores without that mark.
 
     Attributes:
         method: name of the method.
@@ -323,7 +323,7 @@ class DatasetCard(Spec):
         paper: where it was published.
         homepages: where its authors publish it.
         licence: what the authors say; `unknown` if they say nothing.
-        licence_note: conditions that the licence's name does not tell.
+        licence_note: conditions that the licence's name does not state.
         layouts: folder structures in which it is distributed; the first that is found is used.
         splits: its splits, and how many images each should hold.
         default_split: the split that papers score.

@@ -80,7 +80,7 @@ def decode(file: File) -> Tensor:
 
 
 def size_of(file: File) -> tuple[int, int] | None:
-    """Return the (height, width) that the file's header tells, or None where the image could not be read."""
+    """Return the (height, width) in the file's header, or None where the image could not be read."""
     size = images.peek(path_of(file))
     if size is None or not isinstance(file, Half):
         return size

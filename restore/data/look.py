@@ -38,7 +38,7 @@ _ALSO = {
 
 @dataclass(frozen=True)
 class Look:
-    """What a file turned out to be.
+    """The result of inspecting a file.
 
     Attributes:
         path: the file.

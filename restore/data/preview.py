@@ -1,4 +1,4 @@
-"""A contact sheet of a set: a glance tells whether the pairs are pairs."""
+"""A contact sheet of a data set, to check at a glance that its pairs match."""
 
 from __future__ import annotations
 

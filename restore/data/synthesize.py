@@ -91,7 +91,7 @@ def degradations_named(
     if invert_mask and mask is None:
         raise ConfigError(INVERTED_NOTHING)
     if mask is not None and MASK_FILE not in names:
-        raise ConfigError(f"--mask is for degradation {MASK_FILE}, which was not asked for")
+        raise ConfigError(f"--mask is for degradation {MASK_FILE}, which is not the chosen one")
     if mask is not None:
         images.list_images([mask])
     own = {MASK_FILE: (None, mask, invert_mask)}

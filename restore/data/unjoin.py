@@ -25,8 +25,8 @@ class Unjoined:
 def unjoin(pairs: Sequence[Pair], output: Path) -> Iterator[Unjoined]:
     """Yield each pair after it was written to `output/input` and `output/target`, as PNG of equal names.
 
-    PNG keeps every value, so that nothing is compressed a second time. A pair that cannot be written is told and the
-    others go on; of it, neither image appears.
+    PNG keeps every value, so that nothing is compressed a second time. A pair that cannot be written is reported and
+    the others go on; of it, neither image appears.
 
     Raises:
         DataError: the pairs lie in files of their own already.

@@ -163,7 +163,7 @@ class Canvas:
         Args:
             random: the per-sample streams.
             density: (B,) points per pixel, as drawn; as all numbers here, on the CPU.
-            share: (B,) in [0, 1], how many of them are shown; a larger share shows the same points and more.
+            share: (B,) in [0, 1], how many of them are visible; a larger share has the same points and more.
             evenness: (B,) in (0, 1]: heights are `u ** (1 / evenness - 1)`, all equal for 1.
             apart: keep the points at a distance from each other, in a jittered low-discrepancy sequence.
         """

@@ -19,7 +19,7 @@ __all__ = ["Haze", "Medium"]
 
 
 class Medium(NamedTuple):
-    """What the air does.
+    """Optical properties of the air, per pixel.
 
     Attributes:
         transmission: (B, 3, H, W) in (0, 1].

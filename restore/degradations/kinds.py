@@ -1,4 +1,4 @@
-"""All kinds of degradations as one document, told apart by `kind`; other packages add theirs."""
+"""All kinds of degradations as one document, discriminated by `kind`; other packages add theirs."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Center(Spec):
 
 
 class Border(Spec):
-    """What lies outside of a crop: a rectangle is known, the rest is not.
+    """Masks of outpainting: a rectangle is known, the rest is not.
 
     Attributes:
         sides: share of the images that miss one side only; the others miss all four.

@@ -1,4 +1,4 @@
-"""What training sees: one kind of weather per image, in given proportions, then the camera."""
+"""The degradations of training images: one kind of weather per image, in given proportions, then the camera."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from restore.schema import Spec, extensions
 __all__ = ["LABELS", "Mixture"]
 
 LABELS = ("unknown", "rain", "snow", "haze", "rain+haze", "raindrop", "clean")
-"""The kinds of degradation in the order of a network's labels; `unknown` asks it to find out by itself."""
+"""The kinds of degradation in the order of a network's labels; `unknown` is for blind restoration."""
 
 KINDS = (*LABELS[1:], "rain+snow")
 """What a mixture has a field for; a kind without a label of its own is `unknown` to a network."""

@@ -60,7 +60,7 @@ FAMILIES: dict[str, tuple[range, Callable[[int], Degradation]]] = {
 }
 
 MASK_FILE = "mask-file"
-"""Holes that were drawn before; they need to be told where (`restore.degradations.masks.MaskFiles`)."""
+"""Holes from mask files; they need a folder (`restore.degradations.masks.MaskFiles`)."""
 
 KNOWN = (*FIXED, MASK_FILE, *(f"{name}N" for name in FAMILIES))
 """Every name; N stands for a number: of times smaller, of quality, of grey levels."""

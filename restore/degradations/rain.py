@@ -82,7 +82,7 @@ class Rain(Spec):
         shared = host.uniform()
         share, fade = strength ** (1.0 - shared), strength**shared
         dense = host.chance(self.dense)
-        # nothing more is drawn where no sheets are asked for: such rain stays the same from version to version
+        # nothing more is drawn where there are no sheets: such rain stays the same from version to version
         sheets = host.chance(self.sheets) if self.sheets else torch.zeros_like(dense)
         dense = dense | sheets
         spectrum = self._layers(random, canvas, share, dense)

@@ -58,7 +58,7 @@ def run_demo(
     """Return the scores of the demonstration; writes each image degraded and restored, and a sheet of all.
 
     The photographs come with scikit-image (their licences are in its `data/README.txt`); nothing is downloaded. A
-    model that was trained on some kinds of weather is shown these.
+    model that was trained on some kinds of weather is given these.
     """
     from skimage import data
 

@@ -187,7 +187,7 @@ def raw_mode(image: Image.Image) -> str:
 
 
 def sixteen(image: Any, raw: str, reopen: Callable[[], Any]) -> Decoded:
-    """Return 16-bit colour. Pillow decodes the high bytes; told the other byte order, it decodes the low ones."""
+    """Return 16-bit colour. Pillow decodes the high bytes; with the other byte order, it decodes the low ones."""
     if raw.startswith("LA;"):
         # Two bytes of gray and two of alpha are just the four bytes of an RGBA pixel.
         pair = np.ascontiguousarray(read_as(image, "RGBA")).view(">u2")
@@ -262,7 +262,7 @@ def transform(image: Image.Image, profile: Any) -> Image.Image:
 
 
 def upright(array: NDArray, orientation: int) -> NDArray:
-    """Return a view of (H, W, ...) turned and mirrored as the EXIF orientation (1 to 8) asks."""
+    """Return a view of (H, W, ...) rotated and mirrored by the EXIF orientation (1 to 8)."""
     if orientation in (3, 4, 7, 6):
         array = array[::-1]
     if orientation in (2, 3, 7, 8):

@@ -16,7 +16,7 @@ from restore.images.raster import Chroma, Encoding
 __all__ = ["ALWAYS_LOSSLESS", "encoding_for", "encoding_of"]
 
 LEAST_QUALITY = 95
-"""What is taken where nobody says otherwise and the source was no better."""
+"""The default quality, unless the source's is higher."""
 
 FULL_CHROMA_QUALITY = 90
 ALWAYS_LOSSLESS = ("PNG", "TIFF", "BMP", "PPM")
@@ -65,7 +65,7 @@ def encoding_for(source: Encoding, kind: str, quality: int | None = None, lossle
 
 
 def encoding_of(image: Image.Image, stream: BinaryIO) -> Encoding:
-    """Return how the file of an opened image is encoded, as far as its header tells; the stream may end anywhere."""
+    """Return how the file of an opened image is encoded, as far as its header states; the stream may end anywhere."""
     kind = image.format
     if kind in ("JPEG", "MPO"):
         return Encoding(

@@ -1,4 +1,4 @@
-"""Which formats are read, how they are told apart, and how each is opened."""
+"""Which formats are read, how they are recognised, and how each is opened."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def read_exif(image: Image.Image, name: str) -> tuple[int, bytes | None]:
 def told_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation (1 to 8) that is still to be applied to an undecoded image's size."""
     value = 1
-    # garbage counts as no EXIF, as in `read_exif`; of a TIFF Pillow tells the upright size itself
+    # garbage counts as no EXIF, as in `read_exif`; of a TIFF Pillow returns the upright size itself
     with suppress(Exception):
         exif = Image.Exif()
         exif.load(image.info.get("exif", b"") if image.format != "TIFF" else b"")

@@ -1,4 +1,4 @@
-"""What can be told about a file before any decoder sees it: is it a plain file, what is it, is its skeleton sound."""
+"""Checks of a file before any decoder reads it: is it a plain file, what is it, is its skeleton sound."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Chroma = Literal["4:4:4", "4:2:2", "4:2:0"]
 
 @dataclass(frozen=True, eq=False)
 class Metadata:
-    """What a file says about its pixels.
+    """A file's metadata about its pixels.
 
     Attributes:
         icc: ICC profile, which the pixels still follow.

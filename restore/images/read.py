@@ -50,10 +50,10 @@ def read(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo:
 
 
 def peek(path: str | PathLike[str]) -> tuple[int, int] | None:
-    """Return the (height, width) that a file's header tells, upright, or None where `read` would refuse it."""
+    """Return the (height, width) in a file's header, upright, or None where `read` would refuse it."""
     location = os.fspath(path)
     shown = printable(location)
-    # whatever is wrong with the file is told when it is read
+    # whatever is wrong with the file is reported when it is read
     with suppress(Exception), open_file(location, shown) as stream:
         kind = recognise(stream, shown)
         check_header(stream, kind)

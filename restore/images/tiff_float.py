@@ -54,7 +54,7 @@ def read_float(stream: BinaryIO, name: str) -> Raster:
 
     Raises:
         ImageError: a compression that nothing here undoes, or values that are no image.
-        Damaged: it holds more or less than its header tells.
+        Damaged: it holds more or less than its header declares.
     """
     hush_libtiff()
     tags = first_table(stream, name)

@@ -34,7 +34,7 @@ FILLER = bytes(byte for byte in np.random.default_rng(0).integers(1, 255, 320).t
 def check_png_data(stream: BinaryIO) -> None:
     """Raise `Damaged` when a checksum of the image data is wrong, or they end before the last row.
 
-    Pillow looks at neither.
+    Pillow checks neither.
     """
     missing, inflate = 0, zlib.decompressobj()
     for kind, length in png_chunks(stream):
@@ -113,7 +113,7 @@ def check_jpeg_data(data: bytes, image: Image.Image) -> bool:
         raise Damaged("its image data end before the last row")
     spare = (scans[-1].end - scans[-1].start) // 10
     del plain[len(plain) - spare :]
-    # blocks that are missing become gray, so that gray ones tell nothing; and a few bytes may be padding
+    # blocks that are missing become gray, so that gray ones are no evidence; and a few bytes may be padding
     return (
         spare >= LEAST_SPARE and bool((pixels[-1] != GRAY).any()) and np.array_equal(pixels, jpeg_pixels(plain, share))
     )

@@ -107,7 +107,7 @@ def check_encoding(paths: Iterable[Path], quality: int | None, lossless: bool | 
 
 
 def format_of(path: Path, shown: str) -> str:
-    """Return the format that the suffix asks for.
+    """Return the format of the suffix.
 
     Raises:
         ImageError: lists the suffixes that are accepted.

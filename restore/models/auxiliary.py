@@ -39,12 +39,12 @@ class ClassifierRecipe(Spec):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What it tells apart."""
+        """Names of its classes."""
         return LABELS
 
     @property
     def task(self) -> Weather:
-        """Which degradations it tells apart."""
+        """The degradations that it classifies."""
         return Weather()
 
     def parameterization(self) -> Parameterization:
@@ -53,14 +53,14 @@ class ClassifierRecipe(Spec):
 
 
 class DetectorRecipe(Spec):
-    """A detector: it says which weather an image shows, for `--task auto`.
+    """A detector: it classifies the weather in an image, for `--task auto`.
 
     Attributes:
         name: how it is called.
         tasks: what it is for.
-        task: what it was trained to tell apart.
-        network: that looks.
-        labels: what its answers mean; `unknown` stands for weather of several kinds.
+        task: the degradations that it was trained to classify.
+        network: the classifier's architecture and size.
+        labels: names of its classes, in order; `unknown` stands for weather of several kinds.
         clean: the lowest probability at which an image counts as clean: it is then left as it is.
         threshold: the lowest confidence in a kind of weather; below it, the weather counts as unknown.
     """

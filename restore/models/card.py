@@ -20,7 +20,7 @@ class Original(Spec):
         family: which codebase made its file; an adapter of `restore.models.published`.
         file: what its authors call it.
         size: of the file in bytes, or None where it is not known.
-        settings: what the shapes of its tensors cannot tell, in the words of its config.
+        settings: what does not follow from the shapes of its tensors, in the words of its config.
     """
 
     family: Literal["weather_diffusion", "palette", "sr3", "guided_diffusion"]

@@ -91,7 +91,7 @@ def copy_into(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def finite(value: Tensor) -> bool:
-    """Return whether a tensor holds neither NaN nor infinity; their sum tells that twenty times faster than a look."""
+    """Return whether a tensor holds neither NaN nor infinity; their sum alone is tested first, which is faster."""
     return not value.is_floating_point() or bool(value.sum().isfinite()) or bool(torch.isfinite(value).all())
 
 

@@ -56,13 +56,13 @@ class Recipe(Spec):
 
     Attributes:
         name: how the model is called.
-        task: what is given and what is asked.
-        tasks: what it can be asked for, each with the degradation label that it is told; the task's kind by default.
+        task: the restoration problem: what is observed and what is to be restored.
+        tasks: supported tasks, each with the degradation label it is conditioned on; the task's kind by default.
         network: its architecture and size.
         schedule: the noise schedule of training.
         prediction: what the network predicts.
-        level_input: the number by which the network sees the noise level.
-        level_scale: a factor on the number that tells the network the noise level.
+        level_input: the encoding of the noise level that is the network's input.
+        level_scale: a factor on that encoding of the noise level.
         threshold: what keeps estimates in the range of images.
         dropped: what training left out at times; guidance without it is impossible.
         sampling_schedule: the schedule that images are made with, where it is not that of training (Palette).
@@ -136,7 +136,7 @@ class Recipe(Spec):
         return self
 
     def _check_tiles(self, name: str, tiles: Tiles) -> None:
-        """Return nothing if all tiles that an image can be cut into have sides that the network takes."""
+        """Raise ValueError unless every possible tile has sides that are multiples of what the network needs."""
         needed, one_size = self.network.multiple, tiles.fixed or tiles.grid == "weatherdiffusion"
         for key, value in (("size", tiles.size), *(() if one_size else (("multiple", tiles.multiple),))):
             if value % needed:

@@ -16,7 +16,7 @@ __all__ = ["Spec", "describe", "parse"]
 T = TypeVar("T")
 
 MOST_PROBLEMS = 8
-"""Of a document that are told in one message."""
+"""Of a document that are reported in one message."""
 
 LONGEST = 600
 """Letters of one problem."""
@@ -33,7 +33,7 @@ MEANT = {
     "crop_size": ("patch", "stages"),
     "wd": ("weight_decay", "optimizer.weight_decay"),
 }
-"""What others call our keys: where the first is no key of the document, the second may be."""
+"""Other names of our keys: where the first is no key of the document, the second may be."""
 
 
 class Spec(BaseModel):

@@ -1,4 +1,4 @@
-"""Unions of documents that are told apart by their `kind`, which other packages can add kinds to."""
+"""Unions of documents that are discriminated by their `kind`, which other packages can add kinds to."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ MOST_BYTES = 4 * 2**20
 """Of a config, a card or a recipe."""
 
 MOST_LINES_BYTES = 256 * 2**20
-"""Of a log, a journal or a list of files, which grow with what they tell of."""
+"""Of a log, a journal or a list of files, which grow with what they record."""
 
 MOST_DEPTH = 64
 """Of lists and mappings within each other."""
@@ -73,7 +73,7 @@ def read_text(
         RestoreError: of the kind `error`: the file is missing, not a regular one, too large, or not UTF-8.
     """
     try:
-        # opened without waiting, and looked at again once it is open: a pipe may have taken its place
+        # opened without waiting, and checked again once it is open: a pipe may have taken its place
         if not stat.S_ISREG(path.stat().st_mode):
             raise error(f"cannot read {what} {path}: it is not a regular file")
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))

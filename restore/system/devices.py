@@ -26,7 +26,7 @@ def pick_device(name: str = "auto") -> torch.device:
     except RuntimeError:
         raise ConfigError(f"unknown device {name!r}; choose auto, cpu or cuda") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {name!r} was asked for, but this torch finds no CUDA device; use cpu or auto")
+        raise ConfigError(f"device {name!r} was requested, but this torch finds no CUDA device; use cpu or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"there is no device {name!r} here: the last is cuda:{torch.cuda.device_count() - 1}")
     if device.type not in {"cpu", "cuda"}:

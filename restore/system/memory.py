@@ -11,7 +11,7 @@ __all__ = ["in_use", "peak_resident", "resident"]
 
 
 def resident() -> int:
-    """Return the bytes of physical memory that this process has now; where it cannot be told, the most it has had."""
+    """Return the bytes of physical memory that this process has now; where that is unknown, the most it has had."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -22,7 +22,7 @@ def resident() -> int:
 
 
 def peak_resident() -> int:
-    """Return the most bytes of physical memory that this process has had, or 0 where it cannot be told (Windows)."""
+    """Return the most bytes of physical memory that this process has had, or 0 where that is unknown (Windows)."""
     try:
         import resource
     except ImportError:

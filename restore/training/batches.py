@@ -1,4 +1,4 @@
-"""What a step of training sees: regions of photographs, degraded, labelled and cut into patches.
+"""The batch of a training step: regions of photographs, degraded, labelled and cut into patches.
 
 Every random number follows from the seed, the step and the place in the global batch, so that a batch does not depend
 on how many processes share it.
@@ -84,7 +84,7 @@ class Batches:
         self.held_out = {} if held_out is None else self._held_out(held_out, source)
         options = {"memory_mb": source.memory_mb, "corrupt_limit": source.corrupt_limit, "device": self.device}
         self._store: Store = _store(kept, self.config.model.labels, **options)
-        # what lies in memory is cut faster than a thread is told to
+        # cropping from memory is faster than dispatching to a thread
         return 0 if self._store.in_memory else source.workers
 
     def _take_dataset(self, dataset: Dataset[Any]) -> int:

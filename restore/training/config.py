@@ -42,7 +42,7 @@ class TrainingStage(Spec):
 
 
 class Validation(Spec):
-    """How often, and on how many held-out images, the averaged weights are looked at.
+    """How often, and on how many held-out images, the averaged weights are validated.
 
     Attributes:
         every: so many steps, and at the end.
@@ -72,14 +72,14 @@ class TrainConfig(Spec):
         region: side of the square that is cut from a photograph and degraded.
         align: patches begin at multiples of it within their region; 16 keeps the blocks of JPEG that is made in
             training where a file has them. (Those of pairs lie anywhere, as their regions do.)
-        label_drop: share of the patches whose label is not told, for blind use and guidance.
+        label_drop: share of the patches whose label is dropped, for blind restoration and classifier-free guidance.
         image_drop: share of the patches whose degraded image is left out, for guidance.
         precision: arithmetic of the network; `auto` is bf16 where the processor or GPU is fast at it.
         validation: on held-out images.
         save_every: steps between two checkpoints for `--resume`.
         seed: of all random numbers of the run.
         start_from: a model, or a file of weights, to begin with. An `efficient_unet` may have more blocks and levels
-            than the weights: what is new changes no answer before it is trained.
+            than the weights: what is new does not change the output before it is trained.
     """
 
     model: AnyRecipe

@@ -1,7 +1,7 @@
 """Training images by index: the same regions for a seed, whatever the number of processes or threads.
 
 A sample is a pure function of (seed, step, index in the global batch). Nothing is shuffled, no state advances, so a run
-that resumes at step 1000 asks for step 1000, and eight processes of batch 4 see what one process of batch 32 sees.
+that resumes at step 1000 loads step 1000, and eight processes of batch 4 see what one process of batch 32 sees.
 """
 
 from __future__ import annotations
@@ -363,7 +363,7 @@ class Ahead(Generic[T]):
     Args:
         make: returns the data of a step.
         stop: the first step that is not wanted.
-        workers: threads, and how many steps they are ahead; with 0 all is made when it is asked for.
+        workers: threads, and how many steps they are ahead; with 0 each batch is made when it is needed.
     """
 
     def __init__(self, make: Callable[[int], T], stop: int, workers: int) -> None:

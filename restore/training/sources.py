@@ -1,6 +1,6 @@
 """Where the images of a training run come from: folders, or data sets by their cards.
 
-A source is a document; `find` looks at the disk and returns which files there are, so that a run depends on nothing but
+A source is a document; `find` lists the files on disk, so that a run depends on nothing but
 its config and its files. Pairs are taken as they are; clean images are degraded while the run goes on.
 """
 
@@ -44,7 +44,7 @@ LABELLED: dict[frozenset[str], LabelName] = {
     frozenset({"rain", "haze"}): "rain+haze",
     frozenset({"raindrop"}): "raindrop",
 }
-"""What a network is told of the pairs of a card that shows these degradations; of any others it is told nothing."""
+"""The label of the pairs of a card, by the card's degradations; pairs of any others have none."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class TrainingFiles:
 
 
 class Kept(Spec):
-    """What all sources of training images have.
+    """The keys that all sources of training images share.
 
     Attributes:
         workers: threads that read ahead where the images do not fit into memory.
@@ -127,7 +127,7 @@ class CleanFolders(Kept):
 
     Attributes:
         folders: where they are.
-        degradation: what they suffer.
+        degradation: the degradations that are applied to them.
         color_augmentation: other tones, colours and sharpness each time, before that. Of few photographs a network
             learns by heart how bright each one is, and so what hides behind haze in these alone.
         zoom: lowest and highest factor by which their regions are enlarged before that, drawn for each; below 1 a
@@ -183,8 +183,8 @@ class CardFolder(Spec):
     Attributes:
         card: its name, or the path of a card of your own.
         root: the folder that holds it.
-        split: which part; `train` where nothing is said.
-        label: the degradation that the network is told of; that of the card where nothing is said.
+        split: which part; `train` by default.
+        label: the degradation label that the network is conditioned on; the card's by default.
         leaks: images that the card knows to be in a test set, too, are left out, or kept.
     """
 

@@ -42,7 +42,7 @@ __all__ = ["Progress", "Trainer", "read_log"]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands after a step.
+    """The progress of a run after a step.
 
     Attributes:
         step: steps done.
@@ -168,7 +168,7 @@ class Trainer:
             tensors = published.open_checkpoint(path).tensors
             native.fill(network, network.extended(tensors) if known.grows else tensors, str(path))
         if isinstance(config.model, Recipe) and not config.thumbnail and known.encodes:
-            # no thumbnail is shown: several processes would wait for gradients that nobody makes
+            # no thumbnail is logged: several processes would wait for gradients that nobody makes
             for parameter in network.context.parameters() if network.context is not None else ():
                 parameter.requires_grad_(False)
         share_dropout(network, self.rank, self.processes)

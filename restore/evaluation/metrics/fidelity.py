@@ -34,7 +34,7 @@ class SsimWindow(Spec):
     """The window under which SSIM takes its local moments.
 
     `size` is the side in pixels, `sigma` the spread of the Gaussian (a uniform window has none). With
-    `sample_covariance` the variances are divided by n - 1 instead of n, as scikit-image does unless told otherwise.
+    `sample_covariance` the variances are divided by n - 1 instead of n, as scikit-image does by default.
     """
 
     kind: Literal["gaussian", "uniform"]

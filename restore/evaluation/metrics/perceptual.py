@@ -65,7 +65,7 @@ def lpips_trunk(net: LpipsNet) -> Path:
     if not path.is_file():
         raise MissingResource(f"LPIPS ({net}) needs {_shown(path)}, which is not there; {_command(net)}")
     state = path.stat()
-    # torchvision looks at the digest of a file when it downloads it, and never again
+    # torchvision verifies the digest of a file when it downloads it, and never again
     if not _digest(path, state.st_size, state.st_mtime_ns).startswith(path.stem.rpartition("-")[2]):
         raise _damaged(net, path)
     return path
@@ -85,7 +85,7 @@ def _damaged(net: str, path: Path) -> MissingResource:
 
 @functools.lru_cache(maxsize=4)
 def _digest(path: Path, size: int, changed: int) -> str:
-    """Return the SHA-256 of a file; its size and time of change only tell one content from another."""
+    """Return the SHA-256 of a file; its size and time of change only serve as the cache's key."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -115,13 +115,13 @@ def lpips(a: Tensor, b: Tensor, net: LpipsNet = "alex") -> Tensor:
 
 @functools.lru_cache(maxsize=4)
 def _lpips_network(net: LpipsNet, trunk: Path, device: torch.device) -> nn.Module:
-    """Return the network; `trunk` is where torchvision will read its weights, and only tells one cache from another.
+    """Return the network; `trunk` is where torchvision will read its weights, and is only part of the cache's key.
 
     Raises:
         MissingResource: the trunk cannot be read.
     """
     with warnings.catch_warnings():
-        # The package asks torchvision for its trunk by an argument that torchvision has deprecated.
+        # The package loads its trunk from torchvision with a deprecated argument.
         warnings.simplefilter("ignore")
         import lpips as package
 
@@ -187,7 +187,7 @@ def kid(
     from torchmetrics.image.kid import KernelInceptionDistance
 
     with warnings.catch_warnings():
-        # It warns at every construction that it keeps all features in memory, which is what is asked of it here.
+        # It warns at every construction that it keeps all features in memory, which is intended here.
         warnings.simplefilter("ignore", UserWarning)
         metric = KernelInceptionDistance(feature=2048 if features is None else features, subset_size=KID_SUBSET)
     metric.subset_size = min(KID_SUBSET, *_fill(metric, restored, target))

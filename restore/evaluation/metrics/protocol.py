@@ -32,7 +32,7 @@ LONGEST_SIDE, MULTIPLE = 1024, 16  # of the geometry that WeatherDiffusion evalu
 
 
 class Protocol(Spec):
-    """How outputs and ground truths become the numbers of a table.
+    """A protocol: how scores are computed from outputs and ground truths.
 
     Attributes:
         luma: the channel that is scored, or `none` for red, green and blue.

@@ -48,7 +48,7 @@ class Difference(Summary):
 
     @property
     def clear(self) -> bool:
-        """Whether there are enough images and the interval leaves out zero, so that they tell the two apart."""
+        """Whether there are enough images and the interval leaves out zero, so that the difference is significant."""
         return self.enough and self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation found, for people and programs: tables, JSON, CSV, figures and a self-contained page."""
+"""Reports of evaluations, for people and programs: tables, JSON, CSV, figures and a self-contained page."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def write_report(
     Args:
         result: what was found.
         folder: created where it is not there.
-        plan: makes the shown images again; without it, and for a partial result, the page has none.
+        plan: restores the gallery's images again; without it, and for a partial result, the page has none.
         on_image: called after each of them.
     """
     # matplotlib and Jinja2 are of no use to a table in the terminal, so they are not imported for it

@@ -46,13 +46,13 @@ MAP = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One restoration that is shown.
+    """One restoration in the gallery.
 
     Attributes:
         role: `best`, `median` or `worst` of its row.
         record: its scores.
         images: name of the layer (input, output, truth, input error, output error) to key in `Gallery.files`.
-        size: width and height of the ground truth as it is shown: that which the first protocol scores.
+        size: width and height of the ground truth as displayed: those that the first protocol scores.
     """
 
     role: str

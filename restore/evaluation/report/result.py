@@ -1,4 +1,4 @@
-"""All that a report tells: records, the rows and comparisons drawn from them, circumstances, published scores."""
+"""The contents of a report: records, the rows and comparisons drawn from them, circumstances, published scores."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LEFT_OUT = {
     "before": "inputs equal the ground truth and are left out of the mean {metric} before",
     "gain": "images have no finite gain in {metric} and are left out of its mean",
 }
-"""What is said of infinite scores, by the side of a row."""
+"""The remark on infinite scores, by the side of a row."""
 
 
 def file_name(text: str) -> str:
@@ -50,7 +50,7 @@ def file_name(text: str) -> str:
 
 @dataclass(frozen=True)
 class Result:
-    """What an evaluation found.
+    """The result of an evaluation.
 
     Attributes:
         title: of the page.
@@ -147,7 +147,7 @@ class Result:
         return [score.model_dump(mode="json") for score in self.card.reported if score.split == self.split]
 
     def label(self, series: Series) -> str:
-        """Return what tells the rows apart, as short as it can be: data, model and task, as far as they differ."""
+        """Return the shortest labels that distinguish the rows: data, model and task, as far as they differ."""
         known = list(self.groups)
         data = [series.data] if len({s.data for s in known}) > 1 else []
         several_models = len({s.model for s in known}) > 1

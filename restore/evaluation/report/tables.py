@@ -93,7 +93,7 @@ def calibration_table(result: Result) -> Table:
 
 
 def likelihood_table(result: Result) -> Table:
-    """Return header and cells: bits per dimension of the ground truths and their terms, where they were asked for."""
+    """Return header and cells: bits per dimension of the ground truths and their terms, where they were computed."""
     rows = {row.series: row.bits_per_dim for row in result.rows if row.bits_per_dim}
     terms = list(dict.fromkeys(term for found in rows.values() for term in found))
     header = ["data", "task", "bits per dimension", "95 % interval", *terms[1:]]

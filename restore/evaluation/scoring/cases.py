@@ -103,10 +103,10 @@ class Case:
         return Loaded(truth.pixels, None if self.input is None else read_file(self.input).pixels, truth.gray)
 
     def request(self, task: Task, seed: int, height: int, width: int) -> Request:
-        """Return what a model must be told besides the degraded image, which `load` returned for the same seed.
+        """Return the model's inputs besides the degraded image, which `load` returned for the same seed.
 
         Args:
-            task: that the model is asked for.
+            task: the task that the model is run with.
             seed: of the degradation.
             height: of the image that the model is given; a protocol may have resized it, and then the mask is, too.
             width: of that image.
@@ -120,7 +120,7 @@ class Case:
             request = Request(mask=read_mask(self.mask) if told else None)
         else:
             own = image_seed(seed, self.name.replace("/", "_") + ".png")
-            request = task.told(self.degradation, Random([own]), *own_size, self.severity)
+            request = task.request_for(self.degradation, Random([own]), *own_size, self.severity)
         if request.mask is None or request.mask.shape[-2:] != own_size or own_size == (height, width):
             return request
         return replace(request, mask=F.interpolate(request.mask[None], (height, width), mode="nearest-exact")[0])

@@ -31,7 +31,7 @@ __all__ = ["EvaluationPlan", "Shown", "evaluate_plan", "kept_path", "show"]
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What is to be done.
+    """A plan of an evaluation.
 
     Attributes:
         jobs: each image with the methods that restore it.
@@ -274,7 +274,7 @@ class Shown:
 def show(plan: EvaluationPlan, record: Record) -> Shown:
     """Return the images of a record, made again: the same seed gives the same image.
 
-    They have the size at which the first protocol scores them, so that what is shown is what was scored.
+    They have the size at which the first protocol scores them, so that the displayed images are those that were scored.
 
     Raises:
         RestoreError: a file has gone, or cannot be read any more.

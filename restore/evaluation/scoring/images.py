@@ -23,7 +23,7 @@ IN_CARDS = {
     "hole": "mask",
     "crop": "mask",
 }
-"""What cards call the degradations that are made as the literature makes them."""
+"""The names in cards of the synthetic degradations that follow the literature."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def from_folders(inputs: Path, targets: Path) -> Images:
 
 
 def _enlargement(pairs: Sequence[Pair]) -> int | None:
-    """Return how many times larger the ground truths are, told by the first pair; None where they are not."""
+    """Return how many times larger the ground truths are, from the first pair; None where they are not."""
     sizes = [size_of(path) for path in (pairs[0].target, pairs[0].input) if path is not None]
     if len(sizes) < 2 or sizes[0] is None or sizes[1] is None:
         return None

@@ -1,4 +1,4 @@
-"""Bits per dimension of ground truths under a model: how well it predicts what it was not shown."""
+"""Bits per dimension of ground truths under a model: a variational bound on their negative log-likelihood."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def likelihood_bits(
 
     Args:
         restorer: the model.
-        task: what it is told.
-        degraded: (3, h, w) in [-1, 1], what it is shown.
+        task: the task, with the label that the model is conditioned on.
+        degraded: (3, h, w) in [-1, 1], the image that the model is conditioned on.
         target: (3, H, W) in [-1, 1], the 8-bit ground truth.
-        request: what else is asked for.
+        request: the task's further inputs: mask, scale, padding.
         steps: levels of the bound, each one evaluation of the network; all of the schedule by default, which gives
             the model's own bound. Fewer are that of the respaced model (improved DDPM, section 4).
         seed: of the one draw of noise that each term is estimated with.
 
     Raises:
         ConfigError: the schedule has fewer levels.
-        ArrayError: the model's answer to the degraded image is not of the ground truth's size.
+        ArrayError: the restoration of the degraded image would not have the ground truth's size.
     """
     image, _ = restorer.task(task).prepare(degraded[None], request)
     if image.shape[-2:] != target.shape[-2:]:

@@ -1,4 +1,4 @@
-"""Ways to come by a restored image: a model that is asked for a task, or a folder of finished outputs."""
+"""The methods that are evaluated: a model with one of its tasks, or a folder of finished outputs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Output:
         seconds: None for finished outputs.
         tiles: that the network has seen.
         deviation: (3, H, W), the standard deviation of the samples; None for one.
-        hole: (1, H, W), 1 where pixels were asked for; None asks for all.
+        hole: (1, H, W), 1 where pixels were to be restored; None for all.
     """
 
     pixels: Tensor
@@ -71,12 +71,12 @@ class Method(Protocol):
 
     @property
     def model(self) -> str:
-        """How a table calls it."""
+        """Its name in tables."""
         ...
 
     @property
     def task(self) -> str:
-        """What it was asked for; empty for finished outputs."""
+        """The name of its task; empty for finished outputs."""
         ...
 
     def __call__(self, cases: Sequence[Case], degraded: Sequence[Tensor | None], seed: int) -> list[Output]:
@@ -93,7 +93,7 @@ class Method(Protocol):
         ...
 
     def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
-        """Return the bound on the ground truth's likelihood in bits per dimension, empty where it was not asked for."""
+        """Return the bound on the ground truth's likelihood in bits per dimension, empty where it is not computed."""
         ...
 
     def identity(self, case: Case) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class ModelMethod:
-    """A model, asked for one task.
+    """A model with one of its tasks.
 
     Attributes:
         model: how the table calls it.
@@ -134,7 +134,7 @@ class ModelMethod:
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """What restores: the model, or the detector and then the model."""
+        """The pipeline: the model, or the detector and then the model."""
         return Pipeline.of(self.restorer, self.task)
 
     @property
@@ -149,7 +149,7 @@ class ModelMethod:
 
     @property
     def sampler(self) -> SamplerSpec:
-        """The sampler with the number of steps that was asked for."""
+        """The sampler with the requested number of steps."""
         return self.restorer.sampler(self.settings)
 
     @property
@@ -196,7 +196,7 @@ class ModelMethod:
         return [(found[i], False) for i in range(len(shown))]
 
     def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
-        """Return the likelihood bound and its terms where they were asked for."""
+        """Return the likelihood bound and its terms; empty where they are not computed."""
         if not self.likelihood or loaded.degraded is None:
             return {}
         request, own = case.request(self.asked, seed, *loaded.degraded.shape[-2:]), case.sampler_seed(seed)
@@ -259,7 +259,7 @@ class Unrestored:
         return outputs
 
     def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
-        """Return nothing: without a model there is no likelihood."""
+        """Return an empty mapping: without a model there is no likelihood."""
         return {}
 
     def identity(self, case: Case) -> dict[str, Any]:
@@ -314,7 +314,7 @@ class OutputFolder:
         return [Output(images.read(self.path(case)).pixels) for case in cases]
 
     def bits_per_dim(self, case: Case, loaded: Loaded, seed: int) -> Mapping[str, float]:
-        """Return nothing: without a model there is no likelihood."""
+        """Return an empty mapping: without a model there is no likelihood."""
         return {}
 
     def identity(self, case: Case) -> dict[str, Any]:

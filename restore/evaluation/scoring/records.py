@@ -1,4 +1,4 @@
-"""What is kept of each image: its scores, and a journal of them that a stopped run continues from."""
+"""Records of each image's scores, and a journal of them that a stopped run continues from."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Record:
         data: the data set, or the degradation that was made.
         name: of the image.
         model: which model, or which folder of outputs.
-        task: what the model was asked for; empty for a folder of outputs.
+        task: the task that the model was run with; empty for a folder of outputs.
         seed: of the made degradation and of the sampler.
         height: of the ground truth.
         width: of the ground truth.
@@ -40,7 +40,7 @@ class Record:
         before: scores of the input; empty where there is none.
         after: scores of the output; empty where it failed.
         spread: of several samples, the fields of a `Calibration`; empty for one sample.
-        bits_per_dim: bound on the ground truth's likelihood and its terms; empty where it was not asked for.
+        bits_per_dim: bound on the ground truth's likelihood and its terms; empty where it was not computed.
         failure: why there are no scores.
         kept: SHA-256 of the file in which the restored image is kept; empty where it is not.
         origin: what made the record: version and commit of the package, device; empty in journals of old.

@@ -22,7 +22,7 @@ Size = tuple[int, int] | None
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is scored.
+    """The protocols and metrics of an evaluation.
 
     Attributes:
         protocols: under which every image is scored; the first one is the one that a report leads with.
@@ -106,7 +106,7 @@ def _batch(image: Tensor, gray: bool) -> Tensor:
 
 
 def _optional(batch: Tensor, truth: Tensor, protocol: Protocol, scale: int | None, metric: str) -> dict[str, float]:
-    """Return the score of a metric that was asked for besides, or nothing where the image is too small for it."""
+    """Return the score of an additional metric, or nothing where the image is too small for it."""
     try:
         return {metric: float(score(batch, truth, protocol, scale=scale, metrics=(metric,))[metric])}
     except ArrayError:

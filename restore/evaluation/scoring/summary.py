@@ -50,7 +50,7 @@ class Row:
         seconds: mean time of one restoration, None for finished outputs.
         tiles: mean number of tiles that the network has seen for an image.
         calibration: of the samples, over the values of all images; None for one sample.
-        bits_per_dim: the likelihood bound of the ground truths and its terms; empty where it was not asked for.
+        bits_per_dim: the likelihood bound of the ground truths and its terms; empty where it was not computed.
     """
 
     series: Series
@@ -69,7 +69,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much more `first` scores than `second` on the images that both have restored."""
+    """The mean difference of scores, `first` minus `second`, on the images that both have restored."""
 
     data: str
     protocol: str

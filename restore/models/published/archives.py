@@ -139,7 +139,7 @@ def zip_archive(path: Path) -> Archive:
     with path.open("rb") as file:
         file.seek(program.offset)
         raw = file.read(program.length)
-    # torch can be told to write no checksums (set_crc32_options): then all of them are 0
+    # torch can be set to write no checksums (set_crc32_options): then all of them are 0
     summed = any(region.crc for region in found.values())
     if summed and zlib.crc32(raw) != program.crc:
         raise CheckpointError(f"the pickle in {path} is damaged: its CRC-32 is not the one in the file")

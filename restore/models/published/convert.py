@@ -1,4 +1,4 @@
-"""From a file of a published codebase to a recipe and tensors of ours; one call, no question asked of the pickle."""
+"""From a file of a published codebase to a recipe and tensors of ours; one call, without running the pickle."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class CheckpointWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was recognised in a file.
+    """The result of a conversion.
 
     Attributes:
         source: the file that the weights come from.
@@ -57,7 +57,7 @@ class Conversion:
         resolution: side of the images that it was trained on.
         weights: which of the file's weights were taken.
         given: settings that a source knew, with the source.
-        assumed: settings that nothing told, with the published default that was taken.
+        assumed: settings that no source had, with the published default that was taken.
         notes: remarks.
     """
 
@@ -130,7 +130,7 @@ def open_checkpoint(path: Path, config: Path | None = None, overrides: Sequence[
 
     Args:
         path: the file.
-        config: the original's config (YAML or JSON), for what shapes cannot tell; not for a file of ours.
+        config: the original's config (YAML or JSON), for what does not follow from shapes; not for a file of ours.
         overrides: `key=value` in the words of that config; `weights=raw` and `family=NAME` besides.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What every family of published checkpoints answers: is it yours, and what is it?"""
+"""The interface of a family of published checkpoints: detection of its files, and their architecture."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ __all__ = [
 PublishedSpec = UNetSpec | EncoderSpec
 S = TypeVar("S", UNetSpec, EncoderSpec)
 UNKNOWABLE = ("groups", "heads", "head_channels", "heads_up", "dropout", "size", "pool_head_channels")
-IDENTITY = ("dataset", "task")  # of settings, those that tell published models of the same shapes apart
+IDENTITY = ("dataset", "task")  # the settings that distinguish published models of the same shapes
 SCHEDULES = {"linear": "linear", "quad": "quadratic", "sigmoid": "sigmoid"}
 WORDS = {**{ours: theirs for theirs, ours in SCHEDULES.items()}, "constant": "const", "jsd": "jsd", "cosine": "cosine"}
 
 
 @dataclass(frozen=True)
 class Identified:
-    """What a family made of a file.
+    """The architecture and settings that a family found in a file.
 
     Attributes:
         family: its name.
@@ -92,7 +92,7 @@ class Family(Protocol):
 def published(family: str, network: PublishedSpec) -> dict[str, dict[str, Any]]:
     """Return the published models with these shapes: their original settings by their names.
 
-    What shapes cannot tell (heads, groups, dropout) is left out of the comparison.
+    What does not follow from shapes (heads, groups, dropout) is left out of the comparison.
     """
     mine = network.model_dump(mode="json", exclude=set(UNKNOWABLE))
     return {
@@ -104,7 +104,7 @@ def published(family: str, network: PublishedSpec) -> dict[str, dict[str, Any]]:
 
 @cache
 def originals() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Return name, original and network of every published model; of the network, what shapes can tell."""
+    """Return name, original and network of every published model; of the network, what follows from shapes."""
     found = []
     for name in resources.list_configs("models"):
         card = read_yaml(resources.config_path("models", name))
@@ -121,8 +121,8 @@ def originals() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
 def settle(family: str, network: PublishedSpec, settings: OriginalSettings) -> str | None:
     """Add the settings of the published models with the same shapes as a source, and return the model's name.
 
-    Several models can have the same shapes: what they have in common is added, and there is a name only where what
-    they were trained for or on tells one of them apart.
+    Several models can have the same shapes: what they have in common is added, and there is a name only where the
+    task or the training set identifies one of them.
     """
     known = published(family, network)
     agree = {name: theirs for name, theirs in known.items() if not _contradicted(theirs, settings)}
@@ -246,8 +246,8 @@ def published_tiles(size: int, spec: UNetSpec, batch: int) -> dict[str, Any]:
 def faster(spec: UNetSpec, visited: int, steps: int) -> dict[str, Any]:
     """Return our sampler for a published network, as plain values: DDIM over a few of its levels.
 
-    A network that is shown no condition would make up an image of its own. It starts from the given image under
-    noise instead, at a third of the levels, and so cleans it.
+    An unconditional network would generate an unrelated image. Sampling starts from the given image under
+    noise instead, at a third of the levels, and so denoises it.
     """
     sampler = {"kind": "ddim", "steps": min(visited, steps), "eta": 0.0, "spacing": "trailing"}
     if spec.condition_channels:
@@ -257,9 +257,9 @@ def faster(spec: UNetSpec, visited: int, steps: int) -> dict[str, Any]:
 
 
 def generating(spec: UNetSpec) -> dict[str, str]:
-    """Return the tasks of a network that is shown no condition, as plain values.
+    """Return the tasks of an unconditional network, as plain values.
 
-    One that is told a class fills no holes: every image would have to be of the first class.
+    A class-conditional one does not inpaint: every image would have to be of the first class.
     """
     return {"generate": "unknown"} | ({} if spec.classes else {"inpaint": "unknown", "uncrop": "unknown"})
 
@@ -309,7 +309,7 @@ def confirms(document: Mapping[str, Any], table: TensorLike) -> bool:
 
 
 def agrees(exact: Tensor, stored: Tensor, rtol: float, atol: float = 0.0) -> bool:
-    """Return whether a table in a file is that of a schedule, as far as the file's type of numbers can tell.
+    """Return whether a table in a file is that of a schedule, within the precision of the file's dtype.
 
     Args:
         exact: the schedule's.

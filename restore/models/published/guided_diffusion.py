@@ -169,7 +169,7 @@ def check_ways(settings: OriginalSettings, ways: Ways, depth: str, residual: str
 
 
 def heads(spec: UNetSpec, settings: OriginalSettings) -> UNetSpec:
-    """Return the network with its heads, which shapes cannot tell.
+    """Return the network with its attention heads, which do not follow from shapes.
 
     Raises:
         ConfigError: they do not divide the channels.

@@ -1,7 +1,7 @@
 """The structure of guided-diffusion's networks, read off their tensors' shapes.
 
-A residual block that halves the resolution has the same tensors as one that does not. The way up tells them apart: its
-growing blocks stand behind others, and there are as many of them. A classifier has no way up; there the pattern of
+A residual block that halves the resolution has the same tensors as one that does not. The decoder separates them: its
+upsampling blocks follow others, and there are as many of them. A classifier has no decoder; there the pattern of
 attention and widths decides.
 """
 

@@ -138,7 +138,7 @@ def stages_up(spec: UNetSpec) -> Iterator[tuple[str, str | None]]:
 
 
 class Shapes:
-    """The shapes of a file's tensors, as adapters ask for them.
+    """The shapes of a file's tensors, as adapters read them.
 
     A module is there if any of its tensors is, or, where a name more would change what the network is, if two are: so
     that one tensor that is missing or one too many leaves the structure as it is, and is found by `check_keys`.

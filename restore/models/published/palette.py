@@ -32,7 +32,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "uncropping": {"task": {"kind": "uncrop", **FILLING}, "tasks": {"uncrop": "unknown", "inpaint": "unknown"}},
     "colorization": {"task": {"kind": "colorize", "keep_luma": False}, "tasks": {"colorize": "unknown"}},
 }
-"""What each of its tasks shows the network: noise in the hole, and no mask."""
+"""The network's input in each of its tasks: noise in the hole, and no mask channel."""
 
 
 Module = tuple[UNetSpec, str | None, KeyMap]  # network, published name, keymap
@@ -46,8 +46,8 @@ class Palette:
     def detect(self, shapes: Shapes, settings: OriginalSettings) -> bool:
         """Return whether the tensors are Palette's.
 
-        Its second U-Net has the tensors of SR3's. The tables beside them tell them apart; an average has none, then
-        the name of the file or words of the config do, and if nothing does, it is SR3's.
+        Its second U-Net has the tensors of SR3's. The buffers of the noise schedule distinguish them; an average has
+        none, then the name of the file or words of the config do, and if nothing does, it is SR3's.
         """
         if self.is_guided(shapes):
             return True

@@ -71,7 +71,7 @@ PASSED_OVER = {
 
 
 class Header(NamedTuple):
-    """What a file says of a tensor.
+    """The header of a tensor in a file.
 
     Attributes:
         dtype: of its numbers.

@@ -1,7 +1,7 @@
-"""What the shapes of tensors cannot tell: asked for by name, answered by the first source that knows.
+"""Settings that do not follow from the shapes of tensors: looked up by name, in the first source that has them.
 
 The sources, in order: `key=value` of the user, the config file of the original, the config inside the checkpoint, the
-published model with the same shapes, and the family's published default. Each answer is recorded with its source, so
+published model with the same shapes, and the family's published default. Each value is recorded with its source, so
 that a conversion can say what was given and what was assumed.
 """
 
@@ -69,9 +69,9 @@ class OriginalSettings:
         source: what to call that config in messages.
 
     Attributes:
-        given: answers and their sources.
-        assumed: answers that no source had, by name.
-        file: name of the file that is asked about.
+        given: settings that were found, and their sources.
+        assumed: defaults of the settings that no source had, by name.
+        file: name of the file that is converted.
         configured: whether there is a config; what it leaves out has the default of the original's code.
     """
 
@@ -91,7 +91,7 @@ class OriginalSettings:
             self.add(source, config)
 
     def add(self, source: str, config: Mapping[str, Any]) -> None:
-        """Add a source, to be asked after those that are there."""
+        """Add a source, of lower priority than the existing ones."""
         self.sources.append((source, dict(flatten(config))))
 
     def first(self, *names: str) -> str | None:
@@ -108,7 +108,7 @@ class OriginalSettings:
         Args:
             kind: what the value must be, for `restore.schema.parse`.
             names: dotted paths, or their last parts.
-            source: ask this one only.
+            source: search this one only.
 
         Raises:
             ConfigError: the value is not of that kind.
@@ -152,10 +152,10 @@ class OriginalSettings:
             )
 
     def refuse_unused(self) -> None:
-        """Raise for overrides that nothing asked for.
+        """Raise for overrides that nothing has read.
 
         Raises:
-            ConfigError: names them, and every name that was asked for.
+            ConfigError: names them, and every name that was read.
         """
         unused = [path for path in self.overrides if path not in self.used]
         if unused:

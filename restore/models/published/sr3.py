@@ -226,7 +226,7 @@ def walk_down(shapes: Shapes) -> tuple[list[int], list[int], list[int]]:
 
 
 def finish(spec: UNetSpec, settings: OriginalSettings) -> UNetSpec:
-    """Return the network with what its shapes cannot tell: groups and dropout."""
+    """Return the network with what does not follow from its shapes: groups and dropout."""
     groups = divisor(spec.norm_widths(), 32, "norm_groups", settings, "unet.norm_groups", "norm_groups")
     dropout = settings.get(float, 0.2, "unet.dropout", "dropout")
     return spec.model_copy(update={"groups": groups, "dropout": dropout})

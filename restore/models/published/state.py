@@ -18,7 +18,7 @@ TensorLike = Any  # a tensor, a tensor on the meta device, or a `pickles.Header`
 DENOISER = "denoise_fn."
 """Where SR3 and Palette keep their U-Net, beside the tables of the schedule."""
 
-DEEPEST = 12  # parts of a name that are told apart; the deepest of a family has nine
+DEEPEST = 12  # parts of a name that are distinguished; the deepest of a family has nine
 DROPPED = frozenset({"module", "_orig_mod"})  # parts that parallel and compiled modules put anywhere into a name
 COUNTERS = frozenset({"n_averaged", "initted", "step", "num_updates", "decay"})  # of averages, beside their weights
 TABLES = ("betas", "alphas_", "gammas", "sqrt_", "log_one_", "posterior_")  # beginnings of names of schedule tables

@@ -44,7 +44,7 @@ def bound_bits(
 
 
 class _Bounded(Objective):
-    """What has a term of the bound at each level.
+    """Base of objectives with a term of the variational bound at each level.
 
     Attributes:
         levels: where it is trained.

@@ -68,7 +68,7 @@ class AtTheEnd(LevelSampler):
     """A share of the batch at level T, the rest uniform.
 
     At T nothing of the image is left in x_t, so the network learns the conditional mean (or median) of x0: the best
-    one-step answer. The other levels teach it to sharpen that answer in further steps.
+    one-step estimate. The other levels teach it to sharpen that estimate in further steps.
 
     Attributes:
         share: of the batch that is at level T.

@@ -72,7 +72,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a loss may use besides a batch.
+    """The inputs of a loss besides a batch.
 
     Attributes:
         network: the one that is trained.
@@ -178,7 +178,7 @@ class LevelLoss(Loss):
 
 
 class Objective(Spec):
-    """What a network is trained to minimise, as a document; what it asks of a run is declared by each kind.
+    """What a network is trained to minimise, as a document; each kind declares what it requires of a run.
 
     Attributes:
         trains: the recipe of the models that it trains.
