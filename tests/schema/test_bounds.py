@@ -136,7 +136,8 @@ def test_any_number_made_huge_is_refused_or_harmless(path: tuple, value: float) 
     except ConfigError as error:
         assert "\n" not in str(error)
     else:
-        assert isinstance(usual, float), f"{path} accepts {value}"
+        seed = path[-1] == "seed" and 0 <= value < 2**63  # it allocates nothing
+        assert seed or isinstance(usual, float), f"{path} accepts {value}"
     assert time.process_time() - start < 5
 
 
