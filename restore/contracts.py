@@ -58,7 +58,7 @@ def whole_image(**options: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """What is known about the image that is asked for; everything that a denoiser is conditioned on.
+    """What is known about the image to be restored; everything that a denoiser is conditioned on.
 
     Each field is declared spatial or global, and decorators treat it by that alone. So a new one is one line, in a
     subclass or here: an edge map is `hint: Tensor | None = with_the_image(default=None)`, a text's tokens are global.
@@ -112,7 +112,7 @@ class Estimate(NamedTuple):
         fraction: like x0, where the network learned the reverse step's variance, else None: between the
             logarithms of the smallest (0) and the largest (1) sensible variance. Only the sampler knows these two,
             for they depend on the next level that it visits.
-        gradient: like x0, of the log-likelihood of what is asked for with respect to x_t, where guidance shifts
+        gradient: like x0, of the target's log-likelihood with respect to x_t, where guidance shifts
             the mean of the reverse step by its variance times this; None where the guidance is part of x0 already.
     """
 

@@ -13,7 +13,7 @@ from restore.contracts import Condition, Denoiser, Estimate, Level
 __all__ = ["Aligned", "block_phase"]
 
 JPEG_BLOCK = 8
-LINES = 512  # lines of a large image, evenly spread, in which blocks are looked for: more tell nothing new
+LINES = 512  # lines of a large image, evenly spread, in which blocks are searched for: more add no information
 FEWEST = 12  # blocks in a row: of fewer, one place of eight stands out by chance
 LARGEST_STEP = (
     8 / 255
@@ -25,8 +25,8 @@ def block_phase(images: Tensor) -> Tensor:
     """Return (B, 2) int64 in 0..7: the first row and column at which a block of 8 x 8 pixels begins.
 
     Between blocks an image steps more than beside them. Where no place stands out, blocks are too faint to matter,
-    and are said to begin at 0 as in a file; so it is where a side is below 96 pixels. It is the brightness that is
-    looked at: colours that were stored at half the resolution have blocks of 16, of which this knows the half.
+    and are said to begin at 0 as in a file; so it is where a side is below 96 pixels. Only the brightness is
+    used: chroma that was stored at half the resolution has blocks of 16, whose phase modulo 8 is found here.
 
     Args:
         images: (B, 3, H, W) in [-1, 1].
@@ -66,9 +66,9 @@ def with_margin(condition: Condition, margin: Margin) -> Condition:
 
 @dataclass
 class Aligned:
-    """A denoiser that is shown each image as its file had it: in whole blocks that begin at multiples of 8.
+    """A denoiser whose network gets each image as its file had it: in whole blocks that begin at multiples of 8.
 
-    A network that learned from files tells a block's edge by its place, in any orientation of the image. What is
+    A network that learned from files knows a block's edge by its place, in any orientation of the image. What is
     missing around is filled with the nearest pixels, as encoders do, and cut off the estimate. A batch whose images
     differ in this is denoised once for each way, so that no image depends on its neighbours.
 

@@ -1,4 +1,4 @@
-"""Self-ensemble: a denoiser that looks at an image in several orientations and takes the mean of what it sees."""
+"""Self-ensemble: a denoiser that processes an image in several orientations and averages the estimates."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from restore.errors import ConfigError
 __all__ = ["ORIENTATIONS", "SelfEnsemble", "check_orientations", "turn", "turn_back"]
 
 ORIENTATIONS = (1, 2, 4, 8)
-"""How many may be asked for: as it is; mirrored; upside down, too; lying on its side, too."""
+"""Possible numbers of orientations: the identity; horizontal flips, too; vertical flips, too; transposes, too."""
 
 
 def check_orientations(number: int) -> None:
-    """Raise ConfigError unless an image can be looked at in so many orientations."""
+    """Raise ConfigError unless the number of orientations is one of `ORIENTATIONS`."""
     if number not in ORIENTATIONS:
         known = ", ".join(map(str, ORIENTATIONS))
         raise ConfigError(f"the self-ensemble takes {known} orientations, not {number}")

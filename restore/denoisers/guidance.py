@@ -1,4 +1,4 @@
-"""Guidance: denoisers that lean towards what is asked for.
+"""Guidance: denoisers whose estimates are steered towards a condition or a target.
 
 For one x_t, estimates of x0, of the noise and of the score are affine in each other, so that guidance by the score is
 a change of x0: adding `g` to the score adds `(1 - alpha_bar) / sqrt(alpha_bar) g` to x0 (Tweedie's formula).
@@ -59,7 +59,7 @@ def dropped(condition: Condition, what: tuple[Droppable, ...], rows: Tensor | No
 def score_to_x0(score: Tensor, alpha_bar: Tensor) -> Tensor:
     """Return what adding `score`, (B, C, H, W), to the score adds to x0; nothing where alpha_bar is 0.
 
-    There x_t says nothing about x0, and neither has the gradient of any likelihood a meaning.
+    There x_t is independent of x0, and the gradient of a likelihood has no meaning.
     """
     alpha_bar = alpha_bar.to(torch.float64)
     factor = torch.where(alpha_bar > 0, (1 - alpha_bar) / alpha_bar.clamp(min=1e-300).sqrt(), 0)
@@ -68,7 +68,7 @@ def score_to_x0(score: Tensor, alpha_bar: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ClassifierFree:
-    """A denoiser moved away from what the same network says without the condition (Ho & Salimans 2022, eq. 6).
+    """A denoiser extrapolated away from the same network's unconditional estimate (Ho & Salimans 2022, eq. 6).
 
     Attributes:
         denoiser: of a network that was trained with the condition dropped at times.
@@ -103,7 +103,7 @@ class ClassifierFree:
 
 
 class Gradient(Protocol):
-    """`(x_t, level, condition) -> gradient of log p(what is asked for | x_t) with respect to x_t`."""
+    """`(x_t, level, condition) -> gradient of log p(target | x_t) with respect to x_t`."""
 
     def __call__(self, x_t: Tensor, level: Level, condition: Condition) -> Tensor:
         """Return the gradient, (B, C, H, W)."""
@@ -116,10 +116,10 @@ class ClassifierGradient:
 
     Attributes:
         classifier: `(x_t, value, condition) -> (B, labels)` logits.
-        level_input: the scale in which it knows the noise level.
+        level_input: the scale in which the noise level is given to it.
         level_scale: a factor on that number.
         dtype: the classifier's floating-point type.
-        label: the one that is asked for; None takes the condition's.
+        label: the target label; None takes the condition's.
     """
 
     classifier: Callable[[Tensor, Tensor, Condition], Tensor]
@@ -146,9 +146,9 @@ class ClassifierGradient:
         def log_probability(x: Tensor, level: Level, condition: Condition) -> Tensor:
             value = level_value(level, self.level_input, self.level_scale)
             logits = self.classifier(x.to(self.dtype), value, condition.to(dtype=self.dtype))
-            asked = condition.label
-            assert asked is not None
-            return F.log_softmax(logits.float(), dim=1).gather(1, asked[:, None])
+            target = condition.label
+            assert target is not None
+            return F.log_softmax(logits.float(), dim=1).gather(1, target[:, None])
 
         return gradient_of(log_probability, x_t, level, condition)
 
@@ -198,7 +198,7 @@ class ClassifierGuided:
 
 
 ScoreFunction = Callable[[Tensor, Level, Condition], Tensor]
-"""`(x0, level, condition) -> (B,)`: a differentiable logarithm of how well x0 fits what is asked for."""
+"""`(x0, level, condition) -> (B,)`: a differentiable log-likelihood of the target given x0."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Masks: a denoiser that is told some pixels, for inpainting and outpainting."""
+"""Masks: a denoiser with known pixels, for inpainting and outpainting."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Masked:
 
     The result shows the known pixels exactly. With `clean_input`, the network also sees them without noise at every
     level: that is Palette's loop, which overwrites them after each step, for whatever a sampler does with the known
-    pixels of x_t, nothing looks at them again.
+    pixels of x_t, they are not read again.
 
     Attributes:
         denoiser: fills the hole.
         known: (B, 3, H, W), the image; what it holds inside the hole is not used.
-        hole: (B, 1, H, W) or (1, 1, H, W), true where pixels are asked for.
+        hole: (B, 1, H, W) or (1, 1, H, W), true where pixels are to be filled.
         clean_input: whether the network was trained to see known pixels without noise.
     """
 

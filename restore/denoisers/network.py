@@ -1,4 +1,4 @@
-"""A network as a denoiser: levels in the scale that it knows, its prediction turned into x0."""
+"""A network as a denoiser: levels in the scale that it expects, its prediction turned into x0."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG_SNR_LIMIT = 20.0  # beyond this a level is clean or noise to float32; it kee
 
 
 def level_value(level: Level, kind: LevelInput, scale: float = 1.0) -> Tensor:
-    """Return the (B,) float32 number by which a network knows the noise level.
+    """Return the (B,) float32 number that conditions a network on the noise level.
 
     `t` counts from 0 at the least noisy level, as published networks do; `log_snr` is clamped to +-20. The number is
     multiplied by `scale`.
@@ -43,15 +43,13 @@ def level_value(level: Level, kind: LevelInput, scale: float = 1.0) -> Tensor:
 def split_variance(output: Tensor, channels: int) -> tuple[Tensor, Tensor | None]:
     """Return the prediction and the variance's fraction of a network's output, each (B, `channels`, H, W).
 
-    The second half of twice as many channels is in [-1, 1] and says where between beta-tilde and beta the variance
+    The second half of twice as many channels is in [-1, 1] and gives where between beta-tilde and beta the variance
     lies (improved DDPM, eq. 15); it comes back in [0, 1], unclamped. Without it the fraction is None.
     """
     if output.shape[1] == channels:
         return output, None
     if output.shape[1] != 2 * channels:
-        raise ConfigError(
-            f"a network for {channels} channels answers with as many or twice that, not {output.shape[1]}"
-        )
+        raise ConfigError(f"a network for {channels} channels must output as many or twice that, not {output.shape[1]}")
     prediction, fraction = output.chunk(2, dim=1)
     return prediction, (fraction + 1) / 2
 
@@ -61,11 +59,11 @@ class NetworkDenoiser:
     """A network as a denoiser: the level in its scale, its prediction turned into x0.
 
     Attributes:
-        network: answers `(x_t, value, condition)` with a prediction, and with a variance where it learned one.
+        network: maps `(x_t, value, condition)` to a prediction, and to a variance where it learned one.
         prediction: what the network predicts.
-        level_input: the scale in which it knows the noise level.
+        level_input: the scale in which the noise level is given to it.
         dtype: the network's floating-point type; estimates come back in the type of `x_t`.
-        level_scale: a factor on the number that tells it the level.
+        level_scale: a factor on the number that conditions it on the level.
         schedule: the one that it was trained with; `posterior_mean` needs it.
     """
 

@@ -1,4 +1,4 @@
-"""What a network predicts and how it knows the noise level: what inference and training share."""
+"""What a network predicts and how it is conditioned on the noise level; used by inference and training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Parameterization:
-    """How a network is called: its schedule, what it predicts, and the scale in which it knows the noise level.
+    """How a network is called: its schedule, what it predicts, and the scale of its noise level.
 
     Attributes:
         schedule: the levels that it is trained at.
@@ -69,7 +69,7 @@ class Parameterization:
         return NetworkDenoiser(network, self.predicts, self.level_input, dtype, self.level_scale, self.schedule)
 
     def value(self, level: Level) -> Tensor:
-        """Return the (B,) number by which the network knows a level."""
+        """Return the (B,) number that conditions the network on a level."""
         return level_value(level, self.level_input, self.level_scale)
 
     def below(self, level: Level) -> Tensor:

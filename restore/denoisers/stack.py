@@ -45,7 +45,7 @@ class Known(NamedTuple):
 
     Attributes:
         pixels: (B, C, H, W); what they hold inside the hole is not used.
-        hole: (B, 1, H, W), 1 where pixels are asked for.
+        hole: (B, 1, H, W), 1 where pixels are to be filled.
         clean: the network was trained to see them without noise; a generator was not.
     """
 
@@ -66,7 +66,7 @@ def stacked(
     threshold: ThresholdSpec = NoThreshold(),
     known: Known | None = None,
 ) -> Denoiser:
-    """Return a network as a denoiser of whole images, with all that is asked for around it; see this module.
+    """Return a network as a denoiser of whole images, with all requested decorators around it; see this module.
 
     Args:
         network: denoises one tile.

@@ -86,7 +86,7 @@ def variational_bits(estimate: Estimate, x0: Tensor, x_t: Tensor, step: Transiti
     mean = step.mean_x0 * estimate.x0 + step.mean_xt * x_t
     log_var = log_variance(step, variance, estimate.fraction)
     kl = per_image(normal_kl(true_mean, step.log_beta_tilde, mean, log_var))
-    # a program that asks a GPU first whether there is a last step waits longer than the decoder's term takes
+    # on a GPU, a check for a last step would synchronise, which costs more than the decoder's term
     if step.u.device.type == "cpu" and not bool((step.u == 0).any()):
         return kl
     decoder = per_image(-discretised_log_likelihood(x0, mean, 0.5 * log_var.expand_as(x0)))

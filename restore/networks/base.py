@@ -19,7 +19,7 @@ class Capabilities:
         state_channels: channels of x_t and of the prediction.
         condition_channels: channels of the degraded image; 0 for a network without it.
         labels: number of labels that it can be conditioned on, 0 for none.
-        learned_variance: it gives twice as many channels, the second half of which says where the reverse step's
+        learned_variance: it gives twice as many channels, the second half of which gives where the reverse step's
             variance lies (improved DDPM, eq. 15).
         gated: it multiplies x_t by the noise level, so that a first step from nothing but noise does not depend on
             the noise.

@@ -1,4 +1,4 @@
-"""How large a network may be that a document asks for: a number too many must not fill the memory."""
+"""The largest network that a document may specify: a number too large must not fill the memory."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class ClassifierSpec(BaseNetworkSpec):
 
 
 class Classifier(nn.Module):
-    """The encoder half of the default network, told the noise level, with its features averaged over the image."""
+    """The encoder half of the default network, conditioned on the noise level; features are averaged over the image."""
 
     def __init__(self, spec: ClassifierSpec) -> None:
         super().__init__()
@@ -89,5 +89,5 @@ class Classifier(nn.Module):
             if i < len(self.shrink):
                 x = self.shrink[i](x)
         x = F.silu(pixel_norm(x))
-        # the mean tells how much of a degradation there is, the maximum whether there is any
+        # the mean measures how much of a degradation there is, the maximum whether there is any
         return self.head(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))

@@ -2,7 +2,7 @@
 
 Palette-style channel concatenation of the condition and x_t, a pixel-unshuffle stem and dense 3x3 convolutions only, so
 that an image's size changes nothing. The noise level and a degradation label modulate every block. A thumbnail of the
-whole image tells a small patch about its surroundings (the colour of the haze, say); its last layer starts at zero,
+whole image conditions a small patch on its surroundings (the colour of the haze, say); its last layer starts at zero,
 so that a network without it is the same network.
 
 Nothing is normalised, as in EDSR (Lim et al. 2017): the pixels of a flat area are, but for their brightness, all alike,
@@ -123,10 +123,10 @@ class EfficientUNetSpec(BaseNetworkSpec):
 
 
 def per_level(channels: Sequence[int], blocks: Sequence[int]) -> None:
-    """Return nothing if both say something of each level.
+    """Raise ValueError unless both have one number for each level.
 
     Raises:
-        ValueError: one of them is longer.
+        ValueError: their lengths differ.
     """
     if len(channels) != len(blocks):
         raise ValueError(f"channels and blocks need one number for each level, not {len(channels)} and {len(blocks)}")
@@ -254,7 +254,7 @@ class EfficientUNet(nn.Module):
     def extended(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the tensors of a network with fewer blocks or levels, with this one's for those that it lacks.
 
-        What is added changes no answer before it is trained: a fresh block adds nothing, and what comes up from a
+        Untrained, what is added does not change the output: a fresh block adds nothing, and what comes up from a
         fresh level is multiplied by zero. Whatever else is missing stays so.
         """
         levels = _numbered(tensors, "down")

@@ -45,7 +45,7 @@ MAX_PERIOD = 10_000.0
 
 
 class LevelSpec(Spec):
-    """How a network is told the noise level: sinusoidal features, then two linear layers.
+    """How a network is conditioned on the noise level: sinusoidal features, then two linear layers.
 
     Attributes:
         width: number of features.

@@ -64,8 +64,8 @@ class TwoViews(nn.Module):
 
     Streaks and flakes are fine: they are seen where no pixel is averaged with its neighbours. Haze is the work of
     distance, and shows in the tones of the whole image. Each view has a trunk of its own, for the statistics that
-    batch normalisation keeps are not the same. Features are averaged over a view, which tells how much there is of
-    something, and their highest is taken, which tells whether there is any: a few drops on a lens.
+    batch normalisation keeps are not the same. Features are averaged over a view, which measures how much there
+    is of something, and their maximum is taken, which detects whether there is any: a few drops on a lens.
     """
 
     def __init__(self, spec: TwoViewsSpec) -> None:

@@ -24,7 +24,7 @@ class UNetSpec(UNetTrunkSpec):
     """The hyper-parameters of `UNet`.
 
     Attributes:
-        condition_channels: channels of the degraded image; 0 for a network that is shown none.
+        condition_channels: channels of the degraded image; 0 for an unconditional network.
         order: which comes first at the input, the condition or x_t.
         outputs: channels of the prediction: those of the state, or twice as many where a variance is learned.
         classes: number of class labels, 0 for none.

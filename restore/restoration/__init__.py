@@ -1,1 +1,1 @@
-"""Restoring: from an image, a folder or a batch to what was asked for."""
+"""Restoring: of an image, a folder or a batch."""

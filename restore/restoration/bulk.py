@@ -16,7 +16,7 @@ from torch import Tensor
 from restore import images
 from restore.errors import ConfigError, ImageError, RestoreError
 from restore.images import Photo
-from restore.images.probe import reason as told
+from restore.images.probe import reason
 from restore.restoration.detector import Decision
 from restore.restoration.jobs import Job, Options, refuse_collisions
 from restore.restoration.pipeline import Pipeline, State
@@ -28,7 +28,7 @@ __all__ = ["LARGE", "Outcome", "restore_files"]
 LARGE = 16_000_000
 """Pixels above which an image is alone in memory: none is read or written beside it."""
 
-UNCERTAINTY_FULL_SCALE = 0.25  # a standard deviation of a quarter of the range is shown as white
+UNCERTAINTY_FULL_SCALE = 0.25  # a standard deviation of a quarter of the range is white
 
 
 @dataclass(frozen=True)
@@ -164,14 +164,14 @@ class Attempt:
                 return None if self.alone else f"{self.job.source}: {error}"
             return str(error)
         if isinstance(error, OSError):
-            return f"{self.job.source}: {told(error)}"
+            return f"{self.job.source}: {reason(error)}"
         if isinstance(error, MemoryError | RuntimeError) and is_out_of_memory(error):
             return f"{self.job.source}: out of memory; try a smaller --patch"
         return None
 
 
 def _is_large(pipeline: Pipeline, job: Job, options: Options) -> bool:
-    """Return whether an image, or its result, is large by what its header tells."""
+    """Return whether an image, or its result, is large by the size in its header."""
     size = images.peek(job.source)
     if size is None:
         return False

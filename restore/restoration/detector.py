@@ -25,7 +25,7 @@ AUTO = "auto"
 """The task of finding out what there is to do."""
 
 MIXED = "mixed"
-"""What is decided of weather of several kinds, and where no kind is sure enough: the network is told nothing."""
+"""What is decided of weather of several kinds, and where no kind is sure enough: the label is `unknown`."""
 
 NO_DETECTOR = "{} is no detector; `restore train detector` makes one"
 
@@ -50,11 +50,11 @@ class Decision(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The degradation label that a model is told."""
+        """The degradation label that a model is conditioned on."""
         return "unknown" if self.kind == MIXED else self.kind
 
     def __str__(self) -> str:
-        """Return it as it is told to a user: `snow, 93 %`."""
+        """Return the decision as a user reads it: `snow, 93 %`."""
         sure = f"{round(100 * self.confidence)} %"
         if self.kind != MIXED:
             return f"{self.kind}, {sure}"
@@ -94,7 +94,7 @@ class Detector:
     """A network that names the weather of an image; see `DetectorRecipe`.
 
     Args:
-        recipe: what its answers mean, and how sure they must be.
+        recipe: what its outputs mean, and the least confidence of a decision.
         network: with its weights.
         device: where it runs; in float32, since it is small.
         sha256: of its file of weights, where it has one.

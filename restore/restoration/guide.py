@@ -40,11 +40,11 @@ def load_classifier(model: str | Path, device: str = "auto", dtype: torch.dtype 
 def classifier_guide(
     gradient: ClassifierGradient, label: int, scale: float = 1.0, by: Literal["score", "mean"] = "score"
 ) -> Callable[[Denoiser], Denoiser]:
-    """Return what to give to `Restorer.guide`: guidance towards one label, whatever label the network is told.
+    """Return the argument of `Restorer.guide`: guidance towards a label, whatever label the network is conditioned on.
 
     Args:
         gradient: from `load_classifier`.
-        label: the one that is asked for, `clean` for instance.
+        label: the target label, that of `clean` for instance.
         scale: see `ClassifierGuided`.
         by: see `ClassifierGuided`; `mean` needs the ancestral sampler.
     """

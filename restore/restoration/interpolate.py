@@ -62,8 +62,8 @@ def interpolate(
     most = level if method == "diffusion" else restorer.schedule.T
     if not 1 <= steps <= most:
         raise ConfigError(f"steps must be between 1 and {most}, the levels that are visited at most, not {steps}")
-    asked = restorer.task(task)
-    if not asked.whole:
+    chosen = restorer.task(task)
+    if not chosen.whole:
         raise ConfigError(f"{restorer.recipe.name} fills in parts of an image; only whole images are interpolated")
     sampler = DDIM(
         steps=steps,
@@ -73,12 +73,12 @@ def interpolate(
     label = restorer.recipe.label(task or next(iter(restorer.recipe.tasks)))
     ends, channels = [], restorer.codec.state_channels
     for image in (a, b):
-        condition = restorer.condition(asked.prepare(image[None], Request()).image, label)
+        condition = restorer.condition(chosen.prepare(image[None], Request()).image, label)
         ends.append((condition.image[:, :channels], condition))
     make = frames_by_diffusion if method == "diffusion" else frames_by_inversion
     weights = [i / (frames - 1) for i in range(frames)]
     schedule, noise = restorer.schedule, SeededNoise([seed])
-    # a clipped estimate does not tell the noise that it came with
+    # the noise cannot be recovered from a clipped estimate
     denoiser = restorer.denoiser(seeds=[seed], clipped=method == "diffusion")
     for frame in make(denoiser, ends[0], ends[1], weights, schedule, sampler, noise):
         yield frame[0].clamp(-1, 1)

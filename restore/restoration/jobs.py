@@ -137,11 +137,11 @@ def plan_jobs(inputs: Sequence[str | Path], output: Path, recursive: bool = Fals
 
 
 def refuse_collisions(jobs: Sequence[Job], options: Options) -> None:
-    """Return nothing if no file would be written twice, and none that is read would be replaced.
+    """Raise ConfigError if a file would be written twice, or one that is read would be replaced.
 
     Raises:
         ConfigError: a result, or a file beside it, would be written over another one or over an input, folders of
-            results would be made among the masks, or a result cannot be encoded as the options ask.
+            results would be made among the masks, or a result cannot be encoded with these options.
     """
     images.check_encoding([job.output for job in jobs], options.quality, options.lossless)
     masks = [] if options.mask is None else [options.mask]
@@ -165,12 +165,12 @@ def refuse_collisions(jobs: Sequence[Job], options: Options) -> None:
 
 
 def _names(path: Path) -> Iterator[str | tuple[int, int]]:
-    """Yield what tells a file from others: its path without links and, where there is one, its place on the disk."""
+    """Yield what identifies a file: its path without links and, where there is one, its device and inode."""
     yield os.path.realpath(path)
     try:
         found = os.stat(path)
     except (OSError, ValueError):
         return
-    # on disks that do not tell a.png from A.png the paths differ, and the file is one
+    # on case-insensitive file systems a.png and A.png are different paths of one file
     if found.st_ino:
         yield found.st_dev, found.st_ino

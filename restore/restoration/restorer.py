@@ -84,7 +84,7 @@ class Restorer:
             model: a name (`restore models list`) or the path of a checkpoint: ours, or of a published codebase.
             device: `auto`, `cpu` or `cuda`.
             dtype: the type to run in; None takes the one that is fastest there.
-            config: the config of a published codebase, for what its checkpoint cannot tell.
+            config: the config of a published codebase, for what its checkpoint does not hold.
             overrides: `key=value`, in the words of that config.
             preset: another way to make images, `published` for instance, if the model has it.
 
@@ -109,7 +109,7 @@ class Restorer:
 
     @cached_property
     def parameterization(self) -> Parameterization:
-        """What the network was trained to predict, and how it knows the noise level."""
+        """What the network was trained to predict, and how it is conditioned on the noise level."""
         return self.recipe.parameterization()
 
     @cached_property
@@ -125,7 +125,7 @@ class Restorer:
 
     @property
     def halo(self) -> int | None:
-        """How many pixels around a tile the network looks at; None where there is no bound."""
+        """The network's receptive field around a tile, in pixels; None where there is no bound."""
         return self.recipe.network.capabilities.halo
 
     def compiled(self, tiles: Tiles | None = None) -> Restorer:
@@ -155,7 +155,7 @@ class Restorer:
             raise ConfigError("task 'auto' is a pipeline, a detector before the model: Pipeline.auto(model)(image)")
         name = name or next(iter(self.recipe.tasks))
         self.recipe.label(name)
-        return self.recipe.task.asked(name)
+        return self.recipe.task.variant(name)
 
     def tiles(self, settings: Settings = Settings()) -> Tiles:
         """Return how images are cut."""
@@ -175,10 +175,10 @@ class Restorer:
         return self.recipe.labels.index(settings.label)
 
     def sampler(self, settings: Settings = Settings()) -> SamplerSpec:
-        """Return the sampler, with the number of steps that is asked for.
+        """Return the sampler, with the requested number of steps.
 
         A network that does not see the noise of the last level (`gated`) gives one and the same result for every seed
-        in one step, so several samples take two steps where nothing else is asked for.
+        in one step, so several samples take two steps where the settings give no number.
 
         Raises:
             ConfigError: the schedule or the sampler's spacing has not so many levels, or all samples would be one and
@@ -258,7 +258,7 @@ class Restorer:
         )
 
     def overview(self, condition: Condition, settings: Settings = Settings()) -> Condition:
-        """Return a condition with what every tile is shown of its whole image: made once, not for each tile."""
+        """Return a condition with the overview of its whole image for every tile: made once, not for each tile."""
         side = self.tiles(settings).context
         if not side:
             return condition
@@ -298,7 +298,7 @@ class Restorer:
         """Return an iterator over the sampler's steps for a batch of prepared images of one size.
 
         Args:
-            prepared: what the network is shown, and where pixels are asked for.
+            prepared: the network's condition, and where pixels are to be restored.
             settings: see `Settings`.
             labels: degradation labels, one for all or (B,); that of the settings by default.
             seeds: one per image; 0, 1, 2, ... by default.
@@ -372,7 +372,7 @@ class Restorer:
         return self.batch(prepared, settings, seeds=[settings.seed], on_tiles=on_tiles)[0]
 
     def __call__(self, image: Any, settings: Settings = Settings(), **changes: Any) -> Any:
-        """Return the restored image in the kind of what was given, and of its size unless another was asked for.
+        """Return the restored image in the kind of the given one, and of its size unless another was requested.
 
         Args:
             image: a path (gives a `Photo`, which has `save`), a `Photo`, a PIL image, a NumPy array (H, W),

@@ -23,7 +23,7 @@ class Settings:
     Attributes:
         task: one of the recipe's; its first by default.
         label: the degradation label that the network is conditioned on; that of the task by default.
-        request: what else is asked for: a mask, a scale, a border.
+        request: the task's options: a mask, a scale, a border.
         steps: of the sampler; the sampler's own by default.
         samples: how many restorations the result is the mean of.
         seed: of the first sample; the others' follow from it. The same seed gives the same image.

@@ -42,7 +42,7 @@ class Ancestral(Sampler):
 
     Attributes:
         variance: of each step: `beta` and `beta_tilde` are the two bounds (DDPM, section 3.2), `learned` what the
-            network says lies between them (improved DDPM, eq. 15).
+            network predicts lies between them (improved DDPM, eq. 15).
     """
 
     kind: Literal["ancestral"] = "ancestral"

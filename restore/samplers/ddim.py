@@ -13,7 +13,7 @@ from restore.contracts import Condition, Denoiser
 from restore.diffusion.schedule import Schedule
 from restore.diffusion.update import ddim_update
 from restore.samplers.noise import Noise
-from restore.samplers.step import Sampler, Step, answer
+from restore.samplers.step import Sampler, Step, x0_of
 
 __all__ = ["DDIM"]
 
@@ -40,7 +40,7 @@ class DDIM(Sampler):
     ) -> Iterator[Step]:
         """Yield a `Step` after each step from x_t through the levels; see `Sampler`."""
         for t, u in pairwise(levels):
-            x0 = answer(denoiser(x_t, schedule.level(t, len(x_t), x_t.device), condition))
+            x0 = x0_of(denoiser(x_t, schedule.level(t, len(x_t), x_t.device), condition))
             if u == 0:
                 yield Step(0, x0, x0)
                 return

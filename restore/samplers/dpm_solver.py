@@ -12,7 +12,7 @@ from torch import Tensor
 from restore.contracts import Condition, Denoiser
 from restore.diffusion.schedule import Schedule
 from restore.samplers.noise import Noise
-from restore.samplers.step import Sampler, Step, answer
+from restore.samplers.step import Sampler, Step, x0_of
 
 __all__ = ["DPMSolver", "multistep_update", "singlestep_update"]
 
@@ -89,7 +89,7 @@ class DPMSolver(Sampler):
     Attributes:
         order: 1 (DDIM), 2 or 3.
         method: `multistep` re-uses the estimates of earlier steps; `singlestep` (order 2) takes every other level as
-            a point between. Both ask the denoiser once for each level.
+            a point between. Both evaluate the denoiser once for each level.
         published: see `multistep_update`.
     """
 
@@ -119,7 +119,7 @@ class DPMSolver(Sampler):
         x_pair: Tensor | None = None  # where the present pair of levels began
         estimates: list[Tensor] = []  # the newest first
         for i, t in enumerate(levels[:-1]):
-            x0 = answer(denoiser(x_t, schedule.level(t, len(x_t), x_t.device), condition))
+            x0 = x0_of(denoiser(x_t, schedule.level(t, len(x_t), x_t.device), condition))
             if levels[i + 1] == 0:
                 yield Step(0, x0, x0)
                 return

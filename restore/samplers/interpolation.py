@@ -15,7 +15,7 @@ from restore.diffusion.schedule import Schedule
 from restore.diffusion.update import ddim_update
 from restore.errors import ConfigError
 from restore.samplers.noise import Noise
-from restore.samplers.step import Sampler, Step, answer
+from restore.samplers.step import Sampler, Step, x0_of
 
 __all__ = ["blended", "frames_by_diffusion", "frames_by_inversion", "invert", "slerp"]
 
@@ -72,7 +72,7 @@ def invert(
         if u is None and not beyond:
             return
         level = schedule.level(t, len(x_t), x_t.device)
-        estimate = answer(denoiser(x_t, level, condition))
+        estimate = x0_of(denoiser(x_t, level, condition))
         if u is None:
             yield Step(schedule.T + 1, to_eps(estimate, x_t, level.alpha_bar), estimate)
             return

@@ -11,7 +11,7 @@ from torch import Tensor
 from restore.contracts import Condition, Denoiser
 from restore.diffusion.schedule import Schedule
 from restore.samplers.noise import Noise
-from restore.samplers.step import Sampler, Step, answer
+from restore.samplers.step import Sampler, Step, x0_of
 
 __all__ = ["Langevin", "langevin_update"]
 
@@ -41,7 +41,7 @@ class Langevin(Sampler):
     size: float = Field(0.2, gt=0, lt=2)
 
     def evaluations(self, schedule: Schedule) -> int:
-        """Return how often the denoiser is asked: at each step, and once to take the last noise away."""
+        """Return the number of evaluations of the denoiser: one at each step, and one to remove the last noise."""
         return super().evaluations(schedule) * self.repeats + 1
 
     def solve(
@@ -57,9 +57,9 @@ class Langevin(Sampler):
         for t in levels[:-1]:
             level, alpha_bar = schedule.level(t, len(x_t), x_t.device), float(schedule.alpha_bar[t])
             for _ in range(self.repeats):
-                x0 = answer(denoiser(x_t, level, condition))
+                x0 = x0_of(denoiser(x_t, level, condition))
                 x_t = langevin_update(x_t, x0, alpha_bar, self.size, noise)
                 yield Step(t, x_t, x0)
                 del x0  # not held while the network runs
-        x0 = answer(denoiser(x_t, schedule.level(levels[-2], len(x_t), x_t.device), condition))
+        x0 = x0_of(denoiser(x_t, schedule.level(levels[-2], len(x_t), x_t.device), condition))
         yield Step(0, x0, x0)

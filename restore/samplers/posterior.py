@@ -21,7 +21,7 @@ class Posterior:
     Attributes:
         mean: (3, H, W), the restored image; (B, 3, H, W) of a batch.
         deviation: like it, how far the samples scatter at each pixel; None for a single sample.
-        hole: (1, H, W), 1 where pixels were asked for, where others were kept; None asks for all.
+        hole: (1, H, W), 1 where pixels were restored, 0 where the input's were kept; None where all were restored.
     """
 
     mean: Tensor

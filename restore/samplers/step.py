@@ -16,7 +16,7 @@ from restore.errors import ConfigError
 from restore.samplers.noise import Noise
 from restore.schema import Spec
 
-__all__ = ["Sampler", "Step", "answer"]
+__all__ = ["Sampler", "Step", "x0_of"]
 
 
 class Step(NamedTuple):
@@ -69,7 +69,7 @@ class Sampler(Spec):
         return schedule.steps(self.steps, self.spacing, self.start)
 
     def evaluations(self, schedule: Schedule) -> int:
-        """Return how often the denoiser is asked."""
+        """Return the number of evaluations of the denoiser."""
         return len(self.levels(schedule)) - 1
 
     def begin(self, state: Tensor, schedule: Schedule, noise: Noise) -> Tensor:
@@ -124,8 +124,8 @@ class Sampler(Spec):
         raise NotImplementedError
 
 
-def answer(estimate: Estimate) -> Tensor:
-    """Return the x0 of an estimate, for samplers that know nothing else.
+def x0_of(estimate: Estimate) -> Tensor:
+    """Return the x0 of an estimate, for samplers that use no other part of it.
 
     Raises:
         ConfigError: the estimate carries a gradient for the mean of an ancestral step.

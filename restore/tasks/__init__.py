@@ -1,4 +1,4 @@
-"""Tasks: what is given and what is asked. To add one: a file, and its name in `TaskSpec`."""
+"""Tasks: what is given and what is to be restored. To add one: a file, and its name in `TaskSpec`."""
 
 from __future__ import annotations
 

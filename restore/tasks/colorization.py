@@ -18,7 +18,7 @@ __all__ = ["Colorization"]
 
 
 class Colorization(PlainTask):
-    """Colours for a gray image; those that an image has already are not looked at.
+    """Colours for a gray image; those that an image has already are not used.
 
     Attributes:
         keep_luma: give the result the very luma of the image, so that only its colours are made up.

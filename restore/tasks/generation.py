@@ -1,4 +1,4 @@
-"""Images out of noise: what networks do that are shown no image."""
+"""Images out of noise: the task of unconditional networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Generation"]
 
 
 class Generation(Task):
-    """An image is made up. A network that is shown none fills holes, too: it need not have been trained for them.
+    """An image is generated. An unconditional network fills holes, too: it need not have been trained for them.
 
     The known pixels are pasted into every estimate of x0, and the sampler puts noise over both on the way to the next
     level (Wang et al., "Zero-Shot Image Restoration Using Denoising Diffusion Null-Space Model", ICLR 2023, with the
@@ -22,8 +22,8 @@ class Generation(Task):
 
     kind: Literal["generate"] = "generate"
 
-    def asked(self, name: str) -> Task:
-        """Return this task, or that of filling holes or growing borders, of which the network is shown nothing."""
+    def variant(self, name: str) -> Task:
+        """Return this task, or inpainting or uncropping, on whose holes the network is not conditioned."""
         fillings = {"inpaint": Inpainting, "uncrop": Uncropping}
         return fillings[name](mask_channel=False, fill="smooth") if name in fillings else self
 

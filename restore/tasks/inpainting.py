@@ -27,11 +27,11 @@ EMPTY = "the mask is empty: nothing is marked as to be restored (bright pixels m
 
 
 class Filling(Task):
-    """What filling holes and growing borders have in common: known pixels, and a mask of those that are asked for.
+    """The common base of inpainting and uncropping: known pixels, and a mask of those that are to be filled.
 
     Attributes:
-        mask_channel: the network is shown the mask as a fourth channel, 1 in the hole and -1 elsewhere.
-        fill: what the condition shows in the hole: a guess from the known pixels around it, or mid-grey; Palette's has
+        mask_channel: the mask is the condition's fourth channel, 1 in the hole and -1 elsewhere.
+        fill: what the condition has in the hole: a guess from the known pixels around it, or mid-grey; Palette's has
             noise there and no fourth channel.
     """
 
@@ -50,10 +50,10 @@ class Filling(Task):
         """Return the ways in which training images lose pixels; each has the same chance."""
         raise NotImplementedError
 
-    def told(
+    def request_for(
         self, degradation: Degradation, random: Random, height: int, width: int, severity: float | None
     ) -> Request:
-        """Return the request of a made image: where its hole is.
+        """Return the request for a degraded image: where its hole is.
 
         Raises:
             ConfigError: the degradation makes no hole.
@@ -79,15 +79,15 @@ class Filling(Task):
         return Prepared(self.condition(images, hole), hole)
 
     def condition(self, images: Tensor, hole: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return (B, C, H, W): what the network is shown of images in [-1, 1] with a hole, (B, 1, H, W)."""
+        """Return the network's condition, (B, C, H, W), for images in [-1, 1] with a hole, (B, 1, H, W)."""
         lost = hole > 0.5
         if self.fill == "noise":
             generator = torch.Generator().manual_seed(0)
             other = torch.randn(images.shape, generator=generator).to(images) if noise is None else noise
         else:
             other = flow_in(images, hole) if self.fill == "smooth" else torch.zeros_like(images)
-        shown = torch.where(lost, other, images)
-        return torch.cat([shown, lost.to(shown) * 2 - 1], dim=1) if self.mask_channel else shown
+        filled = torch.where(lost, other, images)
+        return torch.cat([filled, lost.to(filled) * 2 - 1], dim=1) if self.mask_channel else filled
 
     def examples(self, weather: Mixture) -> Examples:
         """Return what makes training images, with holes of all kinds."""
@@ -131,7 +131,7 @@ class Filling(Task):
 
 
 class Inpainting(Filling):
-    """A hole is to be filled; the mask says where it is.
+    """A hole is to be filled; the mask marks it.
 
     Attributes:
         masks: how holes of training images look.
@@ -150,8 +150,8 @@ class Inpainting(Filling):
         """Return the ways in which training images lose pixels."""
         return self.masks
 
-    def asked(self, name: str) -> Task:
-        """Return this task, or that of growing borders: the same question, but for where the hole is."""
+    def variant(self, name: str) -> Task:
+        """Return this task, or uncropping, which differs in where the hole is."""
         if name != "uncrop":
             return self
         return Uncropping(mask_channel=self.mask_channel, fill=self.fill)
@@ -180,17 +180,17 @@ class Uncropping(Filling):
         """Return the ways in which training images lose pixels."""
         return (self.crops,)
 
-    def asked(self, name: str) -> Task:
-        """Return this task, or that of filling holes; see `Inpainting.asked`."""
+    def variant(self, name: str) -> Task:
+        """Return this task, or inpainting; see `Inpainting.variant`."""
         if name != "inpaint":
             return self
         return Inpainting(mask_channel=self.mask_channel, fill=self.fill)
 
     def check(self, request: Request) -> None:
-        """Return nothing if there is something to add, or a border is marked to be made anew; see `Task`."""
+        """Raise ConfigError unless there is a border to add, or one is marked to be replaced; see `Task`."""
         super().check(request)
         if request.pad is None and request.mask is None:
-            raise ConfigError("task uncrop needs to be told how much to add: pass --pad left,top,right,bottom")
+            raise ConfigError("task uncrop needs the number of pixels to add: pass --pad left,top,right,bottom")
         if request.pad is not None and request.mask is not None:
             raise ConfigError("task uncrop takes either --pad or, for a border that is there already, --mask")
         if request.pad is not None and (min(request.pad) < 0 or not any(request.pad)):

@@ -39,7 +39,7 @@ class SuperResolution(PlainTask):
         return BlindResolution(scale=self.scale) if self.blind else Resolution(scale=self.scale)
 
     def check(self, request: Request) -> None:
-        """Return nothing if the scale is the one of training; see `Task`."""
+        """Raise ConfigError unless the scale is the one of training; see `Task`."""
         super().check(request)
         if request.scale not in (None, self.scale):
             raise ConfigError(f"this model was trained to enlarge by {self.scale}, not by {request.scale}")
@@ -51,10 +51,10 @@ class SuperResolution(PlainTask):
             return Prepared(images)
         return Prepared(enlarge_by(images.add(1).div_(2), self.scale, kernel=self.filter).mul_(2).sub_(1))
 
-    def told(
+    def request_for(
         self, degradation: Degradation, random: Random, height: int, width: int, severity: float | None
     ) -> Request:
-        """Return the request of a made image: every degradation gives back the size that it was given.
+        """Return the request for a degraded image; degradations keep its size, so it is enlarged already.
 
         Raises:
             ConfigError: the degradation makes images smaller by another factor than that of training.

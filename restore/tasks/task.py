@@ -1,4 +1,4 @@
-"""What every task answers: what the network is shown in training, and what of a user's image."""
+"""The interface of tasks: the network's condition in training, and how a user's image becomes one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Example", "Examples", "Prepared", "Request", "Task"]
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for besides the image; None where nothing was said.
+    """A user's options besides the image; None where an option was not given.
 
     Attributes:
         mask: (1, H, W), above 0.5 where pixels are to be restored.
@@ -36,16 +36,16 @@ class Request:
     enlarged: bool | None = None
 
     def given(self) -> set[str]:
-        """Return the names of what was said."""
+        """Return the names of the options that were given."""
         return {field.name for field in fields(self) if getattr(self, field.name) is not None}
 
 
 class Prepared(NamedTuple):
-    """A user's image as the network is shown it.
+    """A user's image as the network's condition.
 
     Attributes:
         image: (B, C, H, W) in [-1, 1], in the size of the result; its first three channels are an image.
-        hole: (B, 1, H, W), 1 where pixels are asked for and 0 where those of `image` are kept; None to ask for all.
+        hole: (B, 1, H, W), 1 where pixels are to be restored and 0 where those of `image` are kept; None for all.
     """
 
     image: Tensor
@@ -53,7 +53,7 @@ class Prepared(NamedTuple):
 
 
 class Example(NamedTuple):
-    """Training images as the network is shown them.
+    """Training images as the network's condition.
 
     Attributes:
         image: (B, C, H, W) in [-1, 1].
@@ -71,26 +71,26 @@ Examples = Callable[[Tensor, Random, float | None], Example]
 
 
 class Task(Spec):
-    """A task: what is given and what is asked.
+    """A task: what is given and what is to be restored.
 
-    The base is the task of restoring an image of the same size that is shown to the network as it is; kinds of tasks
-    say where they differ.
+    The base is the task of restoring an image of the same size that is the network's condition as it is; kinds of tasks
+    override what differs.
     """
 
     uses: ClassVar[frozenset[str]] = frozenset()
-    """What a request may say, by the names of its fields."""
+    """The fields of a request that may be given, by name."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
-    """What it must say."""
+    """The fields of a request that must be given."""
 
     card: ClassVar[str] = "folder"
     """The dataset card that it is evaluated on by default."""
 
     whole: ClassVar[bool] = True
-    """Whether every pixel is asked for; else a request marks those that are, and the others are known."""
+    """Whether every pixel is restored; else a request marks those that are, and the others are known."""
 
     clean_known: ClassVar[bool] = False
-    """Whether training shows the network known pixels without noise."""
+    """Whether known pixels are without noise in the network's training input."""
 
     labelled: ClassVar[bool] = False
     """Whether training gives a label of what is to be removed, which a detector can find."""
@@ -105,15 +105,15 @@ class Task(Spec):
         """Channels of the condition."""
         return 3
 
-    def asked(self, name: str) -> Task:
-        """Return the task that a model of this one does when it is asked for `name`, which its recipe lists."""
+    def variant(self, name: str) -> Task:
+        """Return the variant of this task that a model does under `name`, one of its recipe's tasks."""
         return self
 
     def check(self, request: Request) -> None:
-        """Return nothing if the request makes sense, whatever the image.
+        """Raise ConfigError unless the request is valid for this task, whatever the image.
 
         Raises:
-            ConfigError: it says what this task has no use for, leaves out what it needs, or asks for the impossible.
+            ConfigError: a field is not one of `uses`, one of `needs` is missing, or a value is impossible.
         """
         for name in sorted(request.given() - self.uses):
             if name == "enlarged":
@@ -123,7 +123,7 @@ class Task(Spec):
             raise ConfigError(f"task {self.kind} needs a {name}: pass --{name}")
 
     def prepare(self, images: Tensor, request: Request) -> Prepared:
-        """Return what the network is shown of some images, (B, 3, H, W) in [-1, 1].
+        """Return the network's condition for images, (B, 3, H, W) in [-1, 1].
 
         Raises:
             ConfigError: the request does not fit the task or the images.
@@ -136,7 +136,7 @@ class Task(Spec):
         return height, width
 
     def polish(self, image: Tensor, restored: Tensor) -> Tensor:
-        """Return restored images, (B, 3, H, W), with what `image`, the condition, says for certain."""
+        """Return restored images, (B, 3, H, W), with what is known exactly from `image`, the condition."""
         return restored
 
     def finish(self, image: Photo, pixels: Tensor, request: Request) -> Photo:
@@ -144,7 +144,7 @@ class Task(Spec):
         return image.with_pixels(pixels)
 
     def examples(self, weather: Mixture) -> Examples:
-        """Return what makes training images; `weather` is what the training run says of it."""
+        """Return what makes training images; `weather` is the training run's mixture of degradations."""
         raise NotImplementedError
 
     def views(self, weather: Mixture) -> Mapping[str, Examples]:
@@ -159,10 +159,10 @@ class Task(Spec):
         """
         return degraded * 2 - 1
 
-    def told(
+    def request_for(
         self, degradation: Degradation, random: Random, height: int, width: int, severity: float | None
     ) -> Request:
-        """Return what is asked of an image that `degradation` made of a clean one of that size, so drawn."""
+        """Return the request for an image that `degradation` made, with these draws, of a clean one of that size."""
         return Request()
 
     def parameterization(self, own: Parameterization, x0: Tensor, condition: Condition) -> Parameterization:
@@ -171,5 +171,5 @@ class Task(Spec):
 
 
 def unlabelled(clean: Tensor) -> Tensor:
-    """Return (B,) labels 0: nothing is told."""
+    """Return (B,) labels 0, for an unknown degradation."""
     return torch.zeros(len(clean), dtype=torch.int64, device=clean.device)

@@ -1,4 +1,4 @@
-"""Weather: the label says which degradation, or that it is unknown."""
+"""Weather: the label is that of the degradation, or that of an unknown one."""
 
 from __future__ import annotations
 

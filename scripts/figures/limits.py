@@ -45,7 +45,7 @@ def strip(restorer: Restorer, name: str, kind: str, severity: float, task: str) 
     spec = named(kind)
     make = spec.small if isinstance(spec, BlindResolution) else spec
     given = make(clean, Random([0]), severity).mul(255).round_().div_(127.5).sub_(1)[0]
-    request = restorer.task(task).told(spec, Random([0]), *clean.shape[-2:], severity)
+    request = restorer.task(task).request_for(spec, Random([0]), *clean.shape[-2:], severity)
     restored = restorer.posterior(given, Settings(task=task, request=request)).mean[None].add(1).div_(2)
     size = HEIGHT, round(clean.shape[-1] * HEIGHT / clean.shape[-2])
     parts = (given[None].add(1).div(2), restored, clean)

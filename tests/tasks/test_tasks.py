@@ -339,12 +339,12 @@ def test_made_images_are_restored_with_what_made_them(restorer) -> None:
     clean = torch.rand(1, 3, 32, 40)
     box = named("mask-box")
     degraded = box(clean, Random([5]), 0.5)
-    request = Inpainting().told(box, Random([5]), 32, 40, 0.5)
+    request = Inpainting().request_for(box, Random([5]), 32, 40, 0.5)
     assert torch.equal(torch.where(request.mask > 0.5, 0.5, clean), degraded)
-    assert SuperResolution().told(named("bicubic-x4"), Random([0]), 32, 40, None).enlarged
+    assert SuperResolution().request_for(named("bicubic-x4"), Random([0]), 32, 40, None).enlarged
     for other in ("bicubic-x2", "blind-x2", "rain"):
         with pytest.raises(ConfigError, match="enlarges images by 4, and"):
-            SuperResolution().told(named(other), Random([0]), 32, 40, None)
-    assert Weather().told(named("rain"), Random([0]), 32, 40, None) == Request()
+            SuperResolution().request_for(named(other), Random([0]), 32, 40, None)
+    assert Weather().request_for(named("rain"), Random([0]), 32, 40, None) == Request()
     with pytest.raises(ConfigError, match="makes none"):
-        Inpainting().told(named("rain"), Random([0]), 32, 40, None)
+        Inpainting().request_for(named("rain"), Random([0]), 32, 40, None)

@@ -66,12 +66,12 @@ class FixedBatch(nn.Module):
         if n < size:
             index = torch.arange(size, device=x_t.device).clamp_(max=n - 1)
             x_t, value, condition = x_t[index], value[index], condition.select(index)
-        # a captured graph writes its next answer where this one lies
+        # a captured graph writes its next output into the same memory
         return self.network(x_t, value, condition)[:n].clone()
 
 
 def check_compiler(cuda: bool) -> None:
-    """Return nothing if there is the compiler that PyTorch needs to compile a network here.
+    """Raise ConfigError unless the compiler that PyTorch needs to compile a network is installed.
 
     Args:
         cuda: for a GPU, whose kernels are started by a few lines of C; on a CPU all is C++.

@@ -75,7 +75,7 @@ def padded(tiles: Tiles, length: int) -> int:
     """Return the length of an axis that the tiles cover: that of the image, or more where it is below a tile.
 
     Tiles of the anchored and the shifted grid begin at multiples of what a network needs, the last one too, unless a
-    stride is asked for: its coarse levels then see the same squares where two tiles meet, and the blocks of a JPEG
+    stride is set: its coarse levels then see the same squares where two tiles meet, and the blocks of a JPEG
     file where they were seen in training.
     """
     if tiles.grid == "whole" or (tiles.grid in {"anchored", "shifted"} and tiles.stride is None):

@@ -1,4 +1,4 @@
-"""The colour guard: large areas keep the colours of one coarse look at the whole image.
+"""The colour guard: large areas keep the colours of one coarse estimate of the whole image.
 
 Patches are denoised without knowing of each other, so that their hues can drift apart. Here the low frequencies of
 the merged estimate are drawn towards those of an estimate of the whole image, made small enough to be one tile.
@@ -64,7 +64,7 @@ def pixels_per_cell(length: int, cells: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Guarded:
-    """A denoiser of images whose colours over large areas are those of a coarse look at the whole.
+    """A denoiser of images whose colours over large areas are those of a coarse estimate of the whole.
 
     Attributes:
         denoiser: denoises images of any size, in patches.
@@ -105,7 +105,7 @@ def in_tiles(
     capacity: Capacity | None = None,
     on_tiles: Callable[[int], None] | None = None,
 ) -> Denoiser:
-    """Return a denoiser of tiles as one of images, with the colour guard where `patches` asks for it.
+    """Return a denoiser of tiles as one of images, with the colour guard where `patches` enables it.
 
     Args:
         denoiser: denoises tiles.

@@ -34,8 +34,8 @@ class Tiles(Spec):
         window: weights inside a tile before they are normalised to sum to one at every pixel.
         multiple: sides of a tile are multiples of this.
         fixed: every tile is `size` x `size` (networks for one size); else tiles shrink to cover the image evenly.
-        context: side of the thumbnail of the whole image that every tile is shown; 0 for none.
-        guard: how far (0 to 1) the colours of large areas are held to those of one coarse look at the whole image;
+        context: side of the thumbnail of the whole image that every tile is conditioned on; 0 for none.
+        guard: how far (0 to 1) the colours of large areas are held to those of one coarse estimate of the image;
             0 leaves it out.
     """
 
@@ -74,7 +74,7 @@ class Tiles(Spec):
 
     @property
     def step(self) -> int:
-        """Pixels from one tile to the next where nothing else is asked for."""
+        """Stride from one tile to the next, in pixels; derived from the overlap where none is set."""
         return self.stride or self.size - self.shared
 
     @property

@@ -1,4 +1,4 @@
-"""The thumbnail: what every tile is shown of the whole image."""
+"""The thumbnail of the whole image, on which every tile is conditioned."""
 
 from __future__ import annotations
 

@@ -62,12 +62,12 @@ class Transitions(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A table of `alpha_bar`, and the questions asked of it: which levels to visit, and where a level stands.
+    """A table of `alpha_bar`, and what follows from it: which levels to visit, and the quantities of a level.
 
     Attributes:
         alpha_bar: (T + 1,) float64, strictly decreasing, `alpha_bar[0] == 1`; only the last may be 0.
-        given_beta: (T,) float64, the betas that it was made from, where they are known more exactly than `alpha_bar`
-            can tell.
+        given_beta: (T,) float64, the betas that it was made from, where they are known more exactly than
+            from `alpha_bar`.
     """
 
     alpha_bar: Tensor

@@ -81,7 +81,7 @@ def predict(
         beside: other images of this size that are held meanwhile.
     """
     steps = sampler.evaluations(restorer.schedule)
-    looks = 1 if settings.guidance == 1 else 2  # guidance asks with and without the condition
+    looks = 1 if settings.guidance == 1 else 2  # guidance evaluates with and without the condition
     seen, flop, seconds, held = 0, 0, 0.0, 0
     for shape, count in shapes(restorer, tiles, height, width).items():
         call = cost(restorer.recipe, *shape, restorer.dtype)
@@ -126,7 +126,7 @@ def survey(
         height: of the result, in pixels.
         width: of the result, in pixels.
         settings: of the restoration.
-        memory: the most bytes that may be needed; choices that need more are told by `fits`.
+        memory: the most bytes that may be needed; choices that need more are marked by `fits`.
         speed: of this machine; measured now where it is not given.
     """
     own, steps = restorer.tiles(settings), settings.steps

@@ -64,7 +64,7 @@ def calibrate(
         restorer: the model, on the device where it will run.
         shapes: evaluations that matter most, timed as they are if the time suffices.
         seconds: how long to time; the first evaluation alone may take longer.
-        memory: the most bytes that may be needed; what needs more is told from smaller evaluations. None for no limit.
+        memory: the most bytes that may be needed; larger ones are extrapolated. None for no limit.
     """
     speed = Speed(pixel=_outside(restorer))
     usual = probes_for(restorer)
@@ -73,7 +73,7 @@ def calibrate(
     work = {shape: found.flop for shape, found in costs.items()}
     room = None if memory is None else memory - in_use(torch.device(restorer.device))
     end = time.perf_counter() + seconds
-    # the smallest comes first: it tells whether there is time for the others
+    # the smallest comes first: it shows whether there is time for the others
     for shape in sorted(work, key=lambda shape: (shape != usual[0], probes.index(shape))):
         if speed.calls and room is not None and costs[shape].bytes > room:
             continue
@@ -88,7 +88,7 @@ def calibrate(
 
 
 def probes_for(restorer: Restorer) -> list[Shape]:
-    """Return evaluations from which others can be told, the quickest first: small and large, few tiles and many."""
+    """Return evaluations to extrapolate from, the quickest first: small and large, few tiles and many."""
     tiles = restorer.recipe.tiles
     if tiles.fixed:
         return [(1, tiles.size, tiles.size), (max(2, tiles.batch), tiles.size, tiles.size)]
@@ -130,7 +130,7 @@ def _evaluation(restorer: Restorer, batch: int, height: int, width: int) -> Call
 
 
 def waited(device: torch.device) -> None:
-    """Return when a device has done what it was told to; a GPU's work goes on after it was asked for."""
+    """Wait until a device has finished its queued work; a GPU runs asynchronously."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
