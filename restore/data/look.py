@@ -97,7 +97,7 @@ def _look(path: File) -> Look:
         return Look(path, ("unreadable-file", str(error)))
     except OSError as error:
         return Look(path, ("unreadable-file", error.strerror or str(error)))
-    problem = _not_a_image(head)
+    problem = _not_an_image(head)
     if problem:
         return Look(path, problem)
     try:
@@ -117,7 +117,7 @@ def _look(path: File) -> Look:
         return Look(path, ("undecodable", str(error)))
 
 
-def _not_a_image(head: bytes) -> tuple[str, str] | None:
+def _not_an_image(head: bytes) -> tuple[str, str] | None:
     if not head:
         return "empty-file", "0 bytes"
     if head.startswith(b"version https://git-lfs"):

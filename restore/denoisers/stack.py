@@ -70,7 +70,7 @@ def stacked(
 
     Args:
         network: denoises one tile.
-        tiles: makes a denoiser of tiles one of whole images, `functools.partial(in_tiles, patches=...)`.
+        tiles: makes a denoiser of tiles one of whole images, `functools.partial(in_tiles, tiles=...)`.
         guidance: classifier-free guidance.
         guide: other guidance, inside of the tiles.
         orientations: of the self-ensemble; 1 is none.

@@ -162,7 +162,7 @@ def test_gray_comes_back_in_colour(cli, model, photo: Path, tmp_path: Path) -> N
     assert np.abs(luma - pixels(tmp_path / "gray.png")).max() <= 1
 
 
-def test_a_image_grows_beyond_its_borders(cli, model, photo: Path, tmp_path: Path) -> None:
+def test_an_image_grows_beyond_its_borders(cli, model, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "wide.png"
     ran = cli("run", photo, "-o", out, "-m", model(Uncropping()), "--task", "uncrop", "--pad", "16,0,9,5")
     assert (ran.code, ran.err) == (0, "")

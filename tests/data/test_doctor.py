@@ -75,7 +75,7 @@ class Plant:
         (self.input / "3.png").write_text(text)
         return "input/3.png"
 
-    def not_a_image(self) -> str:
+    def not_an_image(self) -> str:
         (self.target / "3.png").write_text("<!DOCTYPE html><html><body>404</body></html>")
         return "target/3.png"
 

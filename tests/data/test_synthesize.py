@@ -50,7 +50,7 @@ def test_the_manifest_makes_every_pair_again(photographs: Path, tmp_path: Path) 
         assert entry["seed"] == image_seed(1, entry["name"])
 
 
-def test_low_resolution_is_that_of_a_image_cut_to_a_multiple(photographs: Path, tmp_path: Path) -> None:
+def test_low_resolution_is_that_of_an_image_cut_to_a_multiple(photographs: Path, tmp_path: Path) -> None:
     source = tmp_path / "clean"
     source.mkdir()
     with Image.open(photographs / "coffee.png") as image:

@@ -60,7 +60,7 @@ def test_each_image_of_a_batch_is_shown_aligned_and_comes_back_as_alone(clean: T
         torch.testing.assert_close(estimate.x0[i : i + 1], alone.x0)
 
 
-def test_mirrored_too_a_image_is_shown_in_whole_blocks(clean: Tensor) -> None:
+def test_mirrored_too_an_image_is_shown_in_whole_blocks(clean: Tensor) -> None:
     """Of an image that is too small to tell by itself where its blocks lie, a mirrored one has them elsewhere."""
     image = compress(clean, 20)[None, :, :90, :92] * 2 - 1
     phases = []

@@ -316,7 +316,7 @@ def test_a_jpeg_with_several_images_gives_the_first_without_a_word(tmp_path: Pat
     assert float(image.pixels.max()) < -0.9
 
 
-def test_flipped_bytes_give_a_image_or_a_refusal(tmp_path: Path) -> None:
+def test_flipped_bytes_give_an_image_or_a_refusal(tmp_path: Path) -> None:
     rng = np.random.default_rng(11)
     path = tmp_path / "a.bin"
     for kind in HALVES:

@@ -222,7 +222,7 @@ def test_bad_pil_images_are_refused(tmp_path: Path) -> None:
         from_any(image)
 
 
-def test_a_path_gives_a_image_that_saves_itself(tmp_path: Path) -> None:
+def test_a_path_gives_an_image_that_saves_itself(tmp_path: Path) -> None:
     Image.fromarray(noise(6, 7, 3)).save(tmp_path / "a.png")
     for path in (tmp_path / "a.png", str(tmp_path / "a.png")):
         result = there_and_back(path)

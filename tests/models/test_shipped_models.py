@@ -115,7 +115,7 @@ def test_colours_come_near_those_of_the_image(clean: torch.Tensor) -> None:
     assert decibels(restored("colorize", gray), clean) > decibels(gray, clean)
 
 
-def test_a_image_goes_on_beyond_its_border(clean: torch.Tensor) -> None:
+def test_an_image_goes_on_beyond_its_border(clean: torch.Tensor) -> None:
     inner = clean[..., 32:-32].contiguous()
     model, request = Restorer.from_pretrained("inpaint", device="cpu"), Request(pad=(32, 0, 32, 0))
     whole = model.posterior(inner[0] * 2 - 1, Settings(task="uncrop", request=request)).mean[None] / 2 + 0.5

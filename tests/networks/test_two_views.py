@@ -28,7 +28,7 @@ def test_logits_of_any_size(network: TwoViews, size: tuple[int, int]) -> None:
     assert torch.equal(x, before)
 
 
-def test_a_image_is_judged_alone(network: TwoViews) -> None:
+def test_an_image_is_judged_alone(network: TwoViews) -> None:
     x = torch.rand(3, 3, 70, 90, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():
         together, alone = network.eval()(x), network(x[1:2])

@@ -148,7 +148,7 @@ def test_classes():
     torch.testing.assert_close(network(x, value, given), out[0])
 
 
-def test_a_image_does_not_depend_on_its_neighbours():
+def test_an_image_does_not_depend_on_its_neighbours():
     spec = small(attention=(0, 1))
     x, value, given = inputs(spec, batch=3)
     network = spec.build().eval()

@@ -81,7 +81,7 @@ def test_a_closed_iterator_loses_nothing_that_was_restored(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [job.output.name for job in jobs[:2]]
 
 
-def test_a_image_that_is_done_is_not_held(pipeline: Pipeline, photographs: Path, tmp_path: Path) -> None:
+def test_an_image_that_is_done_is_not_held(pipeline: Pipeline, photographs: Path, tmp_path: Path) -> None:
     jobs = plan_jobs([photographs], tmp_path / "out")
     names = [job.source.name for job in jobs]
     held = []

@@ -69,7 +69,7 @@ def test_saving_what_came_from_a_path(restorer: Restorer, photographs: Path, tmp
         assert image.size == (128, 96)
 
 
-def test_a_image_does_not_depend_on_its_batch(restorer: Restorer) -> None:
+def test_an_image_does_not_depend_on_its_batch(restorer: Restorer) -> None:
     x = torch.rand(3, 3, 40, 70) * 2 - 1
     batch = restorer.batch(Prepared(x), Settings(steps=3), seeds=[5, 6, 7]).mean
     alone = restorer.batch(Prepared(x[2:]), Settings(steps=3), seeds=[7]).mean

@@ -95,7 +95,7 @@ def test_states_may_have_another_shape_than_images(sampler: Sampler, start: int 
 
 
 @each_sampler
-def test_a_image_does_not_depend_on_its_batch(sampler: Sampler) -> None:
+def test_an_image_does_not_depend_on_its_batch(sampler: Sampler) -> None:
     both = deque(sampler(network, condition(2), SCHEDULE, SeededNoise([1, 2])), maxlen=1)[0].x_t
     alone = deque(sampler(network, condition(2).select(slice(1, 2)), SCHEDULE, SeededNoise([2])), maxlen=1)[0].x_t
     torch.testing.assert_close(both[1:], alone, rtol=0, atol=1e-6)

@@ -114,7 +114,7 @@ def test_weather_is_told_by_its_label() -> None:
 
 
 @every_task
-def test_a_image_comes_back_in_the_promised_size(kind: str, restorer) -> None:
+def test_an_image_comes_back_in_the_promised_size(kind: str, restorer) -> None:
     task, request = TASKS[kind], REQUESTS.get(kind, Request())
     pixels = torch.rand(3, 32, 40) * 2 - 1
     model = restorer(task)
@@ -329,7 +329,7 @@ def test_every_task_trains_by_its_configuration(kind: str, photographs, tmp_path
     assert model.posterior(torch.zeros(3, 32, 40), Settings(request=request)).mean.shape[0] == 3
 
 
-def test_a_image_is_enlarged_by_two_at_least() -> None:
+def test_an_image_is_enlarged_by_two_at_least() -> None:
     with pytest.raises(ValidationError, match=r"scale\n.*greater than or equal to 2"):
         SuperResolution(scale=1)
 

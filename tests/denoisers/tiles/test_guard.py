@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from restore.contracts import Condition, Estimate, Level
 from restore.denoisers.tiles import Tiles, in_tiles
 from restore.denoisers.tiles.guard import shrink
+from restore.diffusion.schedule import Cosine
 
 PATCHES = Tiles(size=32, overlap=8, batch=8, context=8)
 
@@ -41,7 +43,7 @@ def test_drift_goes_and_detail_stays(height: int, width: int, left: float) -> No
     assert (held - truth).abs().mean() < left * (free - truth).abs().mean()
 
 
-def test_a_image_of_one_tile_is_left_alone() -> None:
+def test_an_image_of_one_tile_is_left_alone() -> None:
     args = inputs(32, 20)
     guarded = in_tiles(drifting, PATCHES.model_copy(update={"guard": 1.0}))(*args).x0
     assert torch.equal(guarded, in_tiles(drifting, PATCHES)(*args).x0)
@@ -74,3 +76,20 @@ def test_the_coarse_look_is_at_the_same_noise_level(side: int) -> None:
     assert not torch.equal(small, shrink(x_t, level, (64, 64), (1, 3)))
     clean = Level(level.t, torch.ones(2, dtype=torch.float64))
     torch.testing.assert_close(shrink(x_t, clean, (64, 64), ()), torch.nn.functional.adaptive_avg_pool2d(x_t, (64, 64)))
+
+
+def test_a_thumbnail_is_of_the_colours_whatever_is_beside_them() -> None:
+    """Without one in the condition, the tiles and the guard make it; a mask in a fourth channel is no colour."""
+    seen: list[Tensor | None] = []
+
+    def watch(x_t: Tensor, level: Level, condition: Condition) -> Estimate:
+        seen.append(condition.thumbnail)
+        assert condition.image.shape[1] == 4
+        return Estimate(x_t)
+
+    image = torch.rand(1, 4, 96, 80)
+    cut = Tiles(size=64, overlap=16, multiple=4, context=8, guard=0.5)
+    level = Cosine(steps=10).build().level(10, 1)
+    in_tiles(watch, cut)(torch.rand(1, 3, 96, 80), level, Condition(image))
+    whole = F.adaptive_avg_pool2d(image[:, :3], 8)
+    assert len(seen) > 1 and all(one is not None and torch.equal(one[:1], whole) for one in seen)

@@ -240,7 +240,7 @@ def test_bad_shapes_are_named() -> None:
 
 
 @pytest.mark.parametrize("size", [(10, 40), (40, 10)])
-def test_a_image_smaller_than_the_window_is_an_error(size: tuple[int, int]) -> None:
+def test_an_image_smaller_than_the_window_is_an_error(size: tuple[int, int]) -> None:
     a = torch.zeros(1, 3, *size)
     with pytest.raises(ArrayError, match=f"at least 11 pixels.*{size[0]}x{size[1]}"):
         ssim(a, a)

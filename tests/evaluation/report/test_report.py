@@ -237,7 +237,7 @@ def test_images_on_a_page_are_reduced_to_its_budget(result: Result, plan: Evalua
     assert "reduced to" in page_html(result, [], small) and "reduced to" not in page_html(result, [], gallery)
 
 
-def test_a_lack_of_memory_costs_a_image_and_no_report(result: Result, plan: EvaluationPlan) -> None:
+def test_a_lack_of_memory_costs_an_image_and_no_report(result: Result, plan: EvaluationPlan) -> None:
     @dataclass(frozen=True)
     class Greedy:
         model: str
@@ -346,7 +346,7 @@ def test_the_page_lists_the_origins_where_there_are_several(result: Result, page
     assert "It was continued" in words and "another device" in words and "unknown" in words
 
 
-def test_a_image_that_a_protocol_resized_is_shown_as_it_was_scored(
+def test_an_image_that_a_protocol_resized_is_shown_as_it_was_scored(
     photographs: Path, plan: EvaluationPlan, result: Result, tmp_path: Path
 ) -> None:
     with Image.open(photographs / "coffee.png") as image:

@@ -158,7 +158,7 @@ def test_weather_made_on_the_fly_is_the_weather_on_disk(photographs: Path, pairs
         assert a.after["rgb"] == pytest.approx(b.after["rgb"], abs=1e-4)  # the last bit of a float32 pixel
 
 
-def test_a_image_does_not_depend_on_its_neighbours_their_order_or_the_batch(
+def test_an_image_does_not_depend_on_its_neighbours_their_order_or_the_batch(
     photographs: Path, method: ModelMethod
 ) -> None:
     cases = from_clean(photographs, ["rain", "snow"]).cases
