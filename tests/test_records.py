@@ -1,4 +1,4 @@
-"""What the first edition gave is what is given now: recorded outputs of all models, families and trainings."""
+"""What version 0.1 gave is what is given now: recorded outputs of all models, families and trainings."""
 
 from __future__ import annotations
 

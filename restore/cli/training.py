@@ -96,7 +96,7 @@ class _Figure:
     """The course of a run, drawn beside its log; an error in that is reported once and never stops the run."""
 
     def __init__(self, folder: Path, title: str) -> None:
-        self.folder, self.title, self.told = folder, title, False
+        self.folder, self.title, self.warned = folder, title, False
 
     def draw(self) -> None:
         """Write `training.png`, if there is a log yet."""
@@ -110,9 +110,9 @@ class _Figure:
         try:
             write_atomically(self.folder / "training.png", training_figure(read_log(log), self.title).to_png())
         except (RestoreError, OSError) as error:
-            if not self.told:
+            if not self.warned:
                 typer.echo(f"warning: training.png was not drawn: {error}", err=True)
-            self.told = True
+            self.warned = True
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

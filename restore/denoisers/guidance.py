@@ -141,7 +141,7 @@ class ClassifierGradient:
         if self.label is not None:
             condition = condition.replaced(label=torch.full_like(level.t, self.label))
         if condition.label is None:
-            raise ConfigError("classifier guidance needs to be told the label that is asked for")
+            raise ConfigError("classifier guidance needs the label to guide towards")
 
         def log_probability(x: Tensor, level: Level, condition: Condition) -> Tensor:
             value = level_value(level, self.level_input, self.level_scale)

@@ -26,7 +26,7 @@ __all__ = ["Preset", "Recipe"]
 
 
 def renamed(document: Any) -> Any:
-    """Return a document with today's keys: files of the first edition call the tiles `patches`."""
+    """Return a document with today's keys: files of version 0.1 call the tiles `patches`."""
     if isinstance(document, dict) and "patches" in document and "tiles" not in document:
         return {"tiles" if key == "patches" else key: value for key, value in document.items()}
     return document
@@ -125,8 +125,8 @@ class Recipe(Spec):
         given = {"tiles": self.tiles, **{f"presets.{name}.tiles": x.tiles for name, x in self.presets.items()}}
         for name, tiles in given.items():
             self._check_tiles(name, tiles)
-        told = self.level_input in {"alpha_bar", "sqrt_alpha_bar"} and self.level_scale == 1
-        if network.gated and not told:
+        fits = self.level_input in {"alpha_bar", "sqrt_alpha_bar"} and self.level_scale == 1
+        if network.gated and not fits:
             raise ValueError(
                 "network.gated needs level_input=sqrt_alpha_bar or alpha_bar and level_scale=1, "
                 f"not {self.level_input} and {self.level_scale}; or set network.gated=false"

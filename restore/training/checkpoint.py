@@ -36,7 +36,7 @@ def read_state(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler raised
         raise CheckpointError(f"{path} is damaged and cannot be resumed: {error}") from None
-    # files of the first edition call it `problem`
+    # files of version 0.1 call it `problem`
     return {"loss": state.get("problem", {}), **state}
 
 

@@ -143,7 +143,7 @@ def test_a_classifiers_gradient_is_that_of_its_log_probability(generator: torch.
     ):
         # log softmax of (s, -2 s): its slope in s is 1 or -2, less the mean of the two
         torch.testing.assert_close(found, expected.reshape(-1, 1, 1, 1).expand_as(x_t), rtol=1e-5, atol=1e-6)
-    with pytest.raises(ConfigError, match="needs to be told the label"):
+    with pytest.raises(ConfigError, match="needs the label"):
         gradient(x_t, level, condition(label=None))
 
 

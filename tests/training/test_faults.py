@@ -1,4 +1,4 @@
-"""What goes wrong in a step leaves the saved state whole; files of the first edition are still resumed."""
+"""What goes wrong in a step leaves the saved state whole; files of version 0.1 are still resumed."""
 
 from __future__ import annotations
 

@@ -116,8 +116,8 @@ class Case:
         """
         own_size = self._own_size(height, width)
         if self.degradation is None:
-            told = self.mask is not None and "mask" in task.uses
-            request = Request(mask=read_mask(self.mask) if told else None)
+            masked = self.mask is not None and "mask" in task.uses
+            request = Request(mask=read_mask(self.mask) if masked else None)
         else:
             own = image_seed(seed, self.name.replace("/", "_") + ".png")
             request = task.request_for(self.degradation, Random([own]), *own_size, self.severity)

@@ -190,8 +190,8 @@ def _report(
     path: Path, found: Identified, weights: str, tensors: Mapping[str, Tensor], settings: OriginalSettings
 ) -> Conversion:
     count = sum(value.numel() for value in tensors.values())
-    told = settings.given, settings.assumed
-    return Conversion(path, found.family, _recipe(found), count, found.resolution, weights, *told, found.notes)
+    stated = settings.given, settings.assumed
+    return Conversion(path, found.family, _recipe(found), count, found.resolution, weights, *stated, found.notes)
 
 
 def convert(path: Path, out: Path, config: Path | None = None, overrides: Sequence[str] = ()) -> Conversion:

@@ -136,8 +136,8 @@ def settle(family: str, network: PublishedSpec, settings: OriginalSettings) -> s
 
 def _contradicted(theirs: Mapping[str, Any], settings: OriginalSettings) -> bool:
     """Return whether a source says that a published model was made for something else."""
-    told = {key: settings.find(str, key) for key in IDENTITY if key in theirs}
-    return any(found is not None and found[0] != theirs[key] for key, found in told.items())
+    stated = {key: settings.find(str, key) for key in IDENTITY if key in theirs}
+    return any(found is not None and found[0] != theirs[key] for key, found in stated.items())
 
 
 def divisor(width_of: set[int], default: int, what: str, settings: OriginalSettings, *names: str) -> int:

@@ -86,10 +86,10 @@ class GuidedDiffusion:
         outputs = shapes.agreed(("out.2.weight", 0), ("out.2.bias", 0))
         check_ways(settings, ways, "num_res_blocks", "resblock_updown")
         settings.check(bool, outputs == 6, "learn_sigma")
-        told = settings.find(bool, "class_cond")
-        if told is not None and told[0] and not classes:
+        stated = settings.find(bool, "class_cond")
+        if stated is not None and stated[0] and not classes:
             raise TensorMismatch(
-                f"missing {shapes.called('label_emb.weight')}, which a model with class_cond has ({told[1]})"
+                f"missing {shapes.called('label_emb.weight')}, which a model with class_cond has ({stated[1]})"
             )
         settings.check(bool, classes > 0, "class_cond")
         return make(
@@ -175,13 +175,13 @@ def heads(spec: UNetSpec, settings: OriginalSettings) -> UNetSpec:
         ConfigError: they do not divide the channels.
     """
     widths = {spec.channels[i] for i in spec.attention} | {spec.channels[-1]}
-    told = settings.first("num_head_channels", "num_heads")
-    per_head = settings.find(int, "num_head_channels", source=told)
+    stated = settings.first("num_head_channels", "num_heads")
+    per_head = settings.find(int, "num_head_channels", source=stated)
     if per_head is not None and per_head[0] > 0:
-        _divides(settings.get(int, 1, "num_head_channels", source=told), widths, "num_head_channels")
+        _divides(settings.get(int, 1, "num_head_channels", source=stated), widths, "num_head_channels")
         return spec.model_copy(update={"head_channels": per_head[0], "heads": 1})
     default = max(n for n in (1, 2, 4) if all(width % n == 0 for width in widths))
-    count = settings.get(int, default, "num_heads", source=told)
+    count = settings.get(int, default, "num_heads", source=stated)
     _divides(count, widths, "num_heads")
     up = settings.find(int, "num_heads_upsample")
     if up is None or up[0] in (-1, count):

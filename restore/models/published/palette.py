@@ -59,8 +59,8 @@ class Palette:
         )
         if own != others:
             return own > others
-        told = settings.find(str, "module_name") or settings.find(tuple[float, ...], "unet.channel_mults")
-        return "_Network" in settings.file or told is not None
+        stated = settings.find(str, "module_name") or settings.find(tuple[float, ...], "unet.channel_mults")
+        return "_Network" in settings.file or stated is not None
 
     def is_guided(self, shapes: Shapes) -> bool:
         """Return whether the tensors are of the U-Net that is like guided-diffusion's."""
@@ -113,8 +113,8 @@ class Palette:
         settings.check(int, spec.level.width, "unet.inner_channel")
         name = settle(self.name, spec, settings)
         widths = {spec.channels[i] for i in spec.attention} | {spec.channels[-1]}
-        told = settings.first("num_heads", "num_head_channels") is not None
-        if not told and all(width % 32 == 0 for width in widths):
+        stated = settings.first("num_heads", "num_head_channels") is not None
+        if not stated and all(width % 32 == 0 for width in widths):
             settings.add("as in every published config", {"num_head_channels": 32})
         spec = guided_diffusion.heads(spec, settings)
         spec = spec.model_copy(update={"dropout": settings.get(float, 0.2, "unet.dropout", "dropout")})
