@@ -34,7 +34,7 @@ KINDS: dict[str, Severity] = {
     "unreadable-file": "error",
     "empty-file": "error",
     "lfs-pointer": "error",
-    "not-a-image": "error",
+    "not-an-image": "error",
     "undecodable": "error",
     "wrong-suffix": "warning",
     "unusual-mode": "warning",

@@ -106,7 +106,7 @@ def _look(path: File) -> Look:
     except UnidentifiedImageError:
         # Pillow alone knows neither HEIC nor raw files
         if peek(path_of(path)) is None:
-            return Look(path, ("not-a-image", "no known image format"))
+            return Look(path, ("not-an-image", "no known image format"))
         orientation = 1
     except Exception:
         # A header so damaged that Pillow trips over it: `read` says what is wrong, in one line.
@@ -123,7 +123,7 @@ def _not_an_image(head: bytes) -> tuple[str, str] | None:
     if head.startswith(b"version https://git-lfs"):
         return "lfs-pointer", "a git-lfs pointer: run `git lfs pull` where it came from"
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml", b"<svg")):
-        return "not-a-image", "a web page or XML: a download link that answered with an error?"
+        return "not-an-image", "a web page or XML: a download link that answered with an error?"
     return None
 
 
